@@ -1,0 +1,111 @@
+// swift-tools-version: 6.2
+// Targets by tier, top to bottom; the order is the dependency order.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+func library(_ name: String, in tier: String, _ dependencies: [Target.Dependency] = [], folder: String? = nil) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/\(tier)/\(folder ?? name)", swiftSettings: strict)
+}
+
+func program(_ name: String, in folder: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: "Sources/\(folder)", swiftSettings: strict)
+}
+
+func suite(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(
+        name: name,
+        dependencies: dependencies,
+        path: "Tests/\(name)",
+        resources: resources,
+        swiftSettings: strict
+    )
+}
+
+func system(_ name: String) -> Target {
+    .systemLibrary(name: name, path: "Sources/Shared/C/\(name)")
+}
+
+let package = Package(
+    name: "tollgate",
+    products: [
+        .executable(name: "control-plane", targets: ["control-plane"]),
+        .executable(name: "data-plane", targets: ["data-plane"]),
+        .executable(name: "simulator", targets: ["simulator"]),
+    ],
+    targets: [
+        // C libraries, from Debian by name.
+        system("CUV"), system("CNGHTTP2"), system("CHTTPParser"), system("COpenSSL"), system("CCurl"),
+        system("CHiredis"), system("CPQ"), system("CXXHash"), system("CArgon2"), system("CInflate"),
+        .target(name: "CGatewayShims", path: "Sources/Shared/C/CGatewayShims"),
+        .target(
+            name: "CSimdJSON",
+            path: "Sources/Shared/C/CSimdJSON",
+            cxxSettings: [.unsafeFlags(["-O3", "-std=c++17"])],
+            linkerSettings: [.linkedLibrary("simdjson"), .linkedLibrary("stdc++")]
+        ),
+
+        // Core: values in, values out.
+        library("Domain", in: "Shared/Core"),
+        library("HTTPMessages", in: "Shared/Core"),
+        library("Formats", in: "Shared/Core", ["CSimdJSON", "CGatewayShims", "CInflate"]),
+        library("Crypto", in: "Shared/Core", ["COpenSSL", "CXXHash"]),
+        library("Dialects", in: "Shared/Core", ["Domain", "Formats", "HTTPMessages", "CGatewayShims"]),
+        library("Providers", in: "Shared/Core", ["Domain", "HTTPMessages", "Formats", "Crypto", "Dialects"]),
+        library("Decisions", in: "Shared/Core", ["Domain"]),
+        library("Snapshots", in: "Shared/Core", ["Domain", "Formats", "Crypto"]),
+
+        // IO: mechanisms that know no gateway noun.
+        library("Telemetry", in: "Shared/IO", ["CGatewayShims"]),
+        library("Reactor", in: "Shared/IO", ["Telemetry", "CUV", "CGatewayShims"]),
+        library("TLS", in: "Shared/IO", ["Reactor", "COpenSSL"]),
+        library("HTTPServing", in: "Shared/IO", ["Reactor", "TLS", "HTTPMessages", "CNGHTTP2", "CHTTPParser", "CGatewayShims"]),
+        library("HTTPFetching", in: "Shared/IO", ["Reactor", "TLS", "HTTPMessages", "CNGHTTP2", "CHTTPParser", "CCurl", "CUV", "CGatewayShims"]),
+        library("Redis", in: "Shared/IO", ["Reactor", "TLS", "CHiredis"]),
+        library("Postgres", in: "ControlPlane", ["Reactor", "CPQ", "CUV"]),
+        library(
+            "Service", in: "Shared/IO",
+            ["Reactor", "Telemetry", "HTTPServing", "HTTPMessages"]
+        ),
+
+        // The planes.
+        library(
+            "GatewayKit", in: "DataPlane",
+            [
+                "Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "Providers", "Decisions", "Snapshots",
+                "Telemetry", "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Service",
+            ], folder: "Kit"
+        ),
+        program("data-plane", in: "DataPlane/Main", ["GatewayKit", "Service", "Telemetry", "Reactor"]),
+        library(
+            "ControlKit", in: "ControlPlane",
+            [
+                "Domain", "HTTPMessages", "Formats", "Crypto", "Providers", "Decisions", "Snapshots", "Telemetry",
+                "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Postgres", "Service", "CArgon2",
+            ], folder: "Kit"
+        ),
+        program("control-plane", in: "ControlPlane/Main", ["ControlKit", "Service", "Telemetry", "Reactor"]),
+        library(
+            "SimulatorKit", in: "Simulator",
+            ["Reactor", "TLS", "Telemetry", "HTTPServing", "HTTPMessages", "Formats", "Service"], folder: "Kit"
+        ),
+        program("simulator", in: "Simulator/Main", ["SimulatorKit", "Service", "Telemetry", "Reactor"]),
+
+        // Tests, by what they need.
+        .target(
+            name: "TestSupport",
+            dependencies: ["Reactor"],
+            path: "Tests/TestSupport",
+            swiftSettings: strict
+        ),
+        suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
+    ],
+    cxxLanguageStandard: .cxx17
+)

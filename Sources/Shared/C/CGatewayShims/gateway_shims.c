@@ -1,0 +1,26 @@
+#define _GNU_SOURCE
+#include "include/gateway_shims.h"
+
+#include <string.h>
+#include <time.h>
+
+static __thread void *current_loop;
+
+void *tg_current_loop(void) { return current_loop; }
+void tg_set_current_loop(void *loop) { current_loop = loop; }
+
+const void *tg_memmem(const void *haystack, size_t haystack_length, const void *needle, size_t needle_length) {
+    return memmem(haystack, haystack_length, needle, needle_length);
+}
+
+int64_t tg_wall_microseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+uint64_t tg_monotonic_nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}

@@ -1,0 +1,39 @@
+/// A connected, ordered stream of bytes on a loop: plain TCP, or TLS over it.
+///
+/// Output is buffered and written when the loop's turn ends. Callbacks go to `handler`, which the stream keeps alive
+/// until it ends; none comes after `close` or `abort`.
+package protocol ByteStream: AnyObject {
+    var handler: (any ByteStreamHandler)? { get set }
+    var peer: SocketAddress { get }
+    /// Bytes written here that the kernel has not taken yet.
+    var bufferedBytes: Int { get }
+    /// What ALPN chose (RFC 7301), on a TLS stream.
+    var negotiatedProtocol: String? { get }
+
+    /// Queues the bytes; they are copied.
+    func write(_ bytes: UnsafeRawBufferPointer)
+    /// Starts or stops reading. Not reading makes the peer wait: the kernel's window closes.
+    func setReading(_ isOn: Bool)
+    /// Asks for one `streamDidDrain` once everything queued has been taken by the kernel.
+    func notifyWhenDrained()
+    /// Sends what is queued, then ends the connection in order, bounded in time.
+    func close()
+    /// Ends the connection now; what is queued is lost.
+    func abort()
+}
+
+extension ByteStream {
+    package func write(_ bytes: [UInt8]) { bytes.withUnsafeBytes { write($0) } }
+    package func write(_ text: StaticString) {
+        write(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+}
+
+package protocol ByteStreamHandler: AnyObject {
+    /// The bytes are only valid during the call.
+    func streamDidRead(_ bytes: UnsafeRawBufferPointer)
+    func streamDidDrain()
+    /// The peer has sent its last byte (`nil`: in order, and writing is still possible until `close`) or the
+    /// connection failed (then it is closed already). Called at most once.
+    func streamDidEnd(_ error: (any Error)?)
+}

@@ -1,0 +1,232 @@
+import CUV
+
+/// A TCP connection on a loop.
+package final class TCPStream: ByteStream, TurnEndObserver {
+    package var handler: (any ByteStreamHandler)?
+    package let peer: SocketAddress
+    package var negotiatedProtocol: String? { nil }
+    package let loop: EventLoop
+
+    private let handle: UnsafeMutablePointer<uv_tcp_t>
+    private var output: [UInt8] = []
+    /// What the kernel did not take at once, being written by libuv; freed when that ends.
+    private var inFlight = 0
+    private var isFlushScheduled = false
+    private var wantsDrain = false
+    private var isReading = false
+    private var phase = Phase.open
+    private var lingerTimer: LoopTimer?
+
+    private enum Phase {
+        /// Next: `closing` (our `close`), `closed` (failure or `abort`).
+        case open
+        /// Output is being sent, input is thrown away. Next: `closed`.
+        case closing
+        case closed
+    }
+
+    /// A peer that neither reads our last bytes nor hangs up is cut after this time.
+    private static let lingerLimit = Duration.seconds(2)
+
+    /// Takes over a connected handle allocated with `allocate(capacity: 1)`.
+    init(_ loop: EventLoop, taking handle: UnsafeMutablePointer<uv_tcp_t>, peer: SocketAddress) {
+        self.loop = loop
+        self.handle = handle
+        self.peer = peer
+        uv_tcp_nodelay(handle, 1)
+        // Balanced in `didClose`: libuv's callbacks find the stream alive until the handle is closed.
+        handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
+    }
+
+    private var stream: UnsafeMutablePointer<uv_stream_t> {
+        UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_stream_t.self)
+    }
+
+    package var bufferedBytes: Int { output.count + inFlight }
+
+    // MARK: Reading
+
+    package func setReading(_ isOn: Bool) {
+        guard phase == .open, isOn != isReading else { return }
+        isReading = isOn
+        if isOn { startReading() } else { uv_read_stop(stream) }
+    }
+
+    private func startReading() {
+        uv_read_start(
+            stream,
+            { handle, _, buffer in
+                guard let data = handle?.pointee.data else { return }
+                let shared = Unmanaged<TCPStream>.fromOpaque(data).takeUnretainedValue().loop.readBuffer
+                buffer?.pointee = uv_buf_t(
+                    base: shared.baseAddress?.assumingMemoryBound(to: CChar.self),
+                    len: shared.count
+                )
+            },
+            { handle, count, buffer in
+                guard count != 0, let data = handle?.pointee.data else { return }
+                let me = Unmanaged<TCPStream>.fromOpaque(data).takeUnretainedValue()
+                if count > 0 {
+                    me.didRead(UnsafeRawBufferPointer(start: buffer?.pointee.base, count: count))
+                } else {
+                    me.didEnd(UVError(call: "uv_read", code: Int32(truncatingIfNeeded: count)))
+                }
+            }
+        )
+    }
+
+    private func didRead(_ bytes: UnsafeRawBufferPointer) {
+        guard phase == .open else { return }
+        handler?.streamDidRead(bytes)
+    }
+
+    private func didEnd(_ error: UVError) {
+        isReading = false
+        uv_read_stop(stream)
+        switch phase {
+        case .open:
+            if error.isEndOfFile { handler?.streamDidEnd(nil) } else { fail(error) }
+        case .closing:
+            if bufferedBytes == 0 || !error.isEndOfFile { closeHandle() }
+        case .closed:
+            break
+        }
+    }
+
+    private func fail(_ error: UVError) {
+        let handler = handler
+        closeHandle()
+        handler?.streamDidEnd(error)
+    }
+
+    // MARK: Writing
+
+    package func write(_ bytes: UnsafeRawBufferPointer) {
+        guard phase == .open, !bytes.isEmpty else { return }
+        output.append(contentsOf: bytes)
+        scheduleFlush()
+    }
+
+    package func notifyWhenDrained() {
+        wantsDrain = true
+        scheduleFlush()
+    }
+
+    private func scheduleFlush() {
+        guard !isFlushScheduled else { return }
+        isFlushScheduled = true
+        loop.notifyAtTurnEnd(self)
+    }
+
+    package func turnDidEnd() {
+        isFlushScheduled = false
+        // One write at a time: what is queued meanwhile goes out when that one is done.
+        guard phase != .closed, inFlight == 0 else { return }
+        if !output.isEmpty {
+            var written: Int32 = 0
+            output.withUnsafeMutableBytes { bytes in
+                var buffer = uv_buf_t(base: bytes.baseAddress?.assumingMemoryBound(to: CChar.self), len: bytes.count)
+                written = uv_try_write(stream, &buffer, 1)
+            }
+            if written < 0, written != UV_EAGAIN.rawValue {
+                return writeFailed(UVError(call: "uv_try_write", code: written))
+            }
+            let taken = max(0, Int(written))
+            if taken < output.count {
+                writeRest(from: taken)
+            } else if output.capacity <= 16 * 1024 {
+                output.removeAll(keepingCapacity: true)
+            } else {
+                output = []
+            }
+        }
+        if inFlight == 0 { drained() }
+    }
+
+    private func writeRest(from start: Int) {
+        let rest = UnsafeMutableRawBufferPointer.allocate(byteCount: output.count - start, alignment: 1)
+        output.withUnsafeBytes { rest.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[start...])) }
+        output = []
+        inFlight = rest.count
+        let request = UnsafeMutablePointer<uv_write_t>.allocate(capacity: 1)
+        request.pointee.data = rest.baseAddress
+        var buffer = uv_buf_t(base: rest.baseAddress?.assumingMemoryBound(to: CChar.self), len: rest.count)
+        let code = uv_write(request, stream, &buffer, 1) { request, status in
+            guard let request else { return }
+            request.pointee.data?.deallocate()
+            let data = request.pointee.handle?.pointee.data
+            request.deallocate()
+            guard let data else { return }
+            Unmanaged<TCPStream>.fromOpaque(data).takeUnretainedValue().didWrite(status)
+        }
+        if code < 0 {
+            rest.deallocate()
+            request.deallocate()
+            writeFailed(UVError(call: "uv_write", code: code))
+        }
+    }
+
+    private func didWrite(_ status: Int32) {
+        inFlight = 0
+        guard phase != .closed else { return }
+        guard status >= 0 else { return writeFailed(UVError(call: "uv_write", code: status)) }
+        turnDidEnd()
+    }
+
+    private func writeFailed(_ error: UVError) {
+        if phase == .open { fail(error) } else { closeHandle() }
+    }
+
+    private func drained() {
+        if phase == .closing { return shutDown() }
+        guard wantsDrain else { return }
+        wantsDrain = false
+        handler?.streamDidDrain()
+    }
+
+    // MARK: Ending
+
+    package func close() {
+        guard phase == .open else { return }
+        phase = .closing
+        handler = nil
+        lingerTimer = loop.schedule(after: Self.lingerLimit) { [unowned self] in closeHandle() }
+        scheduleFlush()
+    }
+
+    /// Says that we are done, then waits for the peer to say so too: closing with unread input would make the kernel
+    /// reset the connection, and the peer could lose our last answer.
+    private func shutDown() {
+        let request = UnsafeMutablePointer<uv_shutdown_t>.allocate(capacity: 1)
+        let code = uv_shutdown(request, stream) { request, status in
+            let data = request?.pointee.handle?.pointee.data
+            request?.deallocate()
+            guard status < 0, status != UV_ECANCELED.rawValue, let data else { return }
+            Unmanaged<TCPStream>.fromOpaque(data).takeUnretainedValue().closeHandle()
+        }
+        if code < 0 {
+            request.deallocate()
+            closeHandle()
+        } else if !isReading {
+            isReading = true
+            startReading()
+        }
+    }
+
+    package func abort() {
+        handler = nil
+        closeHandle()
+    }
+
+    private func closeHandle() {
+        guard phase != .closed else { return }
+        phase = .closed
+        handler = nil
+        lingerTimer = nil
+        output = []
+        uv_close(UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_handle_t.self)) { handle in
+            if let data = handle?.pointee.data { Unmanaged<TCPStream>.fromOpaque(data).release() }
+            handle?.deallocate()
+        }
+    }
+}
