@@ -66,8 +66,12 @@ let package = Package(
         library("Telemetry", in: "Shared/IO", ["CGatewayShims"]),
         library("Reactor", in: "Shared/IO", ["Telemetry", "CUV", "CGatewayShims"]),
         library("TLS", in: "Shared/IO", ["Reactor", "COpenSSL"]),
-        library("HTTPServing", in: "Shared/IO", ["Reactor", "TLS", "HTTPMessages", "CNGHTTP2", "CHTTPParser", "CGatewayShims"]),
-        library("HTTPFetching", in: "Shared/IO", ["Reactor", "TLS", "HTTPMessages", "CNGHTTP2", "CHTTPParser", "CCurl", "CUV", "CGatewayShims"]),
+        library("HTTPWire", in: "Shared/IO", ["HTTPMessages", "CNGHTTP2", "CHTTPParser", "CGatewayShims"]),
+        library("HTTPServing", in: "Shared/IO", ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2"]),
+        library(
+            "HTTPFetching", in: "Shared/IO",
+            ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2", "CCurl", "CUV", "CGatewayShims"]
+        ),
         library("Redis", in: "Shared/IO", ["Reactor", "TLS", "CHiredis"]),
         library("Postgres", in: "ControlPlane", ["Reactor", "CPQ", "CUV"]),
         library(
