@@ -1,4 +1,3 @@
-package import HTTPMessages
 package import Reactor
 package import TLS
 
