@@ -1,0 +1,67 @@
+/// An error that a caller gets from the gateway itself.
+///
+/// `message` is the caller's text: it never names accounts, hosts or credentials. `detail` is for logs.
+package struct GatewayError: Error, Sendable {
+    /// The gateway's own codes (`x-tollgate-code`), with the status each is answered with.
+    package enum Code: String, Sendable, CaseIterable {
+        case invalidRequest = "invalid_request"
+        case invalidAPIKey = "invalid_api_key"
+        case accessDenied = "access_denied"
+        case apiKeyExpired = "api_key_expired"
+        case userDisabled = "user_disabled"
+        case groupInactive = "group_inactive"
+        case modelNotAllowed = "model_not_allowed"
+        case modelNotPriced = "model_not_priced"
+        case notFound = "not_found"
+        case methodNotAllowed = "method_not_allowed"
+        case requestTimeout = "request_timeout"
+        case bodyTooLarge = "body_too_large"
+        case unsupportedEncoding = "unsupported_encoding"
+        case rateLimited = "rate_limited"
+        case concurrencyLimit = "concurrency_limit"
+        case insufficientBalance = "insufficient_balance"
+        case noAccountAvailable = "no_account_available"
+        case upstreamError = "upstream_error"
+        case upstreamTimeout = "upstream_timeout"
+        case unavailable = "service_unavailable"
+        case internalError = "internal_error"
+
+        package var status: Int {
+            switch self {
+            case .invalidRequest, .modelNotPriced: 400
+            case .invalidAPIKey: 401
+            case .insufficientBalance: 402
+            case .accessDenied, .apiKeyExpired, .userDisabled, .groupInactive, .modelNotAllowed: 403
+            case .notFound: 404
+            case .methodNotAllowed: 405
+            case .requestTimeout: 408
+            case .bodyTooLarge: 413
+            case .unsupportedEncoding: 415
+            case .rateLimited, .concurrencyLimit: 429
+            case .internalError: 500
+            case .upstreamError: 502
+            case .noAccountAvailable, .unavailable: 503
+            case .upstreamTimeout: 504
+            }
+        }
+    }
+
+    package var code: Code
+    package var message: String
+    /// The request's field at fault, where there is one.
+    package var field: String?
+    package var retryAfterSeconds: Int?
+    package var detail: String
+
+    package init(
+        _ code: Code, _ message: String, field: String? = nil, retryAfterSeconds: Int? = nil, detail: String = ""
+    ) {
+        self.code = code
+        self.message = message
+        self.field = field
+        self.retryAfterSeconds = retryAfterSeconds
+        self.detail = detail
+    }
+
+    package var status: Int { code.status }
+}
