@@ -11,8 +11,17 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
-func library(_ name: String, in tier: String, _ dependencies: [Target.Dependency] = [], folder: String? = nil) -> Target {
-    .target(name: name, dependencies: dependencies, path: "Sources/\(tier)/\(folder ?? name)", swiftSettings: strict)
+func library(
+    _ name: String, in tier: String, _ dependencies: [Target.Dependency] = [], folder: String? = nil,
+    resources: [Resource] = []
+) -> Target {
+    .target(
+        name: name,
+        dependencies: dependencies,
+        path: "Sources/\(tier)/\(folder ?? name)",
+        resources: resources,
+        swiftSettings: strict
+    )
 }
 
 func program(_ name: String, in folder: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -93,7 +102,7 @@ let package = Package(
             [
                 "Domain", "HTTPMessages", "Formats", "Crypto", "Providers", "Decisions", "Snapshots", "Telemetry",
                 "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Postgres", "Service", "CArgon2",
-            ], folder: "Kit"
+            ], folder: "Kit", resources: [.embedInCode("Stores/Migrations/0001_foundation.sql")]
         ),
         program("control-plane", in: "ControlPlane/Main", ["ControlKit", "Service", "Telemetry", "Reactor"]),
         library(
