@@ -1,0 +1,31 @@
+/// What a model costs; classes without a price cost nothing.
+package struct ModelPrice: Hashable, Sendable {
+    package enum Match: String, Sendable { case exact, prefix }
+    package var model: String
+    package var match: Match
+    /// The version that a usage row names.
+    package var revision: Int64
+    package var input: PricePerMillion
+    package var output: PricePerMillion
+    package var cacheWrite5m: PricePerMillion
+    package var cacheWrite1h: PricePerMillion
+    package var cacheRead: PricePerMillion
+    /// Of one call of the server-side web search.
+    package var webSearch: NanoUSD
+
+    package init(
+        model: String, match: Match, revision: Int64, input: PricePerMillion = .init(0),
+        output: PricePerMillion = .init(0), cacheWrite5m: PricePerMillion = .init(0),
+        cacheWrite1h: PricePerMillion = .init(0), cacheRead: PricePerMillion = .init(0), webSearch: NanoUSD = .zero
+    ) {
+        self.model = model
+        self.match = match
+        self.revision = revision
+        self.input = input
+        self.output = output
+        self.cacheWrite5m = cacheWrite5m
+        self.cacheWrite1h = cacheWrite1h
+        self.cacheRead = cacheRead
+        self.webSearch = webSearch
+    }
+}

@@ -1,0 +1,124 @@
+package import Domain
+
+/// One API key as a worker enforces it, with what it needs of the key's user.
+package struct KeySnapshot: Hashable, Sendable {
+    package var id: KeyID
+    /// SHA-256 of the key, in lower-case hex.
+    package var hash: String
+    package var revision: Int64
+    package var user: UserID
+    package var userRevision: Int64
+    package var group: GroupID
+    package var isActive: Bool
+    package var isUserActive: Bool
+    package var expiresAt: Timestamp?
+    package var ipWhitelist: [String]
+    package var ipBlacklist: [String]
+    /// Calls at once; 0 is no limit.
+    package var concurrency: Int
+    package var userConcurrency: Int
+    /// Requests and tokens a minute; 0 is no limit.
+    package var rpm: Int
+    package var tpm: Int
+    package var userRPM: Int
+    /// Total USD; nil is no limit.
+    package var quota: NanoUSD?
+
+    package init(
+        id: KeyID, hash: String, revision: Int64, user: UserID, userRevision: Int64, group: GroupID,
+        isActive: Bool = true, isUserActive: Bool = true, expiresAt: Timestamp? = nil, ipWhitelist: [String] = [],
+        ipBlacklist: [String] = [], concurrency: Int = 0, userConcurrency: Int = 0, rpm: Int = 0, tpm: Int = 0,
+        userRPM: Int = 0, quota: NanoUSD? = nil
+    ) {
+        self.id = id
+        self.hash = hash
+        self.revision = revision
+        self.user = user
+        self.userRevision = userRevision
+        self.group = group
+        self.isActive = isActive
+        self.isUserActive = isUserActive
+        self.expiresAt = expiresAt
+        self.ipWhitelist = ipWhitelist
+        self.ipBlacklist = ipBlacklist
+        self.concurrency = concurrency
+        self.userConcurrency = userConcurrency
+        self.rpm = rpm
+        self.tpm = tpm
+        self.userRPM = userRPM
+        self.quota = quota
+    }
+}
+
+/// The secrets of one account, sealed; published on their own so that a token refresh republishes nothing else.
+package struct CredentialEntry: Hashable, Sendable {
+    package var account: AccountID
+    /// Grows with every write of the account's credentials; an older entry never replaces a newer one.
+    package var version: Int64
+    /// A sealed JSON object of the secret fields; associated data `account:<id>:credentials`.
+    package var sealed: String
+
+    package init(account: AccountID, version: Int64, sealed: String) {
+        self.account = account
+        self.version = version
+        self.sealed = sealed
+    }
+
+    /// What the sealing is bound to.
+    package static func associatedData(_ account: AccountID) -> [UInt8] { Array("account:\(account):credentials".utf8) }
+}
+
+/// A message on the announcement channel: what has just been published.
+package enum Announcement: Hashable, Sendable {
+    case config(SnapshotVersion)
+    /// A key was created, changed or deleted: forget what is cached under this hash, also that it is unknown.
+    case key(hash: String)
+    case credentials(AccountID, version: Int64)
+    /// All records of the partition up to this stream id are in Postgres.
+    case watermark(Partition, epoch: String, streamID: String)
+
+    package var text: String {
+        switch self {
+        case .config(let version): "config \(version)"
+        case .key(let hash): "key \(hash)"
+        case .credentials(let account, let version): "credentials \(account) \(version)"
+        case .watermark(let partition, let epoch, let id): "watermark \(partition.number) \(epoch) \(id)"
+        }
+    }
+
+    package init?(_ text: String) {
+        let words = text.split(separator: " ").map(String.init)
+        switch (words.first, words.count) {
+        case ("config", 2):
+            guard let version = SnapshotVersion(words[1]) else { return nil }
+            self = .config(version)
+        case ("key", 2):
+            self = .key(hash: words[1])
+        case ("credentials", 3):
+            guard let account = Int64(words[1]), let version = Int64(words[2]) else { return nil }
+            self = .credentials(AccountID(account), version: version)
+        case ("watermark", 4):
+            guard let number = Int(words[1]), let partition = Partition(number) else { return nil }
+            self = .watermark(partition, epoch: words[2], streamID: words[3])
+        default:
+            return nil
+        }
+    }
+}
+
+/// The id of an entry of a Redis stream, `milliseconds-sequence`.
+package struct StreamID: Hashable, Comparable, Sendable {
+    package let milliseconds: UInt64
+    package let sequence: UInt64
+
+    package init?(_ text: String) {
+        let parts = text.split(separator: "-", omittingEmptySubsequences: false).map { UInt64($0) }
+        guard parts.count == 2, let milliseconds = parts[0], let sequence = parts[1] else { return nil }
+        self.milliseconds = milliseconds
+        self.sequence = sequence
+    }
+
+    package static func < (left: Self, right: Self) -> Bool {
+        (left.milliseconds, left.sequence) < (right.milliseconds, right.sequence)
+    }
+}

@@ -1,0 +1,56 @@
+package import Domain
+
+/// The names under which the planes meet in Redis.
+///
+/// Everything a user's calls touch carries the hash tag of the user's partition, `{p07}`, everything of one account
+/// `{a123}`: a script's keys always share a slot of a Redis Cluster.
+package enum RedisNames {
+    // MARK: A partition
+
+    /// Random text, new whenever Redis has lost the partition; every script returns it.
+    package static func epoch(_ partition: Partition) -> String { tag(partition) + "epoch" }
+    /// Hash: the current revisions of keys (`k12`), users (`u3`) and groups (`g4`).
+    package static func revisions(_ partition: Partition) -> String { tag(partition) + "rev" }
+    /// Sorted set: request ids of reservations by the time of their last renewal.
+    package static func live(_ partition: Partition) -> String { tag(partition) + "live" }
+    /// Hash: request id → renewal count and what the call would be billed if its worker died now.
+    package static func holds(_ partition: Partition) -> String { tag(partition) + "hold" }
+    /// Sorted set: request ids of a user's calls under way, by the end of their lease.
+    package static func slots(of user: UserID) -> String { tag(Partition(of: user)) + "slots:u\(user)" }
+    package static func slots(of key: KeyID, _ partition: Partition) -> String { tag(partition) + "slots:k\(key)" }
+    /// String, expiring: how far a request was settled.
+    package static func done(_ requestID: String, _ partition: Partition) -> String {
+        tag(partition) + "done:" + requestID
+    }
+    /// Stream: usage records that are not in Postgres yet, one field `r` each.
+    package static func usage(_ partition: Partition) -> String { tag(partition) + "usage" }
+
+    private static func tag(_ partition: Partition) -> String {
+        partition.number < 10 ? "tg:{p0\(partition.number)}:" : "tg:{p\(partition.number)}:"
+    }
+
+    // MARK: An account
+
+    /// Sorted set: request ids of the account's calls under way, by the end of their lease.
+    package static func slots(of account: AccountID) -> String { "tg:{a\(account)}:slots" }
+    /// String: the account's sealed credentials (`CredentialEntry`).
+    package static func credentials(of account: AccountID) -> String { "tg:{a\(account)}:cred" }
+
+    // MARK: Snapshots
+
+    /// String: the signed configuration snapshot in the format of this version.
+    package static let config = "tg:config:v\(SnapshotFormat.current)"
+    /// String: the signed snapshot of one API key.
+    package static func key(hash: String) -> String { "tg:key:v\(SnapshotFormat.current):\(hash)" }
+    /// String: stands while every key that exists has its snapshot here, so that a miss means unknown.
+    package static let keysComplete = "tg:keys:complete"
+    /// Channel: `Announcement`s of what has just changed.
+    package static let announcements = "tg:announce"
+    /// String, expiring: a worker's sign of life.
+    package static func node(_ id: String) -> String { "tg:node:\(id)" }
+}
+
+/// The format of what is published. A worker reads its own only; the publisher writes all that live workers need.
+package enum SnapshotFormat {
+    package static let current = 1
+}
