@@ -119,6 +119,7 @@ let package = Package(
             swiftSettings: strict
         ),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
+        suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
     ],
     cxxLanguageStandard: .cxx17
 )
