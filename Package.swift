@@ -119,6 +119,7 @@ let package = Package(
             swiftSettings: strict
         ),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
+        suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
     ],
     cxxLanguageStandard: .cxx17
 )
