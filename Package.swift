@@ -120,6 +120,7 @@ let package = Package(
         ),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
+        suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
     ],
     cxxLanguageStandard: .cxx17
 )
