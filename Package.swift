@@ -81,7 +81,7 @@ let package = Package(
             "HTTPFetching", in: "Shared/IO",
             ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2", "CCurl", "CUV", "CGatewayShims"]
         ),
-        library("Redis", in: "Shared/IO", ["Reactor", "TLS", "CHiredis"]),
+        library("Redis", in: "Shared/IO", ["Reactor", "TLS", "CHiredis", "COpenSSL"]),
         library("Postgres", in: "ControlPlane", ["Reactor", "CPQ", "CUV"]),
         library(
             "Service", in: "Shared/IO",
@@ -118,6 +118,7 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: strict
         ),
+        suite("RedisTests", ["Redis", "Reactor", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
