@@ -1,4 +1,3 @@
-package import Domain
 import Formats
 
 /// Errors in the shape of the Anthropic API (docs: API, Errors).

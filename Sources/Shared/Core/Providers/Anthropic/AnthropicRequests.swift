@@ -1,4 +1,3 @@
-package import Domain
 package import HTTPMessages
 
 /// Requests to the Anthropic API.
