@@ -1,3 +1,4 @@
+package import Crypto
 package import Domain
 
 /// One API key as a worker enforces it, with what it needs of the key's user.
@@ -55,7 +56,7 @@ package struct CredentialEntry: Hashable, Sendable {
     package var account: AccountID
     /// Grows with every write of the account's credentials; an older entry never replaces a newer one.
     package var version: Int64
-    /// A sealed JSON object of the secret fields; associated data `account:<id>:credentials`.
+    /// A JSON object of the secret fields, sealed in the `sealingContext` of the account.
     package var sealed: String
 
     package init(account: AccountID, version: Int64, sealed: String) {
@@ -64,8 +65,9 @@ package struct CredentialEntry: Hashable, Sendable {
         self.sealed = sealed
     }
 
-    /// What the sealing is bound to.
-    package static func associatedData(_ account: AccountID) -> [UInt8] { Array("account:\(account):credentials".utf8) }
+    package static func sealingContext(of account: AccountID) -> SealingContext {
+        .account(account.raw, field: "credentials")
+    }
 }
 
 /// A message on the announcement channel: what has just been published.
