@@ -124,6 +124,7 @@ let package = Package(
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
+        suite("SnapshotsTests", ["Domain", "Snapshots"]),
     ],
     cxxLanguageStandard: .cxx17
 )
