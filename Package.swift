@@ -119,6 +119,7 @@ let package = Package(
             swiftSettings: strict
         ),
         suite("RedisTests", ["Redis", "Reactor", "TestSupport"]),
+        suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
     ],
     cxxLanguageStandard: .cxx17
