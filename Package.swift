@@ -121,6 +121,7 @@ let package = Package(
         suite("RedisTests", ["Redis", "Reactor", "TestSupport"]),
         suite("FormatsTests", ["Formats", "CInflate"]),
         suite("CryptoTests", ["Crypto", "Formats"]),
+        suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
