@@ -121,9 +121,11 @@ let package = Package(
         suite("RedisTests", ["Redis", "Reactor", "TestSupport"]),
         suite("FormatsTests", ["Formats", "CInflate"]),
         suite("CryptoTests", ["Crypto", "Formats"]),
+        suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
+        suite("SnapshotsTests", ["Domain", "Snapshots"]),
     ],
     cxxLanguageStandard: .cxx17
 )
