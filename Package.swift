@@ -65,7 +65,7 @@ let package = Package(
         library("Domain", in: "Shared/Core"),
         library("HTTPMessages", in: "Shared/Core"),
         library("Formats", in: "Shared/Core", ["CSimdJSON", "CGatewayShims", "CInflate"]),
-        library("Crypto", in: "Shared/Core", ["COpenSSL", "CXXHash"]),
+        library("Crypto", in: "Shared/Core", ["COpenSSL", "CXXHash", "Formats"]),
         library("Dialects", in: "Shared/Core", ["Domain", "Formats", "HTTPMessages", "CGatewayShims"]),
         library("Providers", in: "Shared/Core", ["Domain", "HTTPMessages", "Formats", "Crypto", "Dialects"]),
         library("Decisions", in: "Shared/Core", ["Domain"]),
@@ -81,7 +81,7 @@ let package = Package(
             "HTTPFetching", in: "Shared/IO",
             ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2", "CCurl", "CUV", "CGatewayShims"]
         ),
-        library("Redis", in: "Shared/IO", ["Reactor", "TLS", "CHiredis"]),
+        library("Redis", in: "Shared/IO", ["Reactor", "TLS", "CHiredis", "COpenSSL"]),
         library("Postgres", in: "ControlPlane", ["Reactor", "CPQ", "CUV"]),
         library(
             "Service", in: "Shared/IO",
@@ -118,7 +118,12 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: strict
         ),
+        suite("RedisTests", ["Redis", "Reactor", "TestSupport"]),
+        suite("FormatsTests", ["Formats", "CInflate"]),
+        suite("CryptoTests", ["Crypto", "Formats"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
+        suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
+        suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
     ],
     cxxLanguageStandard: .cxx17
 )

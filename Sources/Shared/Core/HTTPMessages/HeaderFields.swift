@@ -73,7 +73,9 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
     }
 
     /// Calls `body` with the bytes of the first value of the field, without making a string of it.
-    package func withValue<Result>(_ name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result? {
+    package func withValue<Result>(_ name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) rethrows
+        -> Result?
+    {
         guard let index = firstIndex(of: name) else { return nil }
         let entry = entries[index]
         return try bytes.withUnsafeBytes { bytes in
@@ -90,6 +92,22 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
                     UnsafeRawBufferPointer(rebasing: bytes[Int(entry.valueStart)..<Int(entry.end)])
                 )
             }
+        }
+    }
+
+    /// Like `forEach`, but the bytes stay valid until `body` returns: for C functions that take all fields at once.
+    package func withFields<Result>(
+        _ visit: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void,
+        then body: () throws -> Result
+    ) rethrows -> Result {
+        try bytes.withUnsafeBytes { bytes in
+            for entry in entries {
+                visit(
+                    UnsafeRawBufferPointer(rebasing: bytes[Int(entry.nameStart)..<Int(entry.valueStart)]),
+                    UnsafeRawBufferPointer(rebasing: bytes[Int(entry.valueStart)..<Int(entry.end)])
+                )
+            }
+            return try body()
         }
     }
 

@@ -1,104 +1,177 @@
 package import Reactor
 
-/// A Redis answer (RESP2).
-package enum RedisValue: Equatable, Sendable {
-    case null
-    case integer(Int64)
-    case string([UInt8])
-    case status(String)
-    case error(String)
-    case array([RedisValue])
-}
-
-package enum RedisError: Error, Equatable {
-    /// No connection now; the command was not sent.
-    case unavailable
-    /// Sent, but the connection broke before the answer: it may or may not have run.
-    case connectionLost
-    case timedOut
-    /// Redis said no; its text, for logs.
-    case server(String)
-    case unexpectedAnswer
-}
-
-/// Where Redis is: `redis://user:password@host:port/db`, `rediss://` for TLS.
-package struct RedisConfiguration: Sendable {
-    package var host: String
-    package var port: UInt16
-    package var isTLS: Bool
-    package var username: String?
-    package var password: String?
-    package var database: Int
-    package var authorityFile: String?
-    package var commandTimeout = Duration.seconds(2)
-    package var connectTimeout = Duration.seconds(2)
-
-    /// - Returns: nil when the text is not such a URL.
-    package init?(url: String) { fatalError("unimplemented") }
-}
-
-/// A Lua script, sent by its SHA-1 and loaded where a server does not know it (NOSCRIPT).
-package struct RedisScript: Sendable {
-    package let name: String
-    package let source: String
-    package let sha1: String
-
-    package init(name: String, source: String) { fatalError("unimplemented") }
-}
-
-/// Arguments of a command, gathered as bytes without a `String` each.
-package struct RedisCommand: Sendable {
-    package init(_ name: String) { fatalError("unimplemented") }
-    /// A command with its arguments: `["SET", key, value]`.
-    package init(_ arguments: [String]) { fatalError("unimplemented") }
-    package mutating func add(_ text: String) { fatalError("unimplemented") }
-    package mutating func add(_ bytes: [UInt8]) { fatalError("unimplemented") }
-    package mutating func add(_ number: Int64) { fatalError("unimplemented") }
-}
-
 /// One pipelined connection of a loop: commands of one turn leave together, answers come in order. Reconnects by itself
 /// with back-off and jitter.
 package final class RedisClient {
-    package init(_ loop: EventLoop, _ configuration: RedisConfiguration) { fatalError("unimplemented") }
+    private enum State {
+        /// Next: `connecting`, `closed`.
+        case idle
+        /// Next: `ready`, `waiting`, `closed`.
+        case connecting
+        /// Next: `waiting` (the connection ended), `closed`.
+        case ready(RedisConnection)
+        /// Until the timer fires. Next: `connecting`, `closed`.
+        case waiting(LoopTimer)
+        case closed
+    }
+    private var state = State.idle
+    private let loop: EventLoop
+    private let connector: RedisConnector
+    private var backoff = Backoff()
+    private var connectionWaiters: [Promise<Void>] = []
 
-    /// Connects, and keeps the connection until `close`. Commands sent before it is up fail with `unavailable`.
-    package func start() { fatalError("unimplemented") }
-    package func close() { fatalError("unimplemented") }
+    /// Refusals to deliver in the next turn: a caller must not be called back before `send` returns.
+    private var refused: [RedisCompletion] = []
+    private var refusalTimer: LoopTimer?
 
-    package var isConnected: Bool { fatalError("unimplemented") }
-    /// Waits for the connection, at most `timeout`; returns whether it is up.
-    package func waitUntilConnected(_ timeout: Duration) async -> Bool { fatalError("unimplemented") }
     /// Called at each new connection (also the first), before any other command is sent.
     package var onConnect: (() -> Void)?
     package var onDisconnect: (() -> Void)?
+    /// Called when an attempt to connect failed or the connection broke, with the reason, for logs.
+    package var onFailure: ((any Error) -> Void)?
+    /// Why there is no connection, for readiness messages; nil while connected.
+    package private(set) var lastFailure: (any Error)?
+
+    package init(_ loop: EventLoop, _ configuration: RedisConfiguration) {
+        self.loop = loop
+        connector = RedisConnector(loop, configuration)
+    }
+
+    deinit { close() }
+
+    // MARK: Connection
+
+    /// Connects, and keeps the connection until `close`. Commands sent before it is up fail with `unavailable`.
+    package func start() {
+        guard case .idle = state else { return }
+        connect()
+    }
+
+    /// Ends the connection for good. What is in flight fails before this returns.
+    package func close() {
+        let connection = current
+        state = .closed
+        connection?.close()
+        wakeConnectionWaiters()
+        deliverRefusals()
+    }
+
+    private var current: RedisConnection? {
+        if case .ready(let connection) = state { return connection }
+        return nil
+    }
+
+    package var isConnected: Bool { current != nil }
+
+    /// Commands sent and not answered yet.
+    package var inFlight: Int { current?.inFlight ?? 0 }
+
+    /// Waits for the connection, at most `timeout`; returns whether it is up.
+    package func waitUntilConnected(_ timeout: Duration) async -> Bool {
+        if case .closed = state { return false }
+        guard !isConnected else { return true }
+        let promise = Promise<Void>()
+        connectionWaiters.append(promise)
+        let timer = loop.schedule(after: timeout) { promise.succeed(()) }
+        try? await promise.wait()
+        timer.stop()
+        connectionWaiters.removeAll { $0 === promise }
+        return isConnected
+    }
+
+    private func connect() {
+        state = .connecting
+        let connector = connector
+        loop.spawn { [weak self] in
+            do {
+                let connection = try await connector.connect()
+                guard let self, case .connecting = state else { return connection.close() }
+                adopt(connection)
+            } catch {
+                guard let self, case .connecting = state else { return }
+                connectLater(error)
+            }
+        }
+    }
+
+    private func adopt(_ connection: RedisConnection) {
+        // It may have ended between its last answer and this task's turn.
+        guard connection.isOpen else { return connectLater(RedisError.connectionLost) }
+        state = .ready(connection)
+        lastFailure = nil
+        connection.onEnd = { [weak self, unowned connection] error in self?.ended(connection, error) }
+        connection.onReadOnly = { [weak self, unowned connection] in
+            // A failover made it a replica. Answers already on their way still count.
+            guard let self, current === connection else { return }
+            connection.retire()
+            ended(connection, RedisError.server("READONLY"))
+        }
+        onConnect?()
+        wakeConnectionWaiters()
+    }
+
+    private func ended(_ connection: RedisConnection, _ error: any Error) {
+        backoff.connectionEnded(after: connection.openedAt.elapsed)
+        connectLater(error)
+        onDisconnect?()
+    }
+
+    private func connectLater(_ error: any Error) {
+        lastFailure = error
+        let delay = backoff.next(chance: .random(in: 0..<1))
+        state = .waiting(loop.schedule(after: delay) { [unowned self] in connect() })
+        onFailure?(error)
+    }
+
+    private func wakeConnectionWaiters() {
+        for waiter in connectionWaiters { waiter.succeed(()) }
+    }
+
+    // MARK: Commands
 
     /// Sends a command; `completion` is called once, in a later turn. An error answer is `.failure(.server)`.
     package func send(_ command: RedisCommand, _ completion: @escaping (Result<RedisValue, RedisError>) -> Void) {
-        fatalError("unimplemented")
+        guard let connection = current, connection.hasRoom else { return refuse(completion) }
+        connection.send(command, completion)
     }
 
-    package func send(_ command: RedisCommand) async throws -> RedisValue { fatalError("unimplemented") }
+    package func send(_ command: RedisCommand) async throws -> RedisValue {
+        let result = await withUnsafeContinuation { continuation in
+            send(command) { continuation.resume(returning: $0) }
+        }
+        return try result.get()
+    }
 
     /// Runs a script by its SHA; `arguments` are given after the keys.
+    ///
+    /// Where the server does not know it, it is loaded and the run repeated, which puts it behind commands that were
+    /// sent after it.
     package func run(
-        _ script: RedisScript, keys: [String], arguments: [String],
+        _ script: RedisScript,
+        keys: [String],
+        arguments: [String],
         _ completion: @escaping (Result<RedisValue, RedisError>) -> Void
-    ) { fatalError("unimplemented") }
+    ) {
+        guard let connection = current, connection.hasRoom else { return refuse(completion) }
+        connection.run(script.stored, keys: keys, arguments: arguments, completion)
+    }
 
     package func run(_ script: RedisScript, keys: [String], arguments: [String]) async throws -> RedisValue {
-        fatalError("unimplemented")
+        let result = await withUnsafeContinuation { continuation in
+            run(script, keys: keys, arguments: arguments) { continuation.resume(returning: $0) }
+        }
+        return try result.get()
     }
-}
 
-/// A connection of its own that listens on channels; it reconnects and subscribes again by itself.
-package final class RedisSubscription {
-    package init(
-        _ loop: EventLoop, _ configuration: RedisConfiguration, channels: [String],
-        onMessage: @escaping (_ channel: String, _ message: [UInt8]) -> Void
-    ) { fatalError("unimplemented") }
+    private func refuse(_ completion: @escaping RedisCompletion) {
+        refused.append(completion)
+        if refusalTimer == nil { refusalTimer = LoopTimer(loop) { [unowned self] in deliverRefusals() } }
+        if refused.count == 1 { refusalTimer?.start(after: .zero) }
+    }
 
-    package func start() { fatalError("unimplemented") }
-    package func close() { fatalError("unimplemented") }
-    /// Called each time the channels are subscribed (again): messages may have been missed before.
-    package var onSubscribed: (() -> Void)?
+    private func deliverRefusals() {
+        let completions = refused
+        refused = []
+        for completion in completions { completion(.failure(.unavailable)) }
+    }
 }

@@ -1,11 +1,67 @@
 // A small C face on simdjson's DOM parser.
+//
+// After a parse the caller reads simdjson's tape itself (https://github.com/simdjson/simdjson/blob/v3.0.1/doc/tape.md),
+// so that looking at a value costs no call.
 #ifndef TOLLGATE_SIMD_JSON_H
 #define TOLLGATE_SIMD_JSON_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct tg_json_parser tg_json_parser;
-tg_json_parser *_Nullable tg_json_parser_new(void);
+
+typedef enum tg_json_status : int32_t {
+    TG_JSON_OK = 0,
+    TG_JSON_EMPTY,
+    TG_JSON_MALFORMED,
+    TG_JSON_INVALID_UTF8,
+    TG_JSON_TOO_DEEP,
+    TG_JSON_TOO_COMPLEX,
+    TG_JSON_OUT_OF_MEMORY,
+} tg_json_status;
+
+/// A parsed document; every pointer belongs to the parser (`source` possibly to the caller) until its next parse.
+typedef struct tg_json_document {
+    const uint64_t *_Nonnull tape;
+    const uint8_t *_Nonnull strings;
+    /// Offsets in the source of brackets, commas, colons, and the first bytes of strings, numbers and literals.
+    const uint32_t *_Nonnull structurals;
+    size_t structural_count;
+    /// The bytes as they were given: offsets in it are offsets in the caller's bytes.
+    const uint8_t *_Nonnull source;
+    size_t length;
+} tg_json_document;
+
+/// Where a value stands in the source.
+typedef struct tg_json_location {
+    /// First byte of the member's key if the value is a member of an object, else of the value.
+    size_t member_start;
+    size_t value_start;
+    size_t value_end;
+} tg_json_location;
+
+/// A parser that refuses deeper nesting than `maximum_depth` and more than `maximum_structurals` brackets, commas,
+/// colons and scalars; NULL without memory.
+tg_json_parser *_Nullable tg_json_parser_new(size_t maximum_depth, size_t maximum_structurals);
 void tg_json_parser_free(tg_json_parser *_Nullable parser);
+
+/// Parses and validates one document. With `is_padded` the 64 bytes after the document must be readable (their content
+/// does not matter) and the bytes must outlive the use of the document; else they are copied.
+tg_json_status tg_json_parse(tg_json_parser *_Nonnull parser, const void *_Nullable bytes, size_t length, bool is_padded,
+                             tg_json_document *_Nonnull document);
+
+/// Gives the buffers back to the allocator if they serve documents longer than `bytes`.
+void tg_json_parser_release(tg_json_parser *_Nonnull parser, size_t bytes);
+
+/// Where the value at an index of the tape stands in the source.
+tg_json_location tg_json_locate(const tg_json_document *_Nonnull document, size_t tape_index);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

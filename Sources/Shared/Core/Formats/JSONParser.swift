@@ -1,0 +1,102 @@
+import CSimdJSON
+
+/// Why bytes are not a usable JSON document.
+package enum JSONError: Error, Equatable {
+    /// Nothing but white space.
+    case empty
+    /// Not JSON (RFC 8259).
+    case malformed
+    case invalidUTF8
+    /// Nested deeper than the parser's `maximumDepth`.
+    case tooDeep
+    /// More values and punctuation than the parser's `maximumStructurals`.
+    case tooComplex
+    case outOfMemory
+}
+
+/// Parses and validates JSON documents with simdjson, reusing its buffers from one to the next.
+///
+/// Keep one for each loop or thread. Every valid document is accepted: an integer beyond 64 bits reads as the nearest
+/// double, a number beyond a double as ±9e307, and a lone surrogate as U+FFFD, while the source bytes stay as they came.
+package final class JSONParser {
+    /// Documents longer than this, in bytes, do not leave their buffers behind.
+    package static let retainedDocumentBytes = 1 << 20
+    /// Readable bytes that must follow a document parsed in place.
+    package static let padding = 64
+
+    private let parser: OpaquePointer
+    private var isParsing = false
+
+    /// - Parameters:
+    ///   - maximumDepth: how deep objects and arrays may nest.
+    ///   - maximumStructurals: how many brackets, commas, colons and scalars a document may have; each costs up to
+    ///     23 bytes while it is parsed.
+    package init(maximumDepth: Int = 512, maximumStructurals: Int = 8_000_000) {
+        guard let parser = tg_json_parser_new(maximumDepth, maximumStructurals) else {
+            fatalError("no memory for a JSON parser")
+        }
+        self.parser = parser
+    }
+
+    deinit { tg_json_parser_free(parser) }
+
+    /// Parses a copy of `bytes` and lends the document to `body`.
+    ///
+    /// The document and its values must not leave `body`, and `body` must not parse with the same parser.
+    /// - Throws: `JSONError`, or what `body` throws.
+    package func parse<Result>(_ bytes: UnsafeRawBufferPointer, _ body: (JSONDocument) throws -> Result) throws
+        -> Result
+    {
+        try parse(bytes, isPadded: false, body)
+    }
+
+    /// Parses bytes that are followed by at least `padding` readable bytes, without copying them.
+    package func parse<Result>(padded bytes: UnsafeRawBufferPointer, _ body: (JSONDocument) throws -> Result) throws
+        -> Result
+    {
+        try parse(bytes, isPadded: true, body)
+    }
+
+    /// Parses an array, in place if it has `padding` bytes of spare capacity.
+    package func parse<Result>(_ bytes: [UInt8], _ body: (JSONDocument) throws -> Result) throws -> Result {
+        let isPadded = bytes.capacity - bytes.count >= Self.padding
+        return try bytes.withUnsafeBytes { try parse($0, isPadded: isPadded, body) }
+    }
+
+    package func parse<Result>(_ bytes: ArraySlice<UInt8>, _ body: (JSONDocument) throws -> Result) throws -> Result {
+        try bytes.withUnsafeBytes { try parse($0, isPadded: false, body) }
+    }
+
+    private func parse<Result>(
+        _ bytes: UnsafeRawBufferPointer,
+        isPadded: Bool,
+        _ body: (JSONDocument) throws -> Result
+    ) throws -> Result {
+        precondition(!isParsing, "a JSON parser was used from inside its own document")
+        isParsing = true
+        defer {
+            isParsing = false
+            if bytes.count > Self.retainedDocumentBytes { tg_json_parser_release(parser, Self.retainedDocumentBytes) }
+        }
+        return try withUnsafeTemporaryAllocation(of: tg_json_document.self, capacity: 1) { storage in
+            let document = storage.baseAddress.unsafelyUnwrapped
+            let status = tg_json_parse(parser, bytes.baseAddress, bytes.count, isPadded, document)
+            if let error = JSONError(status) { throw error }
+            return try body(JSONDocument(document))
+        }
+    }
+}
+
+extension JSONError {
+    fileprivate init?(_ status: tg_json_status) {
+        switch status {
+        case TG_JSON_OK: return nil
+        case TG_JSON_EMPTY: self = .empty
+        case TG_JSON_INVALID_UTF8: self = .invalidUTF8
+        case TG_JSON_TOO_DEEP: self = .tooDeep
+        case TG_JSON_TOO_COMPLEX: self = .tooComplex
+        case TG_JSON_OUT_OF_MEMORY: self = .outOfMemory
+        default: self = .malformed
+        }
+    }
+}

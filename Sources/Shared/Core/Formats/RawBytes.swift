@@ -1,0 +1,13 @@
+import Glibc
+
+extension UnsafeRawBufferPointer {
+    /// Whether these are exactly the bytes of a text.
+    internal func equals(_ text: StaticString) -> Bool {
+        count == text.utf8CodeUnitCount && starts(with: text)
+    }
+
+    internal func starts(with text: StaticString) -> Bool {
+        guard count >= text.utf8CodeUnitCount, let baseAddress else { return text.utf8CodeUnitCount == 0 }
+        return memcmp(baseAddress, text.utf8Start, text.utf8CodeUnitCount) == 0
+    }
+}

@@ -1,0 +1,224 @@
+import Reactor
+
+typealias RedisCompletion = (Result<RedisValue, RedisError>) -> Void
+
+/// One connection while it lives: writes commands, matches the answers to them in order, and fails what is left over
+/// when it ends. It never reconnects; its owner does.
+final class RedisConnection: ByteStreamHandler, TurnEndObserver {
+    /// A command that waits for its answer; a script keeps what is needed to send it once more.
+    private struct Pending {
+        let completion: RedisCompletion
+        var script: RedisScript.Stored?
+        var keys: [String] = []
+        var arguments: [String] = []
+        var reloads = 0
+    }
+
+    /// Called once when the connection ends by itself, before what was in flight fails.
+    var onEnd: ((any Error) -> Void)?
+    /// Called when Redis answers that it has become a replica: nothing can be written here any more.
+    var onReadOnly: (() -> Void)?
+    /// Takes the answers that no command waits for; without it they end the connection.
+    var onPush: ((RedisValue) -> Void)?
+
+    private(set) var isOpen = true
+    let openedAt = MonotonicTime.now
+    private(set) var lastRead = MonotonicTime.now
+
+    private let loop: EventLoop
+    private let stream: any ByteStream
+    private let reader = RedisReplyReader()
+    private let timeout: Duration
+    private var pending = PendingQueue<Pending>()
+    /// Commands of this turn, and how many of `pending` they are.
+    private var output: [UInt8] = []
+    private var unsent = 0
+    private var isFlushScheduled = false
+    /// What the stream still held when the turn began.
+    private var backlog = 0
+    private var isRetiring = false
+    private var loadingScripts: Set<String> = []
+
+    /// Watches for silence while an answer is due. It is armed lazily, about once in `timeout`, not for each command.
+    private var timer: LoopTimer?
+    private var isTimerArmed = false
+    private var isSuspect = false
+    private var waitingSince = MonotonicTime.now
+
+    private static let maximumInFlight = 100_000
+    private static let maximumBacklog = 64 << 20
+    private static let keptOutput = 64 * 1024
+
+    init(_ loop: EventLoop, _ stream: any ByteStream, timeout: Duration) {
+        self.loop = loop
+        self.stream = stream
+        self.timeout = timeout
+        timer = LoopTimer(loop) { [unowned self] in timerFired() }
+        stream.handler = self
+        stream.setReading(true)
+    }
+
+    var inFlight: Int { pending.count }
+
+    /// Whether another command can be taken: the queue is bounded, or a Redis that hangs would fill our memory.
+    var hasRoom: Bool {
+        isOpen && pending.count < Self.maximumInFlight && backlog &+ output.count < Self.maximumBacklog
+    }
+
+    // MARK: Sending
+
+    func send(_ command: RedisCommand, _ completion: @escaping RedisCompletion) {
+        willWrite()
+        output.appendHead(UInt8(ascii: "*"), command.count)
+        output.append(contentsOf: command.encoded)
+        enqueue(Pending(completion: completion))
+    }
+
+    func run(
+        _ script: RedisScript.Stored,
+        keys: [String],
+        arguments: [String],
+        _ completion: @escaping RedisCompletion
+    ) {
+        send(Pending(completion: completion, script: script, keys: keys, arguments: arguments), of: script)
+    }
+
+    /// Writes a command whose answers go to `onPush`.
+    func push(_ command: RedisCommand) {
+        willWrite()
+        output.appendHead(UInt8(ascii: "*"), command.count)
+        output.append(contentsOf: command.encoded)
+    }
+
+    private func send(_ call: Pending, of script: RedisScript.Stored) {
+        willWrite()
+        output.appendHead(UInt8(ascii: "*"), 3 + call.keys.count + call.arguments.count)
+        output.append(contentsOf: script.opening)
+        output.appendBulk(String(call.keys.count))
+        for key in call.keys { output.appendBulk(key) }
+        for argument in call.arguments { output.appendBulk(argument) }
+        enqueue(call)
+    }
+
+    private func willWrite() {
+        guard !isFlushScheduled else { return }
+        isFlushScheduled = true
+        backlog = stream.bufferedBytes
+        loop.notifyAtTurnEnd(self)
+    }
+
+    private func enqueue(_ call: consuming Pending) {
+        if pending.isEmpty {
+            waitingSince = .now
+            if !isTimerArmed { armTimer(after: timeout) }
+        }
+        pending.append(call)
+        unsent &+= 1
+    }
+
+    func turnDidEnd() {
+        isFlushScheduled = false
+        guard isOpen, !output.isEmpty else { return }
+        stream.write(output)
+        unsent = 0
+        if output.count <= Self.keptOutput { output.removeAll(keepingCapacity: true) } else { output = [] }
+    }
+
+    // MARK: Answers
+
+    func streamDidRead(_ bytes: UnsafeRawBufferPointer) {
+        lastRead = .now
+        isSuspect = false
+        do throws(RedisProtocolError) {
+            try reader.feed(bytes) { value in
+                take(value)
+                return isOpen
+            }
+        } catch {
+            return end(error, inFlight: .unexpectedAnswer)
+        }
+        if isRetiring, isOpen, pending.isEmpty { close() }
+    }
+
+    private func take(_ value: RedisValue) {
+        guard let call = pending.popFirst() else {
+            guard let onPush else {
+                return end(RedisProtocolError(description: "an answer without a question"), inFlight: .connectionLost)
+            }
+            return onPush(value)
+        }
+        guard case .error(let text) = value else { return call.completion(.success(value)) }
+        if let script = call.script, text.hasPrefix("NOSCRIPT"), call.reloads < 2 {
+            return reload(script, for: call)
+        }
+        if text.hasPrefix("READONLY") { onReadOnly?() }
+        call.completion(.failure(.server(text)))
+    }
+
+    /// Loads the script and asks again. Answers come in order, so one load serves all that miss the script meanwhile.
+    private func reload(_ script: RedisScript.Stored, for call: consuming Pending) {
+        if loadingScripts.insert(script.sha1).inserted {
+            send(RedisCommand(["SCRIPT", "LOAD", script.source])) { [weak self] _ in
+                // A refusal shows in the run that follows.
+                self?.loadingScripts.remove(script.sha1)
+            }
+        }
+        call.reloads += 1
+        send(call, of: script)
+    }
+
+    func streamDidDrain() {}
+
+    // MARK: Silence
+
+    private func armTimer(after delay: Duration) {
+        isTimerArmed = true
+        timer?.start(after: delay)
+    }
+
+    private func timerFired() {
+        isTimerArmed = false
+        guard isOpen, !pending.isEmpty else { return }
+        let silence = max(waitingSince, lastRead).elapsed
+        guard silence >= timeout else { return armTimer(after: timeout - silence) }
+        // Perhaps it was us who stood still, and the answer is in the kernel: one look at the socket comes first.
+        if !isSuspect {
+            isSuspect = true
+            return armTimer(after: .milliseconds(1))
+        }
+        end(RedisError.timedOut, inFlight: .timedOut)
+    }
+
+    // MARK: Ending
+
+    func streamDidEnd(_ error: (any Error)?) {
+        end(error ?? RedisError.connectionLost, inFlight: .connectionLost)
+    }
+
+    /// Ends the connection from our side; what is in flight fails before this returns.
+    func close() { end(nil, inFlight: .connectionLost) }
+
+    /// Takes no new commands; the connection ends once those in flight are answered. The caller drops it.
+    func retire() {
+        onEnd = nil
+        isRetiring = true
+    }
+
+    private func end(_ reason: (any Error)?, inFlight failure: RedisError) {
+        guard isOpen else { return }
+        isOpen = false
+        timer = nil
+        stream.abort()
+        output = []
+        let notify = onEnd
+        onEnd = nil
+        onPush = nil
+        onReadOnly = nil
+        if let reason { notify?(reason) }
+        var sent = pending.count - unsent
+        while let call = pending.popFirst() {
+            call.completion(.failure(sent > 0 ? failure : .unavailable))
+            sent -= 1
+        }
+    }
+}

@@ -1,0 +1,159 @@
+import CHiredis
+
+/// The server broke RESP, or an answer is larger than we take.
+struct RedisProtocolError: Error, Equatable, CustomStringConvertible {
+    let description: String
+}
+
+/// Cuts the server's bytes into answers: hiredis' incremental parser, building Swift values.
+///
+/// Values are added to the innermost open array as hiredis meets them, so an answer costs no objects but its own.
+/// hiredis bounds nesting (7 levels); sizes are bounded here.
+final class RedisReplyReader {
+    private let reader: UnsafeMutablePointer<redisReader>
+    private let maximumBytes: Int
+    private let maximumElements: Int
+
+    private struct OpenArray {
+        var elements: [RedisValue]
+        var missing: Int
+    }
+    private var openArrays: [OpenArray] = []
+    private var root: RedisValue?
+    /// What the unfinished answer has taken so far.
+    private var bytes = 0
+    private var elements = 0
+
+    /// Fed in slices: hiredis moves the rest of its buffer down after each kilobyte it consumed.
+    private static let slice = 16 * 1024
+    /// No line, as opposed to the body of a string, is this long; hiredis would search it again at each slice.
+    private static let longestLine = 64 * 1024
+
+    /// - Parameters:
+    ///   - maximumBytes: of one answer; Redis' own bound on a string is 512 MiB.
+    ///   - maximumElements: of one answer, nested ones included.
+    init(maximumBytes: Int = 513 << 20, maximumElements: Int = 16 << 20) {
+        guard let reader = redisReaderCreateWithFunctions(Self.functions) else {
+            preconditionFailure("out of memory")
+        }
+        self.reader = reader
+        self.maximumBytes = maximumBytes
+        self.maximumElements = maximumElements
+        reader.pointee.maxbuf = 4 * Self.slice
+        reader.pointee.privdata = Unmanaged.passUnretained(self).toOpaque()
+    }
+
+    deinit { redisReaderFree(reader) }
+
+    /// Takes bytes and hands out each answer that they complete, until `onReply` returns false.
+    func feed(_ input: UnsafeRawBufferPointer, _ onReply: (RedisValue) -> Bool) throws(RedisProtocolError) {
+        var rest = input[...]
+        while !rest.isEmpty {
+            let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(Self.slice))
+            rest = rest.dropFirst(Self.slice)
+            bytes &+= piece.count
+            guard bytes <= maximumBytes else { throw RedisProtocolError(description: "answer too large") }
+            redisReaderFeed(reader, piece.baseAddress?.assumingMemoryBound(to: CChar.self), piece.count)
+            while let reply = try nextReply() {
+                guard onReply(reply) else { return }
+            }
+            try checkLineLength()
+        }
+    }
+
+    private func nextReply() throws(RedisProtocolError) -> RedisValue? {
+        var object: UnsafeMutableRawPointer?
+        guard redisReaderGetReply(reader, &object) == REDIS_OK else {
+            let text = withUnsafeBytes(of: reader.pointee.errstr) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            throw RedisProtocolError(description: text)
+        }
+        guard object != nil, let reply = root else { return nil }
+        root = nil
+        bytes = 0
+        elements = 0
+        return reply
+    }
+
+    private func checkLineLength() throws(RedisProtocolError) {
+        let position = reader.pointee.pos
+        let unread = reader.pointee.len - position
+        guard unread > Self.longestLine else { return }
+        if currentType == REDIS_REPLY_STRING, let start = reader.pointee.buf {
+            // `$` and a length have passed as one line, or will never end.
+            let head = UnsafeRawBufferPointer(start: start + position, count: min(unread, 32))
+            if head.contains(UInt8(ascii: "\r")) { return }
+        }
+        throw RedisProtocolError(description: "endless line")
+    }
+
+    private var currentType: Int32 {
+        let index = Int(reader.pointee.ridx)
+        return withUnsafeBytes(of: &reader.pointee.rstack) { tasks in
+            let tasks = tasks.assumingMemoryBound(to: redisReadTask.self)
+            return tasks.indices.contains(index) ? tasks[index].type : -1
+        }
+    }
+
+    // MARK: Building values
+
+    /// hiredis wants an object for each value; any pointer that is not null does.
+    nonisolated(unsafe) private static let built = UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 1)
+
+    nonisolated(unsafe) private static let functions: UnsafeMutablePointer<redisReplyObjectFunctions> = {
+        let functions = UnsafeMutablePointer<redisReplyObjectFunctions>.allocate(capacity: 1)
+        functions.initialize(
+            to: redisReplyObjectFunctions(
+                createString: { task, start, count in
+                    let bytes = UnsafeRawBufferPointer(start: start, count: count)
+                    let value: RedisValue =
+                        switch task?.pointee.type {
+                        case REDIS_REPLY_STATUS: .status(String(decoding: bytes, as: UTF8.self))
+                        case REDIS_REPLY_ERROR: .error(String(decoding: bytes, as: UTF8.self))
+                        default: .string([UInt8](bytes))
+                        }
+                    return RedisReplyReader.of(task)?.add(value)
+                },
+                createArray: { task, count in RedisReplyReader.of(task)?.openArray(Int(count)) },
+                createInteger: { task, number in RedisReplyReader.of(task)?.add(.integer(number)) },
+                createNil: { task in RedisReplyReader.of(task)?.add(.null) },
+                freeObject: { _ in }
+            )
+        )
+        return functions
+    }()
+
+    private static func of(_ task: UnsafePointer<redisReadTask>?) -> RedisReplyReader? {
+        guard let data = task?.pointee.privdata else { return nil }
+        return Unmanaged<RedisReplyReader>.fromOpaque(data).takeUnretainedValue()
+    }
+
+    /// - Returns: nil to have hiredis give up.
+    private func openArray(_ count: Int) -> UnsafeMutableRawPointer? {
+        guard count > 0 else { return add(.array([])) }
+        guard count <= maximumElements else { return nil }
+        var elements: [RedisValue] = []
+        // The head may lie about what follows.
+        elements.reserveCapacity(min(count, 1024))
+        openArrays.append(OpenArray(elements: elements, missing: count))
+        return Self.built
+    }
+
+    private func add(_ value: RedisValue) -> UnsafeMutableRawPointer? {
+        elements &+= 1
+        guard elements <= maximumElements else { return nil }
+        var value = value
+        while true {
+            let innermost = openArrays.count - 1
+            guard innermost >= 0 else {
+                root = value
+                return Self.built
+            }
+            openArrays[innermost].elements.append(value)
+            openArrays[innermost].missing -= 1
+            guard openArrays[innermost].missing == 0 else { return Self.built }
+            value = .array(openArrays.removeLast().elements)
+        }
+    }
+}

@@ -1,0 +1,19 @@
+import Reactor
+import Redis
+import Testing
+
+/// Lends a connected client.
+func withRedis<Value>(
+    _ loop: EventLoop,
+    _ url: String,
+    adjust: (inout RedisConfiguration) -> Void = { _ in },
+    _ body: (RedisClient) async throws -> Value
+) async throws -> Value {
+    var configuration = try #require(RedisConfiguration(url: url))
+    adjust(&configuration)
+    let client = RedisClient(loop, configuration)
+    client.start()
+    defer { client.close() }
+    try #require(await client.waitUntilConnected(.seconds(10)))
+    return try await body(client)
+}

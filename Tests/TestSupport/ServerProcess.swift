@@ -1,0 +1,195 @@
+import Glibc
+import Reactor
+import Synchronization
+
+/// Why a server of a test could not be started.
+package struct ServerLaunchError: Error, CustomStringConvertible {
+    package let description: String
+}
+
+/// A server program that a test runs: it can be frozen, killed and started again, and is gone when the test process is.
+package final class ServerProcess: Sendable {
+    private let command: [String]
+    private let logFile: String
+    private let readyText: String
+
+    private struct State {
+        var pid: pid_t = 0
+        var starts = 0
+    }
+    private let state = Mutex(State())
+
+    /// Prepares the server; `start` runs it.
+    ///
+    /// - Parameters:
+    ///   - command: a program that stays in the foreground and logs to its output, kept in `folder` as `log`.
+    ///   - user: the account to run as when we are root.
+    ///   - deathSignal: what the server gets when the thread that started it ends. So start it on a thread that lives as
+    ///     long as the process: `offMainThread`.
+    ///   - readyText: a line with this text says that the server serves.
+    init(_ command: [String], folder: String, asUser user: String? = nil, deathSignal: String, readyText: String) {
+        var prefix = ["setpriv", "--pdeathsig", deathSignal]
+        if let user, getuid() == 0 { prefix += ["--reuid", user, "--regid", user, "--init-groups"] }
+        self.command = prefix + command
+        self.readyText = readyText
+        logFile = folder + "/log"
+    }
+
+    deinit { end(SIGKILL) }
+
+    package var pid: Int32 { state.withLock { $0.pid } }
+    package var log: String { readText(logFile) }
+
+    /// Runs the server and blocks until it is ready, it ended, or twenty seconds passed.
+    func start() throws {
+        let starts = try state.withLock { state in
+            precondition(state.pid == 0, "the server runs already")
+            state.pid = try spawn(command, output: logFile)
+            state.starts += 1
+            return state.starts
+        }
+        for _ in 0..<4_000 {
+            if log.split(separator: "\n").count(where: { $0.contains(readyText) }) >= starts { return }
+            guard isRunning else { break }
+            usleep(5_000)
+        }
+        end(SIGKILL)
+        throw ServerLaunchError(description: "not ready: \(command): \(log.suffix(800))")
+    }
+
+    private var isRunning: Bool {
+        state.withLock { state in
+            guard state.pid > 0, waitpid(state.pid, nil, WNOHANG) == 0 else {
+                state.pid = 0
+                return false
+            }
+            return true
+        }
+    }
+
+    func signal(_ number: Int32) {
+        state.withLock { if $0.pid > 0 { _ = kill($0.pid, number) } }
+    }
+
+    /// Sends the signal and blocks until the server has ended.
+    func end(_ number: Int32) {
+        state.withLock { state in
+            guard state.pid > 0 else { return }
+            kill(state.pid, number)
+            // A frozen process handles nothing but SIGKILL.
+            kill(state.pid, SIGCONT)
+            waitpid(state.pid, nil, 0)
+            state.pid = 0
+        }
+    }
+}
+
+/// A folder under `/tmp` that is removed when it is released, or when the process ends.
+package final class TemporaryFolder: Sendable {
+    package let path: String
+    private static let live = Mutex<Set<String>>([])
+
+    /// - Parameter owner: the account that gets the folder when we are root.
+    package init(_ name: String, owner: String? = nil) throws {
+        path = try makeTemporary("tollgate-\(name)-XXXXXX") { mkdtemp($0) != nil }
+        if let owner, getuid() == 0, let account = getpwnam(owner) {
+            chown(path, account.pointee.pw_uid, account.pointee.pw_gid)
+        }
+        Self.live.withLock { live in
+            if live.isEmpty { atexit { TemporaryFolder.removeAll() } }
+            live.insert(path)
+        }
+    }
+
+    deinit {
+        Self.live.withLock { _ = $0.remove(path) }
+        try? runProgram(["rm", "-rf", path])
+    }
+
+    private static func removeAll() {
+        for path in live.withLock({ $0 }) { try? runProgram(["rm", "-rf", path]) }
+    }
+
+    package func write(_ text: String, to name: String) throws {
+        guard let file = fopen(path + "/" + name, "w") else {
+            throw ServerLaunchError(description: "\(name): errno \(errno)")
+        }
+        fputs(text, file)
+        fclose(file)
+    }
+}
+
+/// Runs blocking work on libuv's thread pool, away from the threads that run tests.
+package func offMainThread<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
+    try await onLoop { loop in try await loop.offload { Result { try work() } }.get() }
+}
+
+/// Whether a program can be run: an absolute path, or a name found in PATH.
+package func isInstalled(_ program: String) -> Bool {
+    if program.hasPrefix("/") { return access(program, X_OK) == 0 }
+    let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"
+    return path.split(separator: ":").contains { access("\($0)/\(program)", X_OK) == 0 }
+}
+
+/// Runs a program to its end, blocking.
+///
+/// - Throws: `ServerLaunchError` with its output when it fails.
+func runProgram(_ command: [String]) throws {
+    let output = try makeTemporary("tollgate-output-XXXXXX") { template in
+        let descriptor = mkstemp(template)
+        return close(descriptor) == 0
+    }
+    defer { unlink(output) }
+    let pid = try spawn(command, output: output)
+    var status: Int32 = 0
+    waitpid(pid, &status, 0)
+    guard status == 0 else { throw ServerLaunchError(description: "\(command): \(readText(output))") }
+}
+
+private func makeTemporary(_ pattern: String, _ make: (UnsafeMutablePointer<CChar>) -> Bool) throws -> String {
+    guard let template = strdup("/tmp/" + pattern) else { throw ServerLaunchError(description: "out of memory") }
+    defer { free(template) }
+    guard make(template) else { throw ServerLaunchError(description: "\(pattern): errno \(errno)") }
+    return String(cString: template)
+}
+
+private func spawn(_ command: [String], output: String) throws -> pid_t {
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o666)
+    posix_spawn_file_actions_adddup2(&actions, 1, 2)
+    var arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
+    defer { for argument in arguments { free(argument) } }
+    var pid: pid_t = 0
+    let code = posix_spawnp(&pid, command[0], &actions, nil, &arguments, environ)
+    guard code == 0 else { throw ServerLaunchError(description: "\(command[0]): errno \(code)") }
+    return pid
+}
+
+private func readText(_ path: String) -> String {
+    guard let file = fopen(path, "r") else { return "" }
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 64 * 1024)
+    while case let count = fread(&chunk, 1, chunk.count, file), count > 0 { bytes += chunk[..<count] }
+    return String(decoding: bytes, as: UTF8.self)
+}
+
+/// A TCP port of loopback that was free a moment ago.
+func freePort() throws -> UInt16 {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let code = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+            bind(descriptor, address, length) == 0 ? getsockname(descriptor, address, &length) : -1
+        }
+    }
+    guard code == 0 else { throw ServerLaunchError(description: "bind: errno \(errno)") }
+    return UInt16(bigEndian: address.sin_port)
+}
