@@ -3,7 +3,7 @@
 # The user the server runs as: it refuses to run as root.
 postgres_user() { if is_root; then printf postgres; else id -un; fi; }
 
-as_postgres() { if is_root; then runuser -u postgres -- "$@"; else "$@"; fi; }
+as_postgres() { if is_root; then setpriv --reuid postgres --regid postgres --init-groups -- "$@"; else "$@"; fi; }
 
 # Where its data is: in $STATE, or outside when the server's user cannot reach that (a checkout below /root, say).
 postgres_home() {
@@ -75,7 +75,7 @@ postgres_start() {
         fi
         step "Starting PostgreSQL on port $(port POSTGRES)"
         # shellcheck disable=SC2046
-        daemon postgres $(! is_root || printf 'runuser -u postgres --') "$tools/postgres" -D "$data" \
+        daemon postgres $(! is_root || printf "setpriv --reuid postgres --regid postgres --init-groups --") "$tools/postgres" -D "$data" \
             -c listen_addresses=127.0.0.1 -c port="$(port POSTGRES)" -c unix_socket_directories="$sockets" \
             -c max_connections=100 -c shared_buffers=64MB -c logging_collector=off -c timezone=UTC -c log_timezone=UTC
         wait_until 60 postgres_answers || start_failed postgres 'no answer in 60 s'
