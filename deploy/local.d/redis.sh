@@ -1,0 +1,42 @@
+# The private Redis: our port, socket, password and append-only file.
+
+redis_socket() {
+    local path=$STATE/run/redis.sock
+    # A socket's path has room for 107 bytes.
+    if ((${#path} <= 100)); then printf '%s' "$path"; else printf '/tmp/tollgate-redis-%s.sock' "$(state_hash)"; fi
+}
+
+redis_config() {
+    cat <<CONF
+# Written by deploy/local.
+bind 127.0.0.1
+port $(port REDIS)
+unixsocket $(redis_socket)
+unixsocketperm 700
+daemonize no
+dir "$STATE/redis"
+requirepass $(cat "$1")
+# Unsettled usage lives here: it must survive a crash, and never be thrown away to make room.
+appendonly yes
+appendfsync everysec
+maxmemory-policy noeviction
+save ""
+loglevel notice
+CONF
+}
+
+redis_answers() {
+    [[ $(REDISCLI_AUTH=$(cat "$STATE/secrets/redis-password") redis-cli -h 127.0.0.1 -p "$(port REDIS)" ping 2>/dev/null) == PONG ]]
+}
+
+redis_start() {
+    local password
+    password=$(secret redis-password random_hex 24)
+    ! pid_of redis >/dev/null || return 0
+    command -v redis-server >/dev/null || die 'Redis is not installed' 'Run deploy/local up as root, or: apt-get install redis-server'
+    step "Starting Redis on port $(port REDIS)"
+    mkdir -p "$STATE/redis"
+    (umask 077 && redis_config "$password" >"$STATE/run/redis.conf")
+    daemon redis redis-server "$STATE/run/redis.conf"
+    wait_until 60 redis_answers || start_failed redis 'no answer in 60 s'
+}

@@ -1,0 +1,99 @@
+# `deploy/local test`: every suite, on a stack of its own, and an honest count of what passed.
+
+# run_tests [swift|e2e [PYTEST ARGUMENTS]]: all suites, or one of the two kinds.
+run_tests() {
+    local only=${1:-all}
+    (($# == 0)) || shift
+    [[ $only =~ ^(all|swift|e2e)$ ]] || die "deploy/local test knows 'swift' and 'e2e', not '$only'"
+    make_state
+    exec 8>"$STATE/test.lock"
+    flock -n 8 || die 'another deploy/local test runs in this checkout'
+    RESULTS=$STATE/test-results
+    rm -rf "$RESULTS"
+    mkdir -p "$RESULTS"
+    TEST_STATE=$STATE/test
+    with_lock ensure_packages "${SYSTEM_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+    find_python
+    find_swift
+    [[ $only == e2e ]] || swift_suites
+    [[ $only == swift ]] || end_to_end_suites "$@"
+    "$PYTHON" "$ROOT/deploy/local.d/summary.py" "$RESULTS"
+}
+
+# A suite's outcome for the summary: NAME.exit has its exit code; with no report beside it, it could not run.
+outcome() { printf '%s\n' "$2" >"$RESULTS/$1.exit"; }
+
+swift_suites() {
+    local code=0
+    step "Building the Swift test suites with Swift $SWIFT_VERSION"
+    local began=$SECONDS
+    if ! swift_run "$STATE/log/build-tests.log" build --build-tests "${DEBUG_FLAGS[@]}"; then
+        outcome swift 1
+        note "The test suites do not build: $STATE/log/build-tests.log"
+        return 0
+    fi
+    note "built in $((SECONDS - began)) s"
+    step 'Running the Swift test suites'
+    timeout -k 30 1200 "$SWIFT" test --package-path "$ROOT" --skip-build "${DEBUG_FLAGS[@]}" \
+        --xunit-output "$RESULTS/swift.xml" >"$RESULTS/swift.log" 2>&1 8>&- 9>&- </dev/null || code=$?
+    outcome swift "$code"
+    if ((code != 0)); then
+        grep -E '^✘|: error: |Fatal error|^\*\*\* ' "$RESULTS/swift.log" | head -n 100 || true
+        note "the whole output is $RESULTS/swift.log"
+    fi
+    grep -E 'Test run with' "$RESULTS/swift.log" | tail -n 1 || tail -n 20 "$RESULTS/swift.log"
+}
+
+ensure_venv() {
+    local venv=$STATE/venv wanted=$ROOT/Tests/EndToEnd/requirements.txt
+    if ! cmp -s "$wanted" "$venv/requirements.txt"; then
+        step 'Installing the Python clients that the tests use'
+        rm -rf "$venv"
+        "$PYTHON" -m venv "$venv" 8>&- &&
+            "$venv/bin/python" -m pip install -q --disable-pip-version-check -r "$wanted" 8>&- &&
+            cp "$wanted" "$venv/requirements.txt"
+    fi
+}
+
+# deploy/local for the stack of the tests.
+on_test_stack() { TOLLGATE_LOCAL_DIR=$TEST_STATE TOLLGATE_SIMULATOR_CONTROL=1 "$ROOT/deploy/local" "$@" 8>&-; }
+
+end_to_end_suites() {
+    local code=0
+    if ! ensure_venv; then
+        outcome e2e 1
+        note 'The Python clients could not be installed.'
+        return 0
+    fi
+    # Whatever way this ends, nothing stays running.
+    trap 'on_test_stack down >/dev/null 2>&1 || true' EXIT
+    [[ ! -d $TEST_STATE ]] || on_test_stack reset || true
+    if ! on_test_stack up; then
+        outcome e2e 1
+        note 'The stack of the tests did not come up.'
+        return 0
+    fi
+    if (($#)); then
+        pytest_run e2e "$@"
+    else
+        # Tests that stop servers or measure the whole stack have it for themselves.
+        pytest_run e2e -n 4 --dist worksteal -m 'not disruptive and not soak'
+        pytest_run e2e-disruptive -m disruptive
+        pytest_run e2e-soak -m soak
+    fi
+    on_test_stack down
+    trap - EXIT
+}
+
+pytest_run() {
+    local name=$1 code=0
+    shift
+    step "Running end-to-end tests: $*"
+    (
+        cd "$ROOT/Tests/EndToEnd"
+        export TOLLGATE_LOCAL_DIR=$TEST_STATE TOLLGATE_STACK_ENV=$TEST_STATE/stack.env PYTHONDONTWRITEBYTECODE=1
+        exec timeout -k 30 1200 "$STATE/venv/bin/python" -m pytest --junitxml="$RESULTS/$name.xml" \
+            -o cache_dir="$STATE/pytest-cache" "$@" 8>&- 9>&- </dev/null
+    ) || code=$?
+    outcome "$name" "$code"
+}
