@@ -119,8 +119,8 @@ let package = Package(
             swiftSettings: strict
         ),
         suite("RedisTests", ["Redis", "Reactor", "TestSupport"]),
-        suite("FormatsTests", ["Formats", "CInflate"]),
-        suite("CryptoTests", ["Crypto", "Formats"]),
+        suite("FormatsTests", ["Formats", "CInflate", "TestSupport"]),
+        suite("CryptoTests", ["Crypto", "Formats", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
