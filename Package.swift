@@ -122,6 +122,8 @@ let package = Package(
         suite("FormatsTests", ["Formats", "CInflate"]),
         suite("CryptoTests", ["Crypto", "Formats"]),
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
+        suite("FormatsTests", ["Formats", "CInflate", "TestSupport"]),
+        suite("CryptoTests", ["Crypto", "Formats", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
