@@ -119,11 +119,9 @@ let package = Package(
             swiftSettings: strict
         ),
         suite("RedisTests", ["Redis", "Reactor", "TestSupport"]),
-        suite("FormatsTests", ["Formats", "CInflate"]),
-        suite("CryptoTests", ["Crypto", "Formats"]),
-        suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("FormatsTests", ["Formats", "CInflate", "TestSupport"]),
         suite("CryptoTests", ["Crypto", "Formats", "TestSupport"]),
+        suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
