@@ -126,6 +126,10 @@ let package = Package(
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),
+        suite(
+            "HTTPFetchingTests",
+            ["HTTPFetching", "HTTPMessages", "Reactor", "TLS", "TestSupport", "CNGHTTP2"]
+        ),
     ],
     cxxLanguageStandard: .cxx17
 )
