@@ -102,7 +102,7 @@ package final class ChangeNotifier {
 
     private let pool: PostgresPool
     private let log: Log
-    private static let attempts = 4
+    private static let retries = 3
 
     package init(_ pool: PostgresPool, log: Log) {
         self.pool = pool
@@ -117,25 +117,15 @@ package final class ChangeNotifier {
         by author: ChangeAuthor,
         _ body: (Change) async throws -> Value
     ) async throws -> Value {
-        var attempt = 1
-        while true {
-            do {
-                let (value, isToBePublished) = try await pool.withTransaction { connection in
-                    try await connection.execute(
-                        "select pg_advisory_xact_lock($1)",
-                        [.integer(AdvisoryLock.changes)]
-                    )
-                    let change = Change(connection, by: author)
-                    let value = try await body(change)
-                    try await change.writeNotes()
-                    return (value, change.isToBePublished)
-                }
-                if isToBePublished { await notify() }
-                return value
-            } catch let error as PostgresError where error.isRetryable && attempt < Self.attempts {
-                attempt += 1
-            }
+        let (value, isToBePublished) = try await pool.withTransaction(retries: Self.retries) { connection in
+            try await connection.execute("select pg_advisory_xact_lock($1)", [.integer(AdvisoryLock.changes)])
+            let change = Change(connection, by: author)
+            let value = try await body(change)
+            try await change.writeNotes()
+            return (value, change.isToBePublished)
         }
+        if isToBePublished { await notify() }
+        return value
     }
 
     private func notify() async {

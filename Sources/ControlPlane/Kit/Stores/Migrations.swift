@@ -77,18 +77,12 @@ package enum Migrations {
                 guard checksum == step.checksum else { throw MigrationError.changed(version: step.version) }
                 continue
             }
-            // One script is one implicit transaction, but only without `begin` of its own; ours says so plainly.
-            do {
-                try await connection.runScript("begin")
+            try await connection.transaction { connection in
                 try await connection.runScript(step.script)
                 try await connection.execute(
                     "insert into schema_migrations (version, name, checksum) values ($1, $2, $3)",
                     [.integer(step.version), .text(step.name), .text(step.checksum)]
                 )
-                try await connection.runScript("commit")
-            } catch {
-                try? await connection.runScript("rollback")
-                throw error
             }
         }
     }

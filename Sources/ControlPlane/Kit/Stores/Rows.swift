@@ -83,18 +83,6 @@ package struct Conditions {
     package var clause: String { terms.isEmpty ? "" : " where " + terms.joined(separator: " and ") }
 }
 
-extension PostgresError {
-    /// The constraint that a unique violation (SQLSTATE 23505) names.
-    package var violatedUnique: String? {
-        if case .server(state: "23505", _, let constraint) = self { constraint ?? "" } else { nil }
-    }
-
-    /// A deadlock or serialisation failure: nothing happened and the transaction may be run again.
-    package var isRetryable: Bool {
-        if case .server(let state, _, _) = self { state == "40001" || state == "40P01" } else { false }
-    }
-}
-
 /// The numbers of our advisory locks in Postgres.
 package enum AdvisoryLock {
     private static let base: Int64 = 0x7467_0000
@@ -102,5 +90,4 @@ package enum AdvisoryLock {
     /// Held by every transaction that draws a revision, until it ends.
     package static let changes = base + 2
     package static let partitions = base + 3
-    package static let seeds = base + 4
 }
