@@ -1,7 +1,7 @@
 package import Domain
 package import Redis
 import Reactor
-package import Snapshots
+import Snapshots
 
 /// Slots of accounts: leases in Redis, so that workers together never exceed an account's concurrency.
 package final class SlotStore {

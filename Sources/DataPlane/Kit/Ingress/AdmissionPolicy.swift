@@ -19,11 +19,17 @@ package enum AdmissionPolicy {
         guard key.isUserActive else { throw GatewayError(.userDisabled, "The user of this API key is disabled.") }
     }
 
-    /// The key's group, and whether it serves the model at all.
-    package static func check(_ group: GroupSnapshot?, model: String) throws(GatewayError) -> GroupSnapshot {
+    /// The key's group, if it serves at all.
+    package static func active(_ group: GroupSnapshot?) throws(GatewayError) -> GroupSnapshot {
         guard let group, group.isActive else {
             throw GatewayError(.groupInactive, "The group of this API key is not active.")
         }
+        return group
+    }
+
+    /// The key's group, if it serves the model.
+    package static func check(_ group: GroupSnapshot?, model: String) throws(GatewayError) -> GroupSnapshot {
+        let group = try active(group)
         if !group.modelAllowlist.isEmpty, !group.modelAllowlist.contains(model) {
             throw GatewayError(.modelNotAllowed, "This API key may not use this model.", field: "model")
         }

@@ -6,7 +6,7 @@ extension AttemptFailure {
     /// The upstream answered with an error that another account may not have.
     ///
     /// Refused credentials and empty wallets are the operator's affair: the caller sees a bad gateway.
-    package init(status: Int, verdict: UpstreamVerdict, retryAfterSeconds: Int?) {
+    init(status: Int, verdict: UpstreamVerdict, retryAfterSeconds: Int?) {
         switch status {
         case 404:
             self.init(
@@ -40,7 +40,7 @@ extension AttemptFailure {
         }
     }
 
-    package init(_ error: FetchError) {
+    init(_ error: FetchError) {
         switch error {
         case .connect, .connectTimedOut:
             self.init(
@@ -65,18 +65,18 @@ extension AttemptFailure {
     }
 
     /// The answer ended, or failed, before any content.
-    package static let emptyStream = AttemptFailure(
+    static let emptyStream = AttemptFailure(
         reason: "empty_stream", status: 502, message: "The provider answered without content.", usefulness: 2
     )
-    package static let errorEvent = AttemptFailure(
+    static let errorEvent = AttemptFailure(
         reason: "error_event", status: 529, message: "The provider reported an error; try again later.",
         usefulness: 3
     )
-    package static let unreadableAnswer = AttemptFailure(
+    static let unreadableAnswer = AttemptFailure(
         reason: "unreadable_answer", status: 502, message: "The provider's answer could not be read.", usefulness: 1
     )
     /// The account has no credentials that this worker could open.
-    package static let noCredentials = AttemptFailure(
+    static let noCredentials = AttemptFailure(
         reason: "no_credentials", status: 502, message: "The provider refused the gateway's request.", usefulness: 0,
         isFree: true
     )

@@ -1,3 +1,4 @@
+package import HTTPFetching
 package import Decisions
 package import Domain
 package import Providers
@@ -40,6 +41,8 @@ package struct ServingAccount: Sendable {
     package let mapping: ModelMapping
     package let target: UpstreamTarget
 
+    package let wireProtocol: Endpoint.WireProtocol
+
     package var id: AccountID { snapshot.id }
 
     /// Nil for an account that no call can be sent to: its base URL cannot be used, or nothing speaks to it yet.
@@ -52,6 +55,7 @@ package struct ServingAccount: Sendable {
         self.snapshot = snapshot
         self.target = target
         mapping = ModelMapping(snapshot.modelMapping)
+        wireProtocol = Endpoint.WireProtocol(rawValue: snapshot.upstreamProtocol.rawValue) ?? .auto
     }
 
     /// Whether the account may be used now, whatever the model.

@@ -37,6 +37,9 @@ package final class InternalAPI: KeySource {
         return body
     }
 
+    /// Whether the control plane answers at all.
+    package func isAlive() async -> Bool { (try? await get("/health/live")) != nil }
+
     private func get(_ path: String) async throws -> (status: Int, body: [UInt8]) {
         var timeouts = FetchTimeouts()
         timeouts.connect = .seconds(1)

@@ -1,4 +1,4 @@
-package import Reactor
+import Reactor
 package import Redis
 package import Snapshots
 
