@@ -126,6 +126,10 @@ let package = Package(
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
+        suite(
+            "HTTPServingTests",
+            ["HTTPServing", "HTTPWire", "HTTPMessages", "Reactor", "TLS", "CNGHTTP2", "TestSupport"]
+        ),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),
         suite(
