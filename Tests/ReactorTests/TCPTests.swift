@@ -63,6 +63,59 @@ struct TCPTests {
         }
     }
 
+    @Test("writing to a peer that is gone is an error of the connection, not the end of the process")
+    func brokenPipe() async throws {
+        try await onLoop { loop in
+            var accepted: TCPStream?
+            let listener = try TCPListener(loop, on: #require(SocketAddress("127.0.0.1:0")), sharesPort: false) {
+                accepted = $0
+            }
+            let client = try await TCPStream.connect(loop, to: listener.address, timeout: .seconds(5))
+            let collector = Collector()
+            client.handler = collector
+            while accepted == nil { await loop.sleep(.milliseconds(1)) }
+            accepted?.abort()
+            for _ in 0..<1000 where !collector.ended.isFulfilled {
+                client.write("x")
+                await loop.sleep(.milliseconds(1))
+            }
+            await #expect(throws: UVError.self) { try await collector.ended.wait() }
+            listener.close()
+        }
+    }
+
+    @Test("a slow reader still gets everything that was written before close, however long it takes")
+    func slowReader() async throws {
+        let count = 12 * 1024 * 1024
+        let received = try await onLoop { loop in
+            var accepted: TCPStream?
+            let listener = try TCPListener(loop, on: #require(SocketAddress("127.0.0.1:0")), sharesPort: false) {
+                accepted = $0
+            }
+            let client = try await TCPStream.connect(loop, to: listener.address, timeout: .seconds(5))
+            while accepted == nil { await loop.sleep(.milliseconds(1)) }
+            accepted?.write([UInt8](repeating: 7, count: count))
+            accepted?.close()
+            let collector = Collector()
+            client.handler = collector
+            // A piece a second: the whole takes longer than the limit on a peer that takes nothing.
+            var wanted = 0
+            collector.onRead = { if collector.received.count >= wanted { client.setReading(false) } }
+            for _ in 0..<3 {
+                wanted = collector.received.count + 2 * 1024 * 1024
+                client.setReading(true)
+                await loop.sleep(.seconds(1))
+            }
+            collector.onRead = nil
+            client.setReading(true)
+            try await collector.ended.wait()
+            client.close()
+            listener.close()
+            return collector.received.count
+        }
+        #expect(received == count)
+    }
+
     @Test("offloaded work runs elsewhere and its result comes back to the loop")
     func offload() async throws {
         let (worker, onLoopAfter) = try await onLoop { loop in

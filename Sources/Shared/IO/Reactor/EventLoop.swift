@@ -1,5 +1,6 @@
 import CGatewayShims
 package import CUV
+import Glibc
 import Synchronization
 
 /// One thread's event loop (libuv), and the executor of every task that runs on that thread.
@@ -38,6 +39,8 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
 
     package init(name: String) throws(UVError) {
         self.name = name
+        // Writing to a peer that is gone is an error of that write; left to itself the signal would end the process.
+        signal(SIGPIPE, SIG_IGN)
         raw = .allocate(capacity: 1)
         try uv("uv_loop_init") { uv_loop_init(raw) }
         uv_prepare_init(raw, prepare)

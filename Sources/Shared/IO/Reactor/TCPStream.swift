@@ -25,7 +25,7 @@ package final class TCPStream: ByteStream, TurnEndObserver {
         case closed
     }
 
-    /// A peer that neither reads our last bytes nor hangs up is cut after this time.
+    /// A peer that neither takes any of our last bytes nor hangs up for this time is cut.
     private static let lingerLimit = Duration.seconds(2)
 
     /// Takes over a connected handle allocated with `allocate(capacity: 1)`.
@@ -193,7 +193,13 @@ package final class TCPStream: ByteStream, TurnEndObserver {
         guard phase == .open else { return }
         phase = .closing
         handler = nil
-        lingerTimer = loop.schedule(after: Self.lingerLimit) { [unowned self] in closeHandle() }
+        var left = Int.max
+        lingerTimer = LoopTimer(loop) { [unowned self] in
+            let now = output.count + uv_stream_get_write_queue_size(stream)
+            if now == 0 || now >= left { closeHandle() }
+            left = now
+        }
+        lingerTimer?.start(after: Self.lingerLimit, repeating: Self.lingerLimit)
         scheduleFlush()
     }
 
