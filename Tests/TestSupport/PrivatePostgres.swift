@@ -85,6 +85,13 @@ package final class PrivatePostgres: Sendable {
     /// Ends the server as a crash would, all of its processes (`immediate` shutdown).
     package func kill() async throws { try await offMainThread { [process] in process.end(SIGQUIT) } }
 
+    /// Starts the server after `stop` or `kill`.
+    package func start() async throws { try await offMainThread { [process] in try process.start() } }
+
+    /// Stops one backend where it stands (SIGSTOP): it keeps its connection and answers nothing. It ends with the
+    /// server.
+    package func freeze(backend pid: Int32) { Glibc.kill(pid, SIGSTOP) }
+
     /// Starts the server again on its port and data.
     package func restart() async throws {
         try await offMainThread { [process] in

@@ -69,8 +69,7 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
 
     func send(_ command: RedisCommand, _ completion: @escaping RedisCompletion) {
         willWrite()
-        output.appendHead(UInt8(ascii: "*"), command.count)
-        output.append(contentsOf: command.encoded)
+        output.append(command)
         enqueue(Pending(completion: completion))
     }
 
@@ -86,17 +85,12 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
     /// Writes a command whose answers go to `onPush`.
     func push(_ command: RedisCommand) {
         willWrite()
-        output.appendHead(UInt8(ascii: "*"), command.count)
-        output.append(contentsOf: command.encoded)
+        output.append(command)
     }
 
     private func send(_ call: Pending, of script: RedisScript.Stored) {
         willWrite()
-        output.appendHead(UInt8(ascii: "*"), 3 + call.keys.count + call.arguments.count)
-        output.append(contentsOf: script.opening)
-        output.appendBulk(String(call.keys.count))
-        for key in call.keys { output.appendBulk(key) }
-        for argument in call.arguments { output.appendBulk(argument) }
+        output.appendRun(of: script, keys: call.keys, arguments: call.arguments)
         enqueue(call)
     }
 

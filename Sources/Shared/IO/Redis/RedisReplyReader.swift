@@ -12,17 +12,9 @@ package struct RedisProtocolError: Error, Equatable, CustomStringConvertible {
 package final class RedisReplyReader {
     private let reader: UnsafeMutablePointer<redisReader>
     private let maximumBytes: Int
-    private let maximumElements: Int
-
-    private struct OpenArray {
-        var elements: [RedisValue]
-        var missing: Int
-    }
-    private var openArrays: [OpenArray] = []
-    private var root: RedisValue?
+    private var answer: UnfinishedAnswer
     /// What the unfinished answer has taken so far.
     private var bytes = 0
-    private var elements = 0
 
     /// Fed in slices: hiredis moves the rest of its buffer down after each kilobyte it consumed.
     private static let slice = 16 * 1024
@@ -38,7 +30,7 @@ package final class RedisReplyReader {
         }
         self.reader = reader
         self.maximumBytes = maximumBytes
-        self.maximumElements = maximumElements
+        answer = UnfinishedAnswer(maximumElements: maximumElements)
         reader.pointee.maxbuf = 4 * Self.slice
         reader.pointee.privdata = Unmanaged.passUnretained(self).toOpaque()
     }
@@ -69,10 +61,8 @@ package final class RedisReplyReader {
             }
             throw RedisProtocolError(description: text)
         }
-        guard object != nil, let reply = root else { return nil }
-        root = nil
+        guard object != nil, let reply = answer.take() else { return nil }
         bytes = 0
-        elements = 0
         return reply
     }
 
@@ -98,7 +88,7 @@ package final class RedisReplyReader {
 
     // MARK: Building values
 
-    /// hiredis wants an object for each value; any pointer that is not null does.
+    /// hiredis wants an object for each value; any pointer that is not null does, and null has it give up.
     nonisolated(unsafe) private static let built = UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 1)
 
     nonisolated(unsafe) private static let functions: UnsafeMutablePointer<redisReplyObjectFunctions> = {
@@ -113,11 +103,14 @@ package final class RedisReplyReader {
                         case REDIS_REPLY_ERROR: .error(String(decoding: bytes, as: UTF8.self))
                         default: .string([UInt8](bytes))
                         }
-                    return RedisReplyReader.of(task)?.add(value)
+                    return RedisReplyReader.add(value, task)
                 },
-                createArray: { task, count in RedisReplyReader.of(task)?.openArray(Int(count)) },
-                createInteger: { task, number in RedisReplyReader.of(task)?.add(.integer(number)) },
-                createNil: { task in RedisReplyReader.of(task)?.add(.null) },
+                createArray: { task, count in
+                    guard let reader = RedisReplyReader.of(task) else { return nil }
+                    return reader.answer.openArray(Int(count)) ? RedisReplyReader.built : nil
+                },
+                createInteger: { task, number in RedisReplyReader.add(.integer(number), task) },
+                createNil: { task in RedisReplyReader.add(.null, task) },
                 freeObject: { _ in }
             )
         )
@@ -129,31 +122,56 @@ package final class RedisReplyReader {
         return Unmanaged<RedisReplyReader>.fromOpaque(data).takeUnretainedValue()
     }
 
-    /// - Returns: nil to have hiredis give up.
-    private func openArray(_ count: Int) -> UnsafeMutableRawPointer? {
-        guard count > 0 else { return add(.array([])) }
-        self.elements &+= 1
-        guard count <= maximumElements, self.elements <= maximumElements else { return nil }
-        var elements: [RedisValue] = []
-        // The head may lie about what follows.
-        elements.reserveCapacity(min(count, 1024))
-        openArrays.append(OpenArray(elements: elements, missing: count))
-        return Self.built
+    private static func add(_ value: RedisValue, _ task: UnsafePointer<redisReadTask>?) -> UnsafeMutableRawPointer? {
+        guard let reader = of(task) else { return nil }
+        return reader.answer.add(value) ? built : nil
+    }
+}
+
+/// The values of an answer so far.
+private struct UnfinishedAnswer {
+    private struct OpenArray {
+        var elements: [RedisValue]
+        var missing: Int
+    }
+    private var openArrays: [OpenArray] = []
+    private var root: RedisValue?
+    private var elements = 0
+    private let maximumElements: Int
+
+    init(maximumElements: Int) { self.maximumElements = maximumElements }
+
+    mutating func take() -> RedisValue? {
+        elements = 0
+        return root.take()
     }
 
-    private func add(_ value: RedisValue) -> UnsafeMutableRawPointer? {
+    /// - Returns: false when the answer has too many elements.
+    mutating func openArray(_ count: Int) -> Bool {
+        guard count > 0 else { return add(.array([])) }
         elements &+= 1
-        guard elements <= maximumElements else { return nil }
+        guard count <= maximumElements, elements <= maximumElements else { return false }
+        var array = OpenArray(elements: [], missing: count)
+        // The head may lie about what follows.
+        array.elements.reserveCapacity(min(count, 1024))
+        openArrays.append(array)
+        return true
+    }
+
+    /// - Returns: false when the answer has too many elements.
+    mutating func add(_ value: RedisValue) -> Bool {
+        elements &+= 1
+        guard elements <= maximumElements else { return false }
         var value = value
         while true {
             let innermost = openArrays.count - 1
             guard innermost >= 0 else {
                 root = value
-                return Self.built
+                return true
             }
             openArrays[innermost].elements.append(value)
             openArrays[innermost].missing -= 1
-            guard openArrays[innermost].missing == 0 else { return Self.built }
+            guard openArrays[innermost].missing == 0 else { return true }
             value = .array(openArrays.removeLast().elements)
         }
     }
