@@ -125,6 +125,7 @@ let package = Package(
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
+        suite("SimulatorTests", ["SimulatorKit", "Formats", "HTTPMessages", "Reactor", "TestSupport", "CInflate"]),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),
         suite(
             "HTTPFetchingTests",

@@ -28,6 +28,7 @@ package struct FaultDesk {
     package private(set) var armed: [ArmedFault] = []
     private var lastID = 0
     private var counters: [String: Int] = [:]
+    var counterCount: Int { counters.count }
 
     package init() {}
 
