@@ -134,7 +134,7 @@ struct AnthropicAnswerTests {
         ]
         let plan = desk.ask(Desk.request(["output_config": ["format": ["type": "json_schema", "schema": schema]]]))
         let text = try #require(plan.json["content"]?[0]?["text"]?.string)
-        #expect(try JSON(text: text) == ["name": "sim name", "size": 7, "kind": "x", "tags": [true], "rest": nil])
+        #expect(try JSON(text: text) == ["name": "sim name", "size": 7, "kind": "x", "tags": [true], "rest": .null])
     }
 
     @Test("count_tokens counts the prompt, and the models are listed in pages")

@@ -85,8 +85,8 @@ package struct ControlAPI {
         }
         let count = request["count"] ?? 1
         guard let count = count.int, count >= 1 else { return refuse(400, "count: a whole number from 1") }
-        let credential = request["credential"] ?? nil
-        let model = request["model"] ?? nil
+        let credential = request["credential"] ?? .null
+        let model = request["model"] ?? .null
         guard credential.isNull || credential.string != nil, model.isNull || model.string != nil else {
             return refuse(400, "credential, model: a string")
         }
@@ -117,20 +117,23 @@ package struct ControlAPI {
         }
         var rules = state.credentials
         if let valid = request["valid"] {
-            let secrets = valid.array?.compactMap(\.string)
-            guard valid.isNull || secrets?.count == valid.array?.count else {
-                return refuse(400, "valid: a list of strings, or null")
-            }
+            let secrets = Self.strings(valid)
+            guard valid.isNull || secrets != nil else { return refuse(400, "valid: a list of strings, or null") }
             rules.valid = secrets.map(Set.init)
         }
         if let revoked = request["revoked"] {
-            guard let secrets = revoked.array?.compactMap(\.string), secrets.count == revoked.array?.count else {
-                return refuse(400, "revoked: a list of strings")
-            }
+            guard let secrets = Self.strings(revoked) else { return refuse(400, "revoked: a list of strings") }
             rules.revoked = Set(secrets)
         }
         state.credentials = rules
         return show(rules)
+    }
+
+    /// The elements of a list that has strings only.
+    private static func strings(_ list: JSON) -> [String]? {
+        guard let elements = list.array else { return nil }
+        let strings = elements.compactMap(\.string)
+        return strings.count == elements.count ? strings : nil
     }
 
     private func show(_ rules: CredentialRules) -> AnswerPlan {

@@ -73,8 +73,6 @@ package final class RequestLog {
     package static let mostRecords = 10_000
     /// Of one record.
     package static let mostBodyBytes = 1 << 20
-    /// Of all records; the oldest bodies go first.
-    package static let mostBytes = 256 << 20
 
     /// Sums over some calls.
     package struct Totals {
@@ -94,6 +92,7 @@ package final class RequestLog {
     /// Records before this one have no body any more.
     private var firstBodyIndex = 0
     private var bodyBytes = 0
+    private let mostBytes: Int
 
     package private(set) var totals = Totals()
     package private(set) var byStatus: [Int: Int] = [:]
@@ -104,7 +103,8 @@ package final class RequestLog {
     private var clearedThrough = 0
     private var lastID = 0
 
-    package init() {}
+    /// - Parameter mostBytes: of all bodies that are kept; the oldest go first.
+    package init(mostBytes: Int = 256 << 20) { self.mostBytes = mostBytes }
 
     package func open(_ record: RequestRecord) {
         lastID = record.id
@@ -116,7 +116,7 @@ package final class RequestLog {
             firstIndex += 1
         }
         firstBodyIndex = max(firstBodyIndex, firstIndex)
-        while bodyBytes > Self.mostBytes, firstBodyIndex < records.count {
+        while bodyBytes > mostBytes, firstBodyIndex < records.count {
             forgetBody(at: firstBodyIndex)
             firstBodyIndex += 1
         }

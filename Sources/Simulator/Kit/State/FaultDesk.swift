@@ -21,14 +21,16 @@ package struct ArmedFault: Equatable, Sendable {
 ///
 /// It counts calls, so that a fault can strike the first ones or every nth.
 package struct FaultDesk {
-    /// Counters kept; one more throws an arbitrary one away.
-    private static let mostCounters = 20_000
+    /// Counters that are kept for certain; up to twice as many may be.
+    private static let mostCounters = 10_000
     private static let mostArmed = 1_000
 
     package private(set) var armed: [ArmedFault] = []
     private var lastID = 0
+    /// The counters used since the last time there were too many, and those used before only.
     private var counters: [String: Int] = [:]
-    var counterCount: Int { counters.count }
+    private var olderCounters: [String: Int] = [:]
+    var counterCount: Int { counters.count + olderCounters.count }
 
     package init() {}
 
@@ -54,6 +56,7 @@ package struct FaultDesk {
     package mutating func clear() {
         armed = []
         counters = [:]
+        olderCounters = [:]
     }
 
     /// The words for a call, which is counted.
@@ -88,14 +91,12 @@ package struct FaultDesk {
     }
 
     private mutating func count(_ name: String) -> Int {
-        if counters.count >= Self.mostCounters, counters[name] == nil { _ = counters.popFirst() }
-        return counters[name, default: 0].increment()
-    }
-}
-
-extension Int {
-    fileprivate mutating func increment() -> Int {
-        self &+= 1
-        return self
+        if counters.count >= Self.mostCounters, counters[name] == nil {
+            olderCounters = counters
+            counters = [:]
+        }
+        let count = (counters[name] ?? olderCounters[name] ?? 0) &+ 1
+        counters[name] = count
+        return count
     }
 }
