@@ -124,6 +124,10 @@ let package = Package(
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
+        suite(
+            "HTTPServingTests",
+            ["HTTPServing", "HTTPWire", "HTTPMessages", "Reactor", "TLS", "CNGHTTP2", "TestSupport"]
+        ),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
         suite("SimulatorTests", ["SimulatorKit", "Formats", "HTTPMessages", "Reactor", "TestSupport", "CInflate"]),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),

@@ -71,8 +71,12 @@ package final class HTTPServer {
     private func accept(_ socket: TCPStream, from listener: Listener, tls: TLSContext?) {
         guard listener.connections < limits.connections else { return socket.abort() }
         listener.connections += 1
-        let stream = tls?.accept(socket) ?? socket
-        let link = ConnectionLink(self, stream, isTLS: tls != nil) { listener.connections -= 1 }
+        serve(tls?.accept(socket) ?? socket, isTLS: tls != nil) { listener.connections -= 1 }
+    }
+
+    /// Speaks HTTP on a connection that somebody has accepted.
+    func serve(_ stream: any ByteStream, isTLS: Bool, onEnd: @escaping () -> Void) {
+        let link = ConnectionLink(self, stream, isTLS: isTLS, onEnd: onEnd)
         let opening = OpeningConnection(link)
         link.hand(to: opening)
         stream.setReading(true)

@@ -154,6 +154,7 @@ package final class ServerExchange {
 
     var isBodyWanted: Bool { body.isWanted }
     var isBodyOpen: Bool { body.isOpen }
+    var hasBodyFailed: Bool { body.failure != nil }
     var bodyBytes: Int { body.count }
 
     func bodyDidArrive(_ bytes: UnsafeRawBufferPointer) {

@@ -42,7 +42,10 @@ package final class TCPStream: ByteStream, TurnEndObserver {
         UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_stream_t.self)
     }
 
-    package var bufferedBytes: Int { output.count + inFlight }
+    /// Falls while a long write goes on, so that a slow peer can be told from one that takes nothing.
+    package var bufferedBytes: Int {
+        output.count + (inFlight == 0 ? 0 : uv_stream_get_write_queue_size(stream))
+    }
 
     // MARK: Reading
 

@@ -409,9 +409,7 @@ extension HTTP1Connection: ExchangeCarrier {
         let ended = exchange
         exchange = nil
         ended?.didEnd()
-        if closesAfterAnswer || link.server.isDraining || !(isRequestComplete || canDiscardRest(ended)) {
-            return closeWhenTaken()
-        }
+        if closesAfterAnswer || link.server.isDraining { return closeWhenTaken() }
         if isRequestComplete {
             phase = .reading
         } else {
@@ -422,8 +420,12 @@ extension HTTP1Connection: ExchangeCarrier {
         resumeAtTurnEnd()
     }
 
+    /// Whether what is missing of the request is so little that it is not worth a connection.
     private func canDiscardRest(_ exchange: ServerExchange?) -> Bool {
-        guard !awaitsContinue, let announced = exchange?.announcedBodyLength else { return false }
+        guard !awaitsContinue, let exchange, !exchange.hasBodyFailed, let announced = exchange.announcedBodyLength
+        else {
+            return false
+        }
         return announced <= Self.discardLimit
     }
 }
@@ -465,7 +467,9 @@ extension HTTP1Connection {
         switch phase {
         case .reading where parser.isInMessage: refuse(408)
         case .reading, .discarding: closeWhenTaken()
-        case .exchanging: exchange?.bodyDidFail(.timedOut)
+        case .exchanging:
+            closesAfterAnswer = true
+            exchange?.bodyDidFail(.timedOut)
         case .closing, .closed: break
         }
     }
