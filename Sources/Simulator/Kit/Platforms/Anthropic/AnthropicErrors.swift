@@ -1,0 +1,102 @@
+import Formats
+import HTTPMessages
+
+/// The API's error answers.
+struct AnthropicErrors {
+    let headers: AnthropicHeaders
+    let credential: Credential?
+    let model: String?
+
+    /// The error shape of the API: type and message, and the id of the request.
+    func body(_ type: String, _ message: String) -> [UInt8] {
+        JSONWriter.object { text in
+            text.member("type", "error")
+            text.objectMember("error") {
+                $0.member("type", type)
+                $0.member("message", message)
+            }
+            text.member("request_id", headers.requestID)
+        }
+    }
+
+    func plan(_ status: Int, _ type: String, _ message: String) -> AnswerPlan {
+        var fields = headers.fields(contentType: "application/json")
+        if Self.isWorthRetrying(status) { fields.add("x-should-retry", "true") }
+        return AnswerPlan(status, fields, body: body(type, message))
+    }
+
+    func invalidRequest(_ message: String) -> AnswerPlan { plan(400, "invalid_request_error", message) }
+
+    private static func isWorthRetrying(_ status: Int) -> Bool {
+        status == 408 || status == 409 || status == 429 || status >= 500
+    }
+
+    // MARK: Faults
+
+    /// The answer of a status fault. Variants: `400credit`, `400disabled`, `400spend`, `401revoked`, `403html`, and
+    /// for 429 those of `AnthropicHeaders.addReset`, with a number of seconds (60).
+    func plan(fault status: Int, variant: String, amount: Int?) -> AnswerPlan {
+        switch (status, variant) {
+        case (400, "credit"):
+            return invalidRequest(
+                "Your credit balance is too low to access the Anthropic API."
+                    + " Please go to Plans & Billing to upgrade or purchase credits."
+            )
+        case (400, "disabled"): return invalidRequest("This organization has been disabled.")
+        case (400, "spend"): return invalidRequest("You have reached your specified API usage limits.")
+        case (400, _): return invalidRequest("prompt is too long: 200001 tokens > 200000 maximum")
+        case (401, "revoked"): return plan(401, "authentication_error", "OAuth token has been revoked.")
+        case (401, _): return unauthorized()
+        case (402, _): return plan(402, "billing_error", "There is a problem with your billing or payment details.")
+        case (403, "html"), (502, _): return page(status)
+        case (403, _):
+            return plan(403, "permission_error", "Your API key does not have permission to use the specified resource.")
+        case (404, _): return plan(404, "not_found_error", "model: \(model ?? "unknown")")
+        case (408, _): return plan(408, "timeout_error", "Request timeout")
+        case (413, _): return tooLarge()
+        case (429, _):
+            var answer = plan(
+                429, "rate_limit_error",
+                "This request would exceed your organization's rate limit. Please try again later."
+            )
+            answer.head?.headers.addReset(variant, amount, headers)
+            return answer
+        case (500, _): return plan(500, "api_error", "Internal server error")
+        case (503, _):
+            return AnswerPlan(
+                503, headers.fields(contentType: "text/plain"), body: Array("upstream connect error".utf8))
+        case (504, _): return plan(504, "timeout_error", "Request timed out")
+        case (529, _): return plan(529, "overloaded_error", "Overloaded")
+        default: return plan(status, status < 500 ? "invalid_request_error" : "api_error", "Simulated error \(status)")
+        }
+    }
+
+    /// A credential that is missing or not good.
+    func unauthorized() -> AnswerPlan {
+        let message =
+            switch credential?.kind {
+            case nil: "x-api-key header is required"
+            case .apiKey: "invalid x-api-key"
+            case .bearer: "OAuth token has expired. Please obtain a new token or refresh your existing token."
+            }
+        return plan(401, "authentication_error", message)
+    }
+
+    func tooLarge() -> AnswerPlan { plan(413, "request_too_large", "Request exceeds the maximum size") }
+
+    /// A page of the proxy in front of the API, which knows neither JSON nor request ids.
+    private func page(_ status: Int) -> AnswerPlan {
+        let title = status == 403 ? "403 Forbidden" : "\(status) Bad Gateway"
+        let html = "<html><head><title>\(title)</title></head>\r\n<body><center><h1>\(title)</h1></center></body></html>\r\n"
+        return AnswerPlan(
+            status, ["content-type": "text/html", "server": "cloudflare", "cf-ray": "0000000000000000-SIM"],
+            body: Array(html.utf8))
+    }
+}
+
+extension HeaderFields {
+    fileprivate mutating func addReset(_ variant: String, _ amount: Int?, _ headers: AnthropicHeaders) {
+        // A century at most: the sums with the time of day cannot overflow.
+        headers.addReset(variant, seconds: Int64(min(amount ?? 60, 3_000_000_000)), to: &self)
+    }
+}

@@ -1,0 +1,213 @@
+import Formats
+
+/// Writes an answer as the Messages API does: one JSON object, or a stream of events.
+package struct AnthropicMessage {
+    let id: String
+    let model: String
+    let content: AnthropicContent
+    let usage: ReportedUsage
+
+    // MARK: Whole
+
+    func whole() -> [UInt8] {
+        JSONWriter.object { text in
+            writeOpening(to: &text)
+            text.arrayMember("content") {
+                for block in content.blocks { Self.write(block, to: &$0) }
+            }
+            writeStop(to: &text)
+            text.key("usage")
+            writeUsage(output: usage.output, to: &text)
+        }
+    }
+
+    private func writeOpening(to text: inout JSONWriter) {
+        text.member("model", model)
+        text.member("id", id)
+        text.member("type", "message")
+        text.member("role", "assistant")
+    }
+
+    private func writeStop(to text: inout JSONWriter) {
+        text.member("stop_reason", content.stopReason)
+        text.member("stop_sequence", content.stopSequence)
+    }
+
+    private func writeUsage(output: Int, to text: inout JSONWriter) {
+        text.object {
+            writeInputUsage(to: &$0)
+            $0.objectMember("cache_creation") {
+                $0.member("ephemeral_5m_input_tokens", usage.cacheWrite5m)
+                $0.member("ephemeral_1h_input_tokens", usage.cacheWrite1h)
+            }
+            $0.member("output_tokens", output)
+            writeServerTools(to: &$0)
+            $0.member("service_tier", "standard")
+        }
+    }
+
+    private func writeInputUsage(to text: inout JSONWriter) {
+        text.member("input_tokens", usage.input)
+        text.member("cache_creation_input_tokens", usage.cacheWrite5m &+ usage.cacheWrite1h)
+        text.member("cache_read_input_tokens", usage.cacheRead)
+    }
+
+    private func writeServerTools(to text: inout JSONWriter) {
+        guard usage.webSearches > 0 else { return }
+        text.objectMember("server_tool_use") { $0.member("web_search_requests", usage.webSearches) }
+    }
+
+    private static func write(_ block: AnthropicContent.Block, to text: inout JSONWriter) {
+        text.object {
+            switch block {
+            case .thinking(let thinking):
+                $0.member("type", "thinking")
+                $0.member("thinking", thinking)
+                $0.member("signature", AnthropicContent.signature(of: thinking))
+            case .text(let content):
+                $0.member("type", "text")
+                $0.member("text", content)
+            case .toolUse(let id, let call):
+                $0.member("type", "tool_use")
+                $0.member("id", id)
+                $0.member("name", call.name)
+                $0.key("input")
+                $0.raw(call.input)
+            }
+        }
+    }
+
+    // MARK: Streamed
+
+    /// A stream of events and where they end.
+    struct Stream {
+        var bytes: [UInt8] = []
+        /// Where the event of each content delta begins and ends.
+        var deltas: [Range<Int>] = []
+        /// Where `message_start` ends, which reports the usage of the input.
+        var startEnd = 0
+        /// Where `message_delta` ends, which reports all usage.
+        var usageEnd = 0
+    }
+
+    /// Output tokens that `message_start` reports, long before they are known.
+    private var firstOutput: Int { min(1, usage.output) }
+
+    /// What `message_start` reports.
+    var firstUsage: ReportedUsage {
+        var first = usage
+        first.output = firstOutput
+        first.webSearches = 0
+        return first
+    }
+
+    /// - Parameters:
+    ///   - textEvents: how many deltas the text has; nil is one for about 24 bytes.
+    ///   - hasContent: without it, the stream has a beginning and an end only.
+    func stream(textEvents: Int?, hasContent: Bool = true) -> Stream {
+        var stream = Stream()
+        stream.bytes.reserveCapacity(2048 + (textEvents ?? 0) * 144)
+        Self.append("message_start", to: &stream.bytes) { text in
+            text.objectMember("message") { text in
+                writeOpening(to: &text)
+                text.arrayMember("content") { _ in }
+                text.null("stop_reason")
+                text.null("stop_sequence")
+                text.key("usage")
+                var start = self
+                start.dropServerTools()
+                start.writeUsage(output: firstOutput, to: &text)
+            }
+        }
+        stream.startEnd = stream.bytes.count
+        if hasContent {
+            for (index, block) in content.blocks.enumerated() {
+                append(block, index: index, textEvents: textEvents, to: &stream)
+            }
+        }
+        Self.append("message_delta", to: &stream.bytes) { text in
+            text.objectMember("delta") { writeStop(to: &$0) }
+            text.objectMember("usage") {
+                writeInputUsage(to: &$0)
+                $0.member("output_tokens", hasContent ? usage.output : firstOutput)
+                writeServerTools(to: &$0)
+            }
+        }
+        stream.usageEnd = stream.bytes.count
+        Self.append("message_stop", to: &stream.bytes) { _ in }
+        return stream
+    }
+
+    private mutating func dropServerTools() {
+        var usage = usage
+        usage.webSearches = 0
+        self = AnthropicMessage(id: id, model: model, content: content, usage: usage)
+    }
+
+    private func append(_ block: AnthropicContent.Block, index: Int, textEvents: Int?, to stream: inout Stream) {
+        Self.append("content_block_start", to: &stream.bytes) { text in
+            text.member("index", index)
+            text.objectMember("content_block") {
+                switch block {
+                case .thinking:
+                    $0.member("type", "thinking")
+                    $0.member("thinking", "")
+                    $0.member("signature", "")
+                case .text:
+                    $0.member("type", "text")
+                    $0.member("text", "")
+                case .toolUse(let id, let call):
+                    $0.member("type", "tool_use")
+                    $0.member("id", id)
+                    $0.member("name", call.name)
+                    $0.objectMember("input") { _ in }
+                }
+            }
+        }
+        if index == 0 { Self.append("ping", to: &stream.bytes) { _ in } }
+        switch block {
+        case .thinking(let thinking):
+            for part in UTF8Parts(thinking, count: 3) {
+                append(delta: "thinking_delta", "thinking", part, index, to: &stream)
+            }
+            let signature = Array(AnthropicContent.signature(of: thinking).utf8)
+            append(delta: "signature_delta", "signature", signature[...], index, to: &stream)
+        case .text(let content):
+            let count = textEvents ?? max(1, content.utf8.count / 24)
+            for part in UTF8Parts(content, count: count) {
+                append(delta: "text_delta", "text", part, index, to: &stream)
+            }
+        case .toolUse(_, let call):
+            // Like the API: an empty delta first, then the text of the JSON, cut anywhere.
+            append(delta: "input_json_delta", "partial_json", [], index, to: &stream)
+            for part in UTF8Parts(String(decoding: call.input, as: UTF8.self), count: 1 + call.input.count / 12) {
+                append(delta: "input_json_delta", "partial_json", part, index, to: &stream)
+            }
+        }
+        Self.append("content_block_stop", to: &stream.bytes) { $0.member("index", index) }
+    }
+
+    private func append(
+        delta type: StaticString, _ field: StaticString, _ text: ArraySlice<UInt8>, _ index: Int, to stream: inout Stream
+    ) {
+        let start = stream.bytes.count
+        Self.append("content_block_delta", to: &stream.bytes) {
+            $0.member("index", index)
+            $0.objectMember("delta") {
+                $0.member("type", "\(type)")
+                $0.key(field)
+                $0.string(String(decoding: text, as: UTF8.self))
+            }
+        }
+        stream.deltas.append(start..<stream.bytes.count)
+    }
+
+    /// Appends an event; its data is an object whose first member is its type.
+    static func append(_ name: StaticString, to bytes: inout [UInt8], _ members: (inout JSONWriter) -> Void) {
+        let data = JSONWriter.object {
+            $0.member("type", "\(name)")
+            members(&$0)
+        }
+        SSEWriter.append(event: name, data: data, to: &bytes)
+    }
+}

@@ -1,0 +1,208 @@
+package import Formats
+
+/// A body that the Messages API refuses, with its message.
+package struct AnthropicRefusal: Error, Equatable {
+    package var message: String
+    init(_ message: String) { self.message = message }
+}
+
+/// A body of the Messages API, checked as the API checks it, and what an answer needs of it.
+///
+/// Unknown members are accepted everywhere: what the gateway lets through is a matter for its own tests.
+package struct AnthropicRequest {
+    package var model = ""
+    package var maxTokens = 0
+    package var isStream = false
+    package var isThinking = false
+    package var stopSequences: [String] = []
+    /// The text blocks of the last message of the user, one a line.
+    package var lastUserText = ""
+    /// The tool results in the last message.
+    package var toolResults: [(id: String, text: String)] = []
+    package var calls: [AnthropicToolCall] = []
+    /// What answers `output_config.format`, when it is asked for.
+    package var structuredAnswer: [UInt8]?
+    package var prompt: AnthropicPrompt
+
+    /// Text beyond this is not echoed.
+    private static let mostEchoedBytes = 4_096
+    private static let mostBreakpoints = 4
+
+    /// - Parameters:
+    ///   - isCounting: whether it is for `count_tokens`, which has no `max_tokens`.
+    ///   - toolCalls: tool calls that are wanted besides those the request asks for itself.
+    package init(
+        _ document: JSONDocument, owner: String, isCounting: Bool, toolCalls: Int?
+    ) throws(AnthropicRefusal) {
+        prompt = AnthropicPrompt(owner: owner)
+        let root = document.root
+        guard root.isObject else { throw AnthropicRefusal("Input should be an object") }
+        model = try Self.text(root["model"], "model")
+        if !isCounting { maxTokens = try Self.positive(root["max_tokens"], "max_tokens") }
+        try readSettings(root)
+        try readTools(root, document)
+        try readSystem(root["system"])
+        try readMessages(root["messages"], document)
+        try mark(root["cache_control"], "cache_control")
+        guard prompt.breakpoints.count <= Self.mostBreakpoints else {
+            throw AnthropicRefusal(
+                "A maximum of \(Self.mostBreakpoints) blocks with cache_control may be provided."
+                    + " Found \(prompt.breakpoints.count)."
+            )
+        }
+        calls = try AnthropicToolCall.wanted(
+            by: root, userText: lastUserText, hasResults: !toolResults.isEmpty, extra: toolCalls)
+    }
+
+    // MARK: Settings
+
+    private mutating func readSettings(_ root: JSONValue) throws(AnthropicRefusal) {
+        if let stream = root["stream"], !stream.isNull {
+            guard let flag = stream.bool else { throw AnthropicRefusal("stream: Input should be a valid boolean") }
+            isStream = flag
+        }
+        if let temperature = root["temperature"], !temperature.isNull {
+            guard let value = temperature.double else {
+                throw AnthropicRefusal("temperature: Input should be a valid number")
+            }
+            guard (0...1).contains(value) else { throw AnthropicRefusal("temperature: range: 0..1") }
+        }
+        if let sequences = root["stop_sequences"], !sequences.isNull {
+            guard sequences.isArray else { throw AnthropicRefusal("stop_sequences: Input should be a valid list") }
+            for (index, sequence) in sequences.elements.enumerated() {
+                stopSequences.append(try Self.text(sequence, "stop_sequences.\(index)"))
+            }
+        }
+        try readThinking(root["thinking"])
+        if let format = root["output_config"]?["format"] ?? root["output_format"], let schema = format["schema"] {
+            structuredAnswer = JSONSample.value(of: schema)
+        }
+    }
+
+    private mutating func readThinking(_ thinking: JSONValue?) throws(AnthropicRefusal) {
+        guard let thinking, !thinking.isNull else { return }
+        switch thinking["type"]?.string {
+        case "enabled":
+            guard let budget = thinking["budget_tokens"]?.int64 else {
+                throw AnthropicRefusal("thinking.enabled.budget_tokens: Field required")
+            }
+            guard budget >= 1024 else {
+                throw AnthropicRefusal(
+                    "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
+            }
+            guard maxTokens == 0 || budget < maxTokens else {
+                throw AnthropicRefusal("`max_tokens` must be greater than `thinking.budget_tokens`.")
+            }
+            isThinking = true
+        case "adaptive": isThinking = true
+        case "disabled": break
+        default:
+            throw AnthropicRefusal("thinking.type: Input should be 'enabled', 'adaptive' or 'disabled'")
+        }
+    }
+
+    // MARK: Prompt
+
+    private mutating func readTools(_ root: JSONValue, _ document: JSONDocument) throws(AnthropicRefusal) {
+        guard let tools = root["tools"], !tools.isNull else { return }
+        guard tools.isArray else { throw AnthropicRefusal("tools: Input should be a valid list") }
+        for (index, tool) in tools.elements.enumerated() {
+            _ = try Self.text(tool["name"], "tools.\(index).name")
+            let isCustom = tool["type"].map { $0.equals("custom") } ?? true
+            guard !isCustom || tool["input_schema"]?.isObject == true else {
+                throw AnthropicRefusal("tools.\(index).custom.input_schema: Field required")
+            }
+            prompt.add(document.bytes(of: tool))
+            try mark(tool["cache_control"], "tools.\(index).cache_control")
+        }
+    }
+
+    private mutating func readSystem(_ system: JSONValue?) throws(AnthropicRefusal) {
+        guard let system, !system.isNull else { return }
+        if let text = system.stringBytes { return prompt.add(text) }
+        guard system.isArray else { throw AnthropicRefusal("system: Input should be a valid list") }
+        for (index, block) in system.elements.enumerated() {
+            guard let text = block["text"]?.stringBytes else {
+                throw AnthropicRefusal("system.\(index).text: Field required")
+            }
+            prompt.add(text)
+            try mark(block["cache_control"], "system.\(index).cache_control")
+        }
+    }
+
+    private mutating func readMessages(_ messages: JSONValue?, _ document: JSONDocument) throws(AnthropicRefusal) {
+        guard let messages, !messages.isNull else { throw AnthropicRefusal("messages: Field required") }
+        guard messages.isArray else { throw AnthropicRefusal("messages: Input should be a valid list") }
+        guard messages.count > 0 else { throw AnthropicRefusal("messages: at least one message is required") }
+        var openCalls: [String] = []
+        for (index, message) in messages.elements.enumerated() {
+            var reader = AnthropicMessageReader(document, at: "messages.\(index)")
+            try reader.read(message, into: &prompt)
+            let isLast = index == messages.count - 1
+            guard !reader.isEmpty || isLast && !reader.isUser else {
+                throw AnthropicRefusal(
+                    "messages.\(index): all messages must have non-empty content"
+                        + " except for the optional final assistant message"
+                )
+            }
+            try reader.checkResults(against: openCalls, before: index)
+            openCalls = reader.toolCallIDs
+            if reader.isUser {
+                lastUserText = reader.texts.joined(separator: "\n").prefixOfUTF8(Self.mostEchoedBytes)
+                toolResults = reader.toolResults
+            } else {
+                toolResults = []
+            }
+        }
+    }
+
+    private mutating func mark(_ control: JSONValue?, _ path: String) throws(AnthropicRefusal) {
+        if let lifetime = try Self.lifetime(control, path) { prompt.mark(lifetime) }
+    }
+
+    static func lifetime(_ control: JSONValue?, _ path: String) throws(AnthropicRefusal) -> AnthropicPrompt.Lifetime? {
+        guard let control, !control.isNull else { return nil }
+        guard control["type"]?.equals("ephemeral") == true else {
+            throw AnthropicRefusal("\(path).type: Input should be 'ephemeral'")
+        }
+        switch control["ttl"]?.string {
+        case nil, "5m": return .fiveMinutes
+        case "1h": return .oneHour
+        default: throw AnthropicRefusal("\(path).ephemeral.ttl: Input should be '5m' or '1h'")
+        }
+    }
+
+    // MARK: Members
+
+    static func text(_ value: JSONValue?, _ path: String) throws(AnthropicRefusal) -> String {
+        guard let value else { throw AnthropicRefusal("\(path): Field required") }
+        guard let text = value.string else { throw AnthropicRefusal("\(path): Input should be a valid string") }
+        guard !text.isEmpty else { throw AnthropicRefusal("\(path): String should have at least 1 character") }
+        return text
+    }
+
+    private static func positive(_ value: JSONValue?, _ path: String) throws(AnthropicRefusal) -> Int {
+        guard let value else { throw AnthropicRefusal("\(path): Field required") }
+        guard let number = value.int64 else { throw AnthropicRefusal("\(path): Input should be a valid integer") }
+        guard number >= 1 else { throw AnthropicRefusal("\(path): must be greater than or equal to 1") }
+        return Int(number)
+    }
+}
+
+extension JSONDocument {
+    /// The bytes of a value as they came.
+    func bytes(of value: JSONValue) -> UnsafeRawBufferPointer {
+        let range = location(of: value).value.clamped(to: 0..<source.count)
+        return UnsafeRawBufferPointer(rebasing: source[range])
+    }
+}
+
+extension String {
+    /// The longest beginning of at most this many bytes that cuts no character in two.
+    func prefixOfUTF8(_ count: Int) -> String {
+        guard utf8.count > count else { return self }
+        var bytes = Array(utf8.prefix(count + 1))
+        while let last = bytes.popLast(), last & 0xc0 == 0x80 {}
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

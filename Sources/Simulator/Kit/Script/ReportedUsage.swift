@@ -1,0 +1,36 @@
+package import Formats
+
+/// Tokens that an answer says it used.
+package struct ReportedUsage: Hashable, Sendable {
+    package var input = 0
+    package var output = 0
+    package var cacheRead = 0
+    package var cacheWrite5m = 0
+    package var cacheWrite1h = 0
+    package var webSearches = 0
+
+    package init() {}
+
+    package static func + (left: Self, right: Self) -> Self {
+        var sum = Self()
+        sum.input = left.input &+ right.input
+        sum.output = left.output &+ right.output
+        sum.cacheRead = left.cacheRead &+ right.cacheRead
+        sum.cacheWrite5m = left.cacheWrite5m &+ right.cacheWrite5m
+        sum.cacheWrite1h = left.cacheWrite1h &+ right.cacheWrite1h
+        sum.webSearches = left.webSearches &+ right.webSearches
+        return sum
+    }
+
+    /// The figures under the names that usage rows have too.
+    package func write(to text: inout JSONWriter) {
+        text.object {
+            $0.member("input_tokens", input)
+            $0.member("output_tokens", output)
+            $0.member("cache_read_tokens", cacheRead)
+            $0.member("cache_creation_5m_tokens", cacheWrite5m)
+            $0.member("cache_creation_1h_tokens", cacheWrite1h)
+            $0.member("web_searches", webSearches)
+        }
+    }
+}

@@ -1,0 +1,15 @@
+/// All that one call leaves behind for the next ones, but for their record. No clock and no chance in it.
+package struct SimulatorState {
+    package var faults = FaultDesk()
+    package var credentials = CredentialRules()
+    package var cache = PromptCache()
+    /// Numbers calls from 1.
+    private var lastSequence = 0
+
+    package init() {}
+
+    package mutating func nextSequence() -> Int {
+        lastSequence &+= 1
+        return lastSequence
+    }
+}
