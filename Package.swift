@@ -119,11 +119,17 @@ let package = Package(
             swiftSettings: strict
         ),
         suite("RedisTests", ["Redis", "Reactor", "TestSupport"]),
-        suite("FormatsTests", ["Formats", "CInflate"]),
-        suite("CryptoTests", ["Crypto", "Formats"]),
+        suite("FormatsTests", ["Formats", "CInflate", "TestSupport"]),
+        suite("CryptoTests", ["Crypto", "Formats", "TestSupport"]),
+        suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
+        suite("SnapshotsTests", ["Domain", "Snapshots"]),
+        suite(
+            "HTTPFetchingTests",
+            ["HTTPFetching", "HTTPMessages", "Reactor", "TLS", "TestSupport", "CNGHTTP2"]
+        ),
     ],
     cxxLanguageStandard: .cxx17
 )

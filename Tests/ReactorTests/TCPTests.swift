@@ -26,7 +26,9 @@ struct TCPTests {
             var accepted: TCPStream?
             let collector = Collector()
             let listener = try TCPListener(
-                loop, on: #require(SocketAddress("127.0.0.1:0")), sharesPort: false
+                loop,
+                on: #require(SocketAddress("127.0.0.1:0")),
+                sharesPort: false
             ) { stream in
                 accepted = stream
                 stream.handler = collector
@@ -48,7 +50,9 @@ struct TCPTests {
     func refused() async throws {
         try await onLoop { loop in
             let listener = try TCPListener(
-                loop, on: #require(SocketAddress("127.0.0.1:0")), sharesPort: false
+                loop,
+                on: #require(SocketAddress("127.0.0.1:0")),
+                sharesPort: false
             ) { $0.abort() }
             let address = listener.address
             listener.close()

@@ -28,9 +28,7 @@ package final class ServerProcess: Sendable {
     ///     long as the process: `offMainThread`.
     ///   - readyText: a line with this text says that the server serves.
     init(_ command: [String], folder: String, asUser user: String? = nil, deathSignal: String, readyText: String) {
-        var prefix = ["setpriv", "--pdeathsig", deathSignal]
-        if let user, getuid() == 0 { prefix += ["--reuid", user, "--regid", user, "--init-groups"] }
-        self.command = prefix + command
+        self.command = asAccount(user, deathSignal: deathSignal) + command
         self.readyText = readyText
         logFile = folder + "/log"
     }
@@ -129,6 +127,13 @@ package func isInstalled(_ program: String) -> Bool {
     if program.hasPrefix("/") { return access(program, X_OK) == 0 }
     let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"
     return path.split(separator: ":").contains { access("\($0)/\(program)", X_OK) == 0 }
+}
+
+/// The words before a command that runs it as another account, when we are root.
+func asAccount(_ user: String?, deathSignal: String = "keep") -> [String] {
+    var words = ["setpriv", "--pdeathsig", deathSignal]
+    if let user, getuid() == 0 { words += ["--reuid", user, "--regid", user, "--init-groups"] }
+    return words
 }
 
 /// Runs a program to its end, blocking.

@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
 
 namespace {
 
@@ -66,18 +65,16 @@ bool repair_number(uint8_t *start, uint8_t *limit) {
             return false;
         }
     }
-    double value = 0;
-    const auto result = std::from_chars(first, last, value);
-    if (result.ec == std::errc() && !is_integer) { return false; }
-
+    // The bytes after a number are part of the document or of its zeroed padding, so strtod stops where it should.
+    const double value = std::strtod(first, nullptr);
     char text[40];
-    if (result.ec != std::errc() || !std::isfinite(value)) {
-        // Too small is too large for from_chars: both are out of range. simdjson reads the small ones itself.
+    if (!std::isfinite(value)) {
         const int length = std::snprintf(text, sizeof text, "%s9e307", is_negative ? "-" : "");
         if (length > end - start) { return false; }
         overwrite(start, end, text, size_t(length));
         return true;
     }
+    if (!is_integer) { return false; }
     // 17 digits and an exponent, `12345678901234567e3`: never longer than the 19 digits or more that it replaces.
     std::snprintf(text, sizeof text, "%.16e", std::fabs(value));
     char shorter[40];

@@ -52,16 +52,18 @@ package struct GatewayError: Error, Sendable {
     package var field: String?
     package var retryAfterSeconds: Int?
     package var detail: String
+    package var status: Int
 
+    /// - Parameter status: where it is not the code's own: an upstream's error keeps the upstream's status.
     package init(
-        _ code: Code, _ message: String, field: String? = nil, retryAfterSeconds: Int? = nil, detail: String = ""
+        _ code: Code, _ message: String, field: String? = nil, retryAfterSeconds: Int? = nil, detail: String = "",
+        status: Int? = nil
     ) {
         self.code = code
         self.message = message
         self.field = field
         self.retryAfterSeconds = retryAfterSeconds
         self.detail = detail
+        self.status = status ?? code.status
     }
-
-    package var status: Int { code.status }
 }

@@ -76,7 +76,7 @@ package final class JSONParser {
         isParsing = true
         defer {
             isParsing = false
-            if bytes.count > Self.retainedDocumentBytes { tg_json_parser_release(parser, Self.retainedDocumentBytes) }
+            tg_json_parser_release(parser, Self.retainedDocumentBytes)
         }
         return try withUnsafeTemporaryAllocation(of: tg_json_document.self, capacity: 1) { storage in
             let document = storage.baseAddress.unsafelyUnwrapped

@@ -10,8 +10,12 @@ package struct ConfigSnapshot: Hashable, Sendable {
     package var settings: GatewaySettings
 
     package init(
-        version: SnapshotVersion, publishedAt: Timestamp, groups: [GroupSnapshot] = [],
-        accounts: [AccountSnapshot] = [], prices: [ModelPrice] = [], settings: GatewaySettings = GatewaySettings()
+        version: SnapshotVersion,
+        publishedAt: Timestamp,
+        groups: [GroupSnapshot] = [],
+        accounts: [AccountSnapshot] = [],
+        prices: [ModelPrice] = [],
+        settings: GatewaySettings = GatewaySettings()
     ) {
         self.version = version
         self.publishedAt = publishedAt
@@ -35,9 +39,16 @@ package struct GroupSnapshot: Hashable, Sendable {
     package var modelAllowlist: [String]
 
     package init(
-        id: GroupID, revision: Int64, name: String, platform: Platform, isActive: Bool = true,
-        multiplier: Multiplier = .one, isClaudeCodeOnly: Bool = false, fallbackGroup: GroupID? = nil,
-        isSubscription: Bool = false, modelAllowlist: [String] = []
+        id: GroupID,
+        revision: Int64,
+        name: String,
+        platform: Platform,
+        isActive: Bool = true,
+        multiplier: Multiplier = .one,
+        isClaudeCodeOnly: Bool = false,
+        fallbackGroup: GroupID? = nil,
+        isSubscription: Bool = false,
+        modelAllowlist: [String] = []
     ) {
         self.id = id
         self.revision = revision
@@ -66,7 +77,12 @@ package struct ProxySnapshot: Hashable, Sendable {
     package var sealedPassword: String?
 
     package init(
-        id: ProxyID, scheme: String, host: String, port: Int, username: String? = nil, sealedPassword: String? = nil
+        id: ProxyID,
+        scheme: String,
+        host: String,
+        port: Int,
+        username: String? = nil,
+        sealedPassword: String? = nil
     ) {
         self.id = id
         self.scheme = scheme
@@ -102,11 +118,23 @@ package struct AccountSnapshot: Hashable, Sendable {
     package var proxy: ProxySnapshot?
 
     package init(
-        id: AccountID, name: String, platform: Platform, type: AccountType, groups: [GroupID], isActive: Bool = true,
-        isSchedulable: Bool = true, expiresAt: Timestamp? = nil, priority: Int = 50, concurrency: Int = 10,
-        rpm: Int = 0, multiplier: Multiplier = .one, modelMapping: [String: String] = [:],
-        headerOverrides: [String: String] = [:], plainCredentials: [String: String] = [:],
-        upstreamProtocol: UpstreamProtocol = .auto, proxy: ProxySnapshot? = nil
+        id: AccountID,
+        name: String,
+        platform: Platform,
+        type: AccountType,
+        groups: [GroupID],
+        isActive: Bool = true,
+        isSchedulable: Bool = true,
+        expiresAt: Timestamp? = nil,
+        priority: Int = 50,
+        concurrency: Int = 10,
+        rpm: Int = 0,
+        multiplier: Multiplier = .one,
+        modelMapping: [String: String] = [:],
+        headerOverrides: [String: String] = [:],
+        plainCredentials: [String: String] = [:],
+        upstreamProtocol: UpstreamProtocol = .auto,
+        proxy: ProxySnapshot? = nil
     ) {
         self.id = id
         self.name = name

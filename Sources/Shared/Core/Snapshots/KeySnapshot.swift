@@ -1,3 +1,4 @@
+package import Crypto
 package import Domain
 
 /// One API key as a worker enforces it, with what it needs of the key's user.
@@ -5,6 +6,7 @@ package struct KeySnapshot: Hashable, Sendable {
     package var id: KeyID
     /// SHA-256 of the key, in lower-case hex.
     package var hash: String
+    /// A `SnapshotVersion.stamp`, as are all revisions of entries: to be compared for equality, nothing else.
     package var revision: Int64
     package var user: UserID
     package var userRevision: Int64
@@ -25,10 +27,23 @@ package struct KeySnapshot: Hashable, Sendable {
     package var quota: NanoUSD?
 
     package init(
-        id: KeyID, hash: String, revision: Int64, user: UserID, userRevision: Int64, group: GroupID,
-        isActive: Bool = true, isUserActive: Bool = true, expiresAt: Timestamp? = nil, ipWhitelist: [String] = [],
-        ipBlacklist: [String] = [], concurrency: Int = 0, userConcurrency: Int = 0, rpm: Int = 0, tpm: Int = 0,
-        userRPM: Int = 0, quota: NanoUSD? = nil
+        id: KeyID,
+        hash: String,
+        revision: Int64,
+        user: UserID,
+        userRevision: Int64,
+        group: GroupID,
+        isActive: Bool = true,
+        isUserActive: Bool = true,
+        expiresAt: Timestamp? = nil,
+        ipWhitelist: [String] = [],
+        ipBlacklist: [String] = [],
+        concurrency: Int = 0,
+        userConcurrency: Int = 0,
+        rpm: Int = 0,
+        tpm: Int = 0,
+        userRPM: Int = 0,
+        quota: NanoUSD? = nil
     ) {
         self.id = id
         self.hash = hash
@@ -53,9 +68,10 @@ package struct KeySnapshot: Hashable, Sendable {
 /// The secrets of one account, sealed; published on their own so that a token refresh republishes nothing else.
 package struct CredentialEntry: Hashable, Sendable {
     package var account: AccountID
-    /// Grows with every write of the account's credentials; an older entry never replaces a newer one.
+    /// Grows with every write of the account's credentials (a `SnapshotVersion.stamp`); an older entry never replaces a
+    /// newer one.
     package var version: Int64
-    /// A sealed JSON object of the secret fields; associated data `account:<id>:credentials`.
+    /// A JSON object of the secret fields, sealed in the `sealingContext` of the account.
     package var sealed: String
 
     package init(account: AccountID, version: Int64, sealed: String) {
@@ -64,8 +80,9 @@ package struct CredentialEntry: Hashable, Sendable {
         self.sealed = sealed
     }
 
-    /// What the sealing is bound to.
-    package static func associatedData(_ account: AccountID) -> [UInt8] { Array("account:\(account):credentials".utf8) }
+    package static func sealingContext(of account: AccountID) -> SealingContext {
+        .account(account.raw, field: "credentials")
+    }
 }
 
 /// A message on the announcement channel: what has just been published.

@@ -9,7 +9,10 @@ package enum RedisNames {
 
     /// Random text, new whenever Redis has lost the partition; every script returns it.
     package static func epoch(_ partition: Partition) -> String { tag(partition) + "epoch" }
-    /// Hash: the current revisions of keys (`k12`), users (`u3`) and groups (`g4`).
+    /// Hash: the current revisions of keys (`k12`), users (`u3`) and groups (`g4`), as the snapshots carry them; they
+    /// are only ever raised. A call whose snapshot has another revision than stands here is stale; so is one whose field
+    /// is missing, because Redis has then forgotten it. The publisher's own fields: `h12` is the hash under which key 12
+    /// stands, `all` tells whether this partition has all of its keys.
     package static func revisions(_ partition: Partition) -> String { tag(partition) + "rev" }
     /// Sorted set: request ids of reservations by the time of their last renewal.
     package static func live(_ partition: Partition) -> String { tag(partition) + "live" }
@@ -42,7 +45,8 @@ package enum RedisNames {
     package static let config = "tg:config:v\(SnapshotFormat.current)"
     /// String: the signed snapshot of one API key.
     package static func key(hash: String) -> String { "tg:key:v\(SnapshotFormat.current):\(hash)" }
-    /// String: stands while every key that exists has its snapshot here, so that a miss means unknown.
+    /// String: stands while every key that exists has its snapshot here, so that a miss means unknown. Its value is the
+    /// publisher's business.
     package static let keysComplete = "tg:keys:complete"
     /// Channel: `Announcement`s of what has just changed.
     package static let announcements = "tg:announce"

@@ -20,4 +20,13 @@ package struct SnapshotVersion: Hashable, Comparable, Sendable, CustomStringConv
     package static func < (left: Self, right: Self) -> Bool {
         (left.epoch, left.revision) < (right.epoch, right.revision)
     }
+
+    /// Both numbers in one, for entries that are ordered by a single number: the epoch above, 40 bits of revision below.
+    ///
+    /// Below 2⁵³ up to epoch 8191, so that Redis' scripts compare it exactly.
+    package var stamp: Int64 {
+        min(max(epoch, 0), 8191) << 40 | min(max(revision, 0), (1 << 40) - 1)
+    }
+
+    package init(stamp: Int64) { self.init(epoch: stamp >> 40, revision: stamp & ((1 << 40) - 1)) }
 }

@@ -1,46 +1,106 @@
 package import Reactor
 package import TLS
 
-/// Limits of a server; each guards against one way to hold it up.
-package struct HTTPServerLimits: Sendable {
-    /// Bytes of a request's head; more is answered 431.
-    package var headerBytes = 64 * 1024
-    /// Bytes of a request's body on the wire; more is answered 413.
-    package var bodyBytes = 32 * 1024 * 1024
-    /// From the first byte of a request to the end of its head.
-    package var headerTimeout = Duration.seconds(10)
-    /// Between two pieces of a body.
-    package var bodyIdleTimeout = Duration.seconds(30)
-    /// Of a whole body.
-    package var bodyTimeout = Duration.seconds(300)
-    /// Between requests on a connection.
-    package var keepAliveTimeout = Duration.seconds(75)
-    /// A caller that takes nothing for this long while there is something to take is gone.
-    package var writeStallTimeout = Duration.seconds(60)
-    /// Of one HTTP/2 connection.
-    package var concurrentStreams = 256
-    /// Of one listener; more are refused by closing them.
-    package var connections = 16_384
-
-    package init() {}
-}
-
 /// An HTTP/1.1 and HTTP/2 server on one loop: h2c by preface, h2 by ALPN on TLS.
 package final class HTTPServer {
     package typealias Handler = (ServerExchange) async -> Void
 
-    package init(_ loop: EventLoop, limits: HTTPServerLimits, handler: @escaping Handler) { fatalError("unimplemented") }
+    let loop: EventLoop
+    let handler: Handler
+    /// A change holds for what begins after it.
+    package var limits: HTTPServerLimits
+    private var listeners: [Listener] = []
+    private var connections: [ObjectIdentifier: any ServerConnection] = [:]
+    private(set) var isDraining = false
+    private var drained: Promise<Void>?
+    private var date = DateLine()
+    /// Where heads are put together; empty between uses.
+    var scratch: [UInt8] = []
 
-    /// Starts to listen; may be called for several addresses. Returns the bound address (the port when 0 was asked).
-    package func listen(on address: SocketAddress, sharesPort: Bool = false, tls: TLSContext? = nil) throws -> SocketAddress {
-        fatalError("unimplemented")
+    package init(_ loop: EventLoop, limits: HTTPServerLimits, handler: @escaping Handler) {
+        self.loop = loop
+        self.limits = limits
+        self.handler = handler
     }
 
-    package var limits: HTTPServerLimits = HTTPServerLimits()
-    package var openConnections: Int { 0 }
-    package var openExchanges: Int { 0 }
+    /// Starts to listen; may be called for several addresses. Returns the bound address (the port when 0 was asked).
+    package func listen(
+        on address: SocketAddress,
+        sharesPort: Bool = false,
+        tls: TLSContext? = nil
+    ) throws -> SocketAddress {
+        let listener = Listener()
+        let socket = try TCPListener(loop, on: address, sharesPort: sharesPort) { [unowned self] stream in
+            accept(stream, from: listener, tls: tls)
+        }
+        listener.socket = socket
+        listeners.append(listener)
+        return socket.address
+    }
+
+    package var openConnections: Int { connections.count }
+    /// Requests whose answers are not finished.
+    package private(set) var openExchanges = 0
 
     /// Stops accepting, tells callers to go elsewhere (`connection: close`, GOAWAY), waits until exchanges under way
     /// have ended or `deadline` has passed, then cuts what is left. Returns true when nothing had to be cut.
-    package func drain(deadline: Duration) async -> Bool { fatalError("unimplemented") }
+    package func drain(deadline: Duration) async -> Bool {
+        isDraining = true
+        for listener in listeners { listener.socket?.close() }
+        listeners = []
+        for connection in Array(connections.values) { connection.drain() }
+        if !connections.isEmpty {
+            let done = Promise<Void>()
+            drained = done
+            let timer = loop.schedule(after: deadline) { done.succeed(()) }
+            try? await done.wait()
+            timer.stop()
+            drained = nil
+        }
+        let rest = Array(connections.values)
+        for connection in rest { connection.cut() }
+        return rest.isEmpty
+    }
+
+    /// One address that is listened on.
+    private final class Listener {
+        var socket: TCPListener?
+        var connections = 0
+    }
+
+    private func accept(_ socket: TCPStream, from listener: Listener, tls: TLSContext?) {
+        guard listener.connections < limits.connections else { return socket.abort() }
+        listener.connections += 1
+        let stream = tls?.accept(socket) ?? socket
+        let link = ConnectionLink(self, stream, isTLS: tls != nil) { listener.connections -= 1 }
+        let opening = OpeningConnection(link)
+        link.hand(to: opening)
+        stream.setReading(true)
+        opening.start()
+    }
+
+    // MARK: For connections
+
+    var today: [UInt8] { date.current() }
+
+    /// Registers a connection, or what it has become after its protocol was known.
+    func connection(_ link: ConnectionLink, isNow connection: any ServerConnection) {
+        connections[ObjectIdentifier(link)] = connection
+    }
+
+    func connectionDidEnd(_ link: ConnectionLink) {
+        connections[ObjectIdentifier(link)] = nil
+        if connections.isEmpty { drained?.succeed(()) }
+    }
+
+    func exchangeDidStart() { openExchanges += 1 }
+    func exchangeDidEnd() { openExchanges -= 1 }
+}
+
+/// A connection as the server sees it.
+protocol ServerConnection: ByteStreamHandler, DeadlineOwner {
+    /// Ends when what is under way has ended; at once when nothing is.
+    func drain()
+    /// Ends now.
+    func cut()
 }

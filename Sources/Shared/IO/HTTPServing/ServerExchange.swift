@@ -10,61 +10,196 @@ package enum RequestBodyError: Error, Equatable {
     case callerGone
 }
 
+/// The connection, or the stream of one, that carries an exchange.
+protocol ExchangeCarrier: AnyObject {
+    /// The handler waits for the rest of the body.
+    func bodyIsWanted()
+    /// Sends the head, and with it the whole body; nil when pieces follow.
+    func startAnswer(_ head: HTTPResponseHead, body: [UInt8]?)
+    func writeAnswer(_ bytes: UnsafeRawBufferPointer)
+    func finishAnswer()
+    func cutAnswer()
+    var pendingBytes: Int { get }
+    func notifyWhenDrained()
+}
+
 /// One request and its answer. Bound to the server's loop.
 ///
 /// The handler gets it when the head is complete. An exchange whose handler returns without an answer is answered 500.
-/// Every call on an exchange whose caller is gone does nothing.
+/// A handler may return with an answer under way, which somebody else finishes. Every call on an exchange whose caller
+/// is gone does nothing.
+///
+/// An HTTP/1.1 caller that closes its sending side while its answer is under way counts as gone: with hardly any client
+/// is that a half-closed connection, with nearly all it is a caller that has left.
 package final class ServerExchange {
-    package let request: HTTPRequestHead = HTTPRequestHead(method: "", target: "")
-    package let version: HTTPVersion = .http1
-    package let peer: SocketAddress? = nil
-    package let isTLS: Bool = false
+    package let request: HTTPRequestHead
+    package let version: HTTPVersion
+    package let peer: SocketAddress?
+    package let isTLS: Bool
     /// When the request's first byte arrived.
-    package let startedAt: MonotonicTime = .now
+    package let startedAt: MonotonicTime
     package let loop: EventLoop
 
-    init(loop: EventLoop) { self.loop = loop }
+    private enum Answer { case none, started, finished }
+    private var answer = Answer.none
+    private var body = RequestBody()
+    private let bodyLimit: Int
+    /// Nil once the exchange is over.
+    private var carrier: (any ExchangeCarrier)?
+    private let server: HTTPServer
+
+    init(
+        _ server: HTTPServer,
+        _ carrier: any ExchangeCarrier,
+        _ request: HTTPRequestHead,
+        version: HTTPVersion,
+        peer: SocketAddress?,
+        isTLS: Bool,
+        startedAt: MonotonicTime
+    ) {
+        self.server = server
+        self.carrier = carrier
+        self.request = request
+        self.version = version
+        self.peer = peer
+        self.isTLS = isTLS
+        self.startedAt = startedAt
+        loop = server.loop
+        bodyLimit = server.limits.bodyBytes
+        server.exchangeDidStart()
+    }
 
     // MARK: Request body
 
     /// Bytes announced by `content-length`.
-    package var announcedBodyLength: Int? { nil }
+    package var announcedBodyLength: Int? {
+        request.headers.withValue("content-length") { text in
+            text.count <= 18 ? Int(FieldBytes(raw: text).string) : nil
+        } ?? nil
+    }
 
     /// Reads the whole body; sends `100 Continue` first where the caller waits for it. The array has at least 64 bytes
     /// of spare capacity, so that a parser may read beyond its end. Call at most once.
-    package func collectBody(limit: Int) async throws -> [UInt8] { fatalError("unimplemented") }
+    ///
+    /// - Throws: `RequestBodyError`. A handler that then returns without an answer is answered 413 or 408.
+    package func collectBody(limit: Int) async throws -> [UInt8] {
+        let limit = min(limit, bodyLimit)
+        body.want(limit: limit)
+        if body.isOpen {
+            if let announced = announcedBodyLength, announced > limit {
+                body.fail(.tooLarge)
+            } else {
+                carrier?.bodyIsWanted()
+                if body.isOpen {
+                    await withUnsafeContinuation { body.wait($0) }
+                }
+            }
+        }
+        return try body.take()
+    }
 
     // MARK: Answer
 
     /// Sends a whole answer; `content-length` is added.
-    package func respond(_ head: HTTPResponseHead, body: [UInt8]) { fatalError("unimplemented") }
+    package func respond(_ head: HTTPResponseHead, body: [UInt8]) {
+        guard answer == .none, let carrier else { return }
+        answer = .finished
+        carrier.startAnswer(head, body: body)
+    }
 
     /// Sends the head; a body follows in pieces (chunked on HTTP/1.1 unless `content-length` is given).
-    package func startResponse(_ head: HTTPResponseHead) { fatalError("unimplemented") }
+    package func startResponse(_ head: HTTPResponseHead) {
+        guard answer == .none, let carrier else { return }
+        answer = .started
+        carrier.startAnswer(head, body: nil)
+    }
 
-    package func write(_ bytes: UnsafeRawBufferPointer) { fatalError("unimplemented") }
+    package func write(_ bytes: UnsafeRawBufferPointer) {
+        guard answer == .started, !bytes.isEmpty else { return }
+        carrier?.writeAnswer(bytes)
+    }
 
     /// Ends the body.
-    package func finish() { fatalError("unimplemented") }
+    package func finish() {
+        guard answer == .started, let carrier else { return }
+        answer = .finished
+        carrier.finishAnswer()
+    }
 
     /// Breaks the answer off so that the caller can see it is incomplete: RST_STREAM, or the connection is cut.
-    package func cut() { fatalError("unimplemented") }
+    package func cut() {
+        guard answer != .finished, let carrier else { return }
+        answer = .finished
+        carrier.cutAnswer()
+    }
 
-    package var isResponseStarted: Bool { fatalError("unimplemented") }
-    package var isFinished: Bool { fatalError("unimplemented") }
+    package var isResponseStarted: Bool { answer != .none }
+    package var isFinished: Bool { answer == .finished }
 
     // MARK: The caller's pace
 
     /// Bytes written here that the caller has not taken.
-    package var pendingBytes: Int { fatalError("unimplemented") }
+    package var pendingBytes: Int { carrier?.pendingBytes ?? 0 }
 
     /// Asks for one call of `onDrain` when `pendingBytes` has fallen to zero.
-    package func notifyWhenDrained() { fatalError("unimplemented") }
+    package func notifyWhenDrained() { carrier?.notifyWhenDrained() }
     package var onDrain: (() -> Void)?
 
-    package var isCallerGone: Bool { fatalError("unimplemented") }
-    /// Called once if the caller goes away before the answer is finished.
+    package private(set) var isCallerGone = false
+    /// Called once if the caller goes away before the answer is finished. Not called when it was set after that: see
+    /// `isCallerGone`.
     package var onCallerGone: (() -> Void)?
+
+    // MARK: For the carrier
+
+    var isBodyWanted: Bool { body.isWanted }
+    var isBodyOpen: Bool { body.isOpen }
+    var bodyBytes: Int { body.count }
+
+    func bodyDidArrive(_ bytes: UnsafeRawBufferPointer) {
+        body.append(bytes, announced: announcedBodyLength)
+    }
+
+    func bodyDidEnd() { body.complete() }
+    func bodyDidFail(_ error: RequestBodyError) { body.fail(error) }
+
+    /// Runs the server's handler. Its first part runs before this returns.
+    func start() {
+        loop.spawn { [self] in
+            await server.handler(self)
+            handlerDidReturn()
+        }
+    }
+
+    private func handlerDidReturn() {
+        guard answer == .none else { return }
+        let status =
+            switch body.failure {
+            case .tooLarge: 413
+            case .timedOut: 408
+            case .callerGone, nil: 500
+            }
+        respond(HTTPResponseHead(status: status), body: [])
+    }
+
+    /// The answer has been written to its end, or cut: nothing more is carried.
+    func didEnd() {
+        guard carrier != nil else { return }
+        carrier = nil
+        onDrain = nil
+        onCallerGone = nil
+        body.fail(.callerGone)
+        server.exchangeDidEnd()
+    }
+
+    /// The caller left before the answer was finished.
+    func callerDidLeave() {
+        guard carrier != nil, answer != .finished else { return didEnd() }
+        let onCallerGone = onCallerGone
+        isCallerGone = true
+        didEnd()
+        onCallerGone?()
+    }
 }
 
 extension ServerExchange {

@@ -67,6 +67,8 @@ package final class HTTP1Parser {
     /// Responses: the next message answers a HEAD request and has no body. Falls back to false after that message;
     /// interim (1xx) responses before it do not count.
     package var answersHead = false
+    /// Whether the last head said HTTP/1.0.
+    package private(set) var isVersion10 = false
     /// Stops at the end of each message, so that pipelined requests wait for their turn.
     package var pauseAfterMessage = false
     /// Whether part of a message has been read.
@@ -241,6 +243,7 @@ package final class HTTP1Parser {
         extensionBytes = 0
         hasSkippedEmptyLine = false
         keepsAlive = check.keepsAlive
+        isVersion10 = ended.isVersion10
         var isEmpty = false
         if ended.hasNoBody(answersHead: answersHead) {
             isEmpty = true

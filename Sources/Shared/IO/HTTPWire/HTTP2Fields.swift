@@ -3,7 +3,8 @@ package import HTTPMessages
 
 /// Heads as nghttp2 takes them: an array of pointers into the bytes that are there already.
 ///
-/// Fields that belong to one HTTP/1 connection (RFC 9113, 8.2.2) are left out.
+/// Fields that belong to one HTTP/1 connection (RFC 9113, 8.2.2) are left out, and so are fields whose value would break
+/// the message.
 package enum HTTP2Fields {
     /// Lends the fields of a request, `host` having become `:authority`.
     package static func withRequest<Value>(
@@ -18,7 +19,7 @@ package enum HTTP2Fields {
         return try method.withUTF8 { method in
             try target.withUTF8 { target in
                 try authority.withUTF8 { authority in
-                    try withFields(head.headers, pseudo: 4, leavesOutHost: true) { fields in
+                    try withFields(head.headers, first: 4, leavingOut: LeftOut(host: true)) { fields in
                         fields.append(":method", UnsafeRawBufferPointer(method))
                         fields.append(
                             ":scheme",
@@ -34,27 +35,53 @@ package enum HTTP2Fields {
         }
     }
 
-    /// Lends the fields of a response. `date`, when given, is added.
+    /// Lends the fields of a response.
+    ///
+    /// - Parameters:
+    ///   - date: added where the head has none.
+    ///   - contentLength: takes the place of what the head says.
     package static func withResponse<Value>(
         _ head: HTTPResponseHead,
         date: UnsafeRawBufferPointer? = nil,
+        contentLength: Int? = nil,
         _ body: (UnsafePointer<nghttp2_nv>, Int) throws -> Value
     ) rethrows -> Value {
-        let code = UInt32(truncatingIfNeeded: min(max(head.status, 100), 999))
-        // Three digits in memory order, whatever the byte order of the machine.
-        var digits = (
-            UInt8(truncatingIfNeeded: 0x30 + code / 100),
-            UInt8(truncatingIfNeeded: 0x30 + code / 10 % 10),
-            UInt8(truncatingIfNeeded: 0x30 + code % 10)
-        )
-        return try withUnsafeBytes(of: &digits) { digits in
-            try withFields(head.headers, pseudo: 2, leavesOutHost: false) { fields in
-                fields.append(":status", digits)
-                if let date { fields.append("date", date) }
+        // The digits of both numbers, right-aligned in their own parts of one small space.
+        try withUnsafeTemporaryAllocation(byteCount: 32, alignment: 1) { digits in
+            let status = writeDecimal(min(max(head.status, 100), 999), endingAt: 3, of: digits)
+            let length = contentLength.map { writeDecimal(max($0, 0), endingAt: 32, of: digits) }
+            let left = LeftOut(contentLength: contentLength != nil)
+            return try withFields(head.headers, first: 3, leavingOut: left) { fields in
+                fields.append(":status", status)
+                if let date, !head.headers.contains("date") { fields.append("date", date) }
+                if let length { fields.append("content-length", length) }
             } body: {
                 try body($0, $1)
             }
         }
+    }
+
+    /// Lends the fields of an interim response (1xx), which has none but its status.
+    package static func withInterim<Value>(
+        _ status: Int,
+        _ body: (UnsafePointer<nghttp2_nv>, Int) throws -> Value
+    ) rethrows -> Value {
+        try withResponse(HTTPResponseHead(status: status), body)
+    }
+
+    private static func writeDecimal(
+        _ value: Int,
+        endingAt end: Int,
+        of space: UnsafeMutableRawBufferPointer
+    ) -> UnsafeRawBufferPointer {
+        var start = end
+        var rest = value
+        repeat {
+            start -= 1
+            space[start] = UInt8(truncatingIfNeeded: 0x30 + rest % 10)
+            rest /= 10
+        } while rest > 0
+        return UnsafeRawBufferPointer(rebasing: space[start..<end])
     }
 
     /// The array while it is being filled.
@@ -91,16 +118,16 @@ package enum HTTP2Fields {
 
     private static func withFields<Value>(
         _ headers: HeaderFields,
-        pseudo: Int,
-        leavesOutHost: Bool,
-        first: (inout Writer) -> Void,
+        first count: Int,
+        leavingOut left: LeftOut,
+        _ start: (inout Writer) -> Void,
         body: (UnsafePointer<nghttp2_nv>, Int) throws -> Value
     ) rethrows -> Value {
-        try withUnsafeTemporaryAllocation(of: nghttp2_nv.self, capacity: headers.count + pseudo) { space in
+        try withUnsafeTemporaryAllocation(of: nghttp2_nv.self, capacity: headers.count + count) { space in
             var writer = Writer(fields: space)
-            first(&writer)
+            start(&writer)
             return try headers.withFields { name, value in
-                if !isConnectionField(name), !(leavesOutHost && isHost(name)) { writer.append(name, value) }
+                if !left.covers(name), FieldRules.isValue(value) { writer.append(name, value) }
             } then: {
                 guard let base = space.baseAddress else { preconditionFailure("a head without pseudo fields") }
                 return try body(UnsafePointer(base), writer.count)
@@ -108,17 +135,18 @@ package enum HTTP2Fields {
         }
     }
 
-    /// `connection`, `upgrade`, `keep-alive`, `proxy-connection`, `transfer-encoding`.
-    private static func isConnectionField(_ name: UnsafeRawBufferPointer) -> Bool {
-        let name = FieldBytes(raw: name)
-        return switch name.raw.count {
-        case 7: name.equals("upgrade")
-        case 10: name.equals("connection") || name.equals("keep-alive")
-        case 16: name.equals("proxy-connection")
-        case 17: name.equals("transfer-encoding")
-        default: false
+    /// Which fields of a head do not go on the wire.
+    private struct LeftOut {
+        var host = false
+        var contentLength = false
+
+        func covers(_ name: UnsafeRawBufferPointer) -> Bool {
+            let field = FieldBytes(raw: name)
+            return switch name.count {
+            case 4: host && field.equals("host")
+            case 14: contentLength && field.equals("content-length")
+            default: FieldRules.isConnectionField(name)
+            }
         }
     }
-
-    private static func isHost(_ name: UnsafeRawBufferPointer) -> Bool { FieldBytes(raw: name).equals("host") }
 }

@@ -3,7 +3,7 @@ import CNGHTTP2
 /// An nghttp2 session that both sides of HTTP/2 are built on: it owns the C object and moves bytes in and out of it.
 ///
 /// What the callbacks do is the caller's; their `user_data` is whatever the caller gave, unretained.
-package struct HTTP2Session: ~Copyable {
+package final class HTTP2Session {
     package enum Side: Sendable { case server, client }
     package let raw: OpaquePointer
 
@@ -41,7 +41,7 @@ package struct HTTP2Session: ~Copyable {
     deinit { nghttp2_session_del(raw) }
 
     /// Hands received bytes to the session, which calls back meanwhile. After an error the connection is lost.
-    package borrowing func receive(_ bytes: UnsafeRawBufferPointer) throws(HTTP2Error) {
+    package func receive(_ bytes: UnsafeRawBufferPointer) throws(HTTP2Error) {
         guard !bytes.isEmpty else { return }
         let taken = nghttp2_session_mem_recv(
             raw,
@@ -55,7 +55,7 @@ package struct HTTP2Session: ~Copyable {
 
     /// Takes frames to send out of the session, one by one, until there is none, or `send`, having taken one, returns
     /// false: back-pressure reaches the streams by frames staying unmade.
-    package borrowing func drainOutput(_ send: (UnsafeRawBufferPointer) -> Bool) throws(HTTP2Error) {
+    package func drainOutput(_ send: (UnsafeRawBufferPointer) -> Bool) throws(HTTP2Error) {
         while true {
             var data: UnsafePointer<UInt8>?
             let count = nghttp2_session_mem_send(raw, &data)

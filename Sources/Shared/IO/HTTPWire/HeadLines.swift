@@ -97,7 +97,7 @@ struct HeadLines {
             guard let digit = Self.digit(byte) else { throw .malformed("status") }
             code = code * 10 + digit
         }
-        guard code >= 100, line.count == 12 || line[12] == ByteClass.space, !Self.hasControl(line) else {
+        guard code >= 100, line.count == 12 || line[12] == ByteClass.space, FieldRules.isValue(line) else {
             throw .malformed("status line")
         }
         status = code
@@ -148,7 +148,7 @@ struct HeadLines {
         while start < end, isBlank(line[start]) { start += 1 }
         while end > start, isBlank(line[end - 1]) { end -= 1 }
         let value = UnsafeRawBufferPointer(rebasing: line[start..<end])
-        guard !hasControl(value) else { throw .malformed("field value") }
+        guard FieldRules.isValue(value) else { throw .malformed("field value") }
         return (UnsafeRawBufferPointer(rebasing: line[..<nameEnd]), value)
     }
 
@@ -156,23 +156,6 @@ struct HeadLines {
 
     @inline(__always)
     private static func isBlank(_ byte: UInt8) -> Bool { byte == ByteClass.space || byte == ByteClass.tab }
-
-    /// Whether there is a control character other than a tab.
-    private static func hasControl(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        var index = 0
-        while index + 16 <= bytes.count {
-            let block = bytes.loadUnaligned(fromByteOffset: index, as: SIMD16<UInt8>.self)
-            let isBad = ((block .< ByteClass.space) .& (block .!= ByteClass.tab)) .| (block .== 0x7f)
-            if any(isBad) { return true }
-            index += 16
-        }
-        while index < bytes.count {
-            let byte = bytes[index]
-            if (byte < ByteClass.space && byte != ByteClass.tab) || byte == 0x7f { return true }
-            index += 1
-        }
-        return false
-    }
 
     private static func digit(_ byte: UInt8) -> Int? { byte &- 0x30 < 10 ? Int(byte &- 0x30) : nil }
 

@@ -35,6 +35,15 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         self.init(ip: String(host), port: port)
     }
 
+    /// - Parameter bytes: the 16 bytes of an address, IPv4 in its v4-mapped form; anything else gives nil.
+    package init?(bytes: [UInt8], port: UInt16) {
+        guard bytes.count == 16 else { return nil }
+        self.bytes = bytes
+        self.port = port
+        isIPv4 = bytes.starts(with: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
+        scope = 0
+    }
+
     package init(_ address: UnsafePointer<sockaddr>) {
         let raw = UnsafeRawPointer(address)
         if Int32(address.pointee.sa_family) == AF_INET6 {

@@ -166,7 +166,9 @@ package final class RedisClient {
     private func refuse(_ completion: @escaping RedisCompletion) {
         refused.append(completion)
         if refusalTimer == nil { refusalTimer = LoopTimer(loop) { [unowned self] in deliverRefusals() } }
-        if refused.count == 1 { refusalTimer?.start(after: .zero) }
+        // Not zero: libuv 1.44 runs a timer that is started again at 0 from its own callback for ever, and who tries again
+        // at once when refused should not spin.
+        if refused.count == 1 { refusalTimer?.start(after: .milliseconds(1)) }
     }
 
     private func deliverRefusals() {

@@ -1,4 +1,4 @@
-package enum RedisError: Error, Equatable {
+package enum RedisError: Error, Hashable {
     /// No connection now, or too much is queued on it; the command was not sent.
     case unavailable
     /// Sent, but the connection broke before the answer: it may or may not have run.

@@ -1,15 +1,15 @@
 import CHiredis
 
 /// The server broke RESP, or an answer is larger than we take.
-struct RedisProtocolError: Error, Equatable, CustomStringConvertible {
-    let description: String
+package struct RedisProtocolError: Error, Equatable, CustomStringConvertible {
+    package let description: String
 }
 
 /// Cuts the server's bytes into answers: hiredis' incremental parser, building Swift values.
 ///
 /// Values are added to the innermost open array as hiredis meets them, so an answer costs no objects but its own.
 /// hiredis bounds nesting (7 levels); sizes are bounded here.
-final class RedisReplyReader {
+package final class RedisReplyReader {
     private let reader: UnsafeMutablePointer<redisReader>
     private let maximumBytes: Int
     private let maximumElements: Int
@@ -32,7 +32,7 @@ final class RedisReplyReader {
     /// - Parameters:
     ///   - maximumBytes: of one answer; Redis' own bound on a string is 512 MiB.
     ///   - maximumElements: of one answer, nested ones included.
-    init(maximumBytes: Int = 513 << 20, maximumElements: Int = 16 << 20) {
+    package init(maximumBytes: Int = 513 << 20, maximumElements: Int = 16 << 20) {
         guard let reader = redisReaderCreateWithFunctions(Self.functions) else {
             preconditionFailure("out of memory")
         }
@@ -46,7 +46,7 @@ final class RedisReplyReader {
     deinit { redisReaderFree(reader) }
 
     /// Takes bytes and hands out each answer that they complete, until `onReply` returns false.
-    func feed(_ input: UnsafeRawBufferPointer, _ onReply: (RedisValue) -> Bool) throws(RedisProtocolError) {
+    package func feed(_ input: UnsafeRawBufferPointer, _ onReply: (RedisValue) -> Bool) throws(RedisProtocolError) {
         var rest = input[...]
         while !rest.isEmpty {
             let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(Self.slice))
@@ -132,7 +132,8 @@ final class RedisReplyReader {
     /// - Returns: nil to have hiredis give up.
     private func openArray(_ count: Int) -> UnsafeMutableRawPointer? {
         guard count > 0 else { return add(.array([])) }
-        guard count <= maximumElements else { return nil }
+        self.elements &+= 1
+        guard count <= maximumElements, self.elements <= maximumElements else { return nil }
         var elements: [RedisValue] = []
         // The head may lie about what follows.
         elements.reserveCapacity(min(count, 1024))

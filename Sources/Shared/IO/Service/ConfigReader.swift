@@ -6,6 +6,11 @@ package struct ConfigFault: Error, Equatable, CustomStringConvertible {
     package let key: String
     package let expected: String
 
+    package init(key: String, expected: String) {
+        self.key = key
+        self.expected = expected
+    }
+
     package var description: String { "\(key): \(expected)" }
 }
 

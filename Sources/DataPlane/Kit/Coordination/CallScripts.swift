@@ -1,0 +1,122 @@
+package import Redis
+
+/// The scripts of a call. Each checks all its inputs before its first write, because a script does not roll back.
+///
+/// Times come from Redis' own clock: workers' clocks may differ. Amounts never become Lua numbers.
+package enum CallScripts {
+    /// Admits a call: checks revisions, takes the caller's slots and notes the reservation.
+    ///
+    /// Keys: epoch, revisions, live, holds, the user's slots, the key's slots.
+    /// Arguments: request id, an epoch in case there is none, three pairs of revision field and number, `1` to accept
+    /// missing revisions, the user's and the key's limit (0: none), lease in ms, what the reservation holds.
+    /// Answer: `{code, epoch}` with code `ok`, `stale`, `user_busy` or `key_busy`.
+    ///
+    /// The first write is one that a full Redis refuses, so that it turns new calls away while old ones still settle.
+    package static let admit = RedisScript(
+        name: "admit",
+        source: """
+            local epoch = redis.call('GET', KEYS[1])
+            local known = redis.call('HMGET', KEYS[2], ARGV[3], ARGV[5], ARGV[7])
+            for i = 1, 3 do
+              if known[i] then
+                if tonumber(known[i]) > tonumber(ARGV[2 + 2 * i]) then return {'stale', epoch or ''} end
+              elseif ARGV[9] ~= '1' then
+                return {'stale', epoch or ''}
+              end
+            end
+            local time = redis.call('TIME')
+            local now = time[1] * 1000 + math.floor(time[2] / 1000)
+            local lease = now + tonumber(ARGV[12])
+            local userLimit, keyLimit = tonumber(ARGV[10]), tonumber(ARGV[11])
+            if userLimit > 0 and redis.call('ZCOUNT', KEYS[5], now, '+inf') >= userLimit then
+              return {'user_busy', epoch or ''}
+            end
+            if keyLimit > 0 and redis.call('ZCOUNT', KEYS[6], now, '+inf') >= keyLimit then
+              return {'key_busy', epoch or ''}
+            end
+            redis.call('HSET', KEYS[4], ARGV[1], ARGV[13])
+            redis.call('ZADD', KEYS[3], now, ARGV[1])
+            if not epoch then
+              epoch = ARGV[2]
+              redis.call('SET', KEYS[1], epoch)
+            end
+            if userLimit > 0 then
+              redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now)
+              redis.call('ZADD', KEYS[5], lease, ARGV[1])
+            end
+            if keyLimit > 0 then
+              redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now)
+              redis.call('ZADD', KEYS[6], lease, ARGV[1])
+            end
+            return {'ok', epoch}
+            """
+    )
+
+    /// Ends a call: gives back what admission took and, with a record, appends it to the partition's stream, once.
+    ///
+    /// Keys: epoch, live, holds, the user's slots, the key's slots, done marker, usage stream.
+    /// Arguments: request id, an epoch in case there is none, record (empty: nothing to bill), phase, life of the
+    /// marker in seconds. Answer: `{epoch, stream id}`, the id empty when nothing was appended.
+    ///
+    /// The first write frees memory, so that a full Redis still settles.
+    package static let settle = RedisScript(
+        name: "settle",
+        source: """
+            local epoch = redis.call('GET', KEYS[1])
+            local done = redis.call('GET', KEYS[6])
+            redis.call('ZREM', KEYS[2], ARGV[1])
+            local id = ''
+            if done then
+              id = string.sub(done, string.find(done, ' ', 1, true) + 1)
+            end
+            if ARGV[3] ~= '' and (not done or (string.sub(done, 1, 5) == 'swept' and ARGV[4] == 'final')) then
+              id = redis.call('XADD', KEYS[7], '*', 'r', ARGV[3])
+              redis.call('SET', KEYS[6], ARGV[4] .. ' ' .. id, 'EX', ARGV[5])
+            end
+            redis.call('HDEL', KEYS[3], ARGV[1])
+            redis.call('ZREM', KEYS[4], ARGV[1])
+            redis.call('ZREM', KEYS[5], ARGV[1])
+            if not epoch then
+              epoch = ARGV[2]
+              redis.call('SET', KEYS[1], epoch)
+            end
+            return {epoch, id}
+            """
+    )
+
+    /// Takes a slot of an account. Keys: its slots. Arguments: request id, limit (0: none), lease in ms.
+    /// Answer: calls in flight with this one, or minus the calls in flight when it is full.
+    package static let acquire = RedisScript(
+        name: "acquire",
+        source: """
+            local time = redis.call('TIME')
+            local now = time[1] * 1000 + math.floor(time[2] / 1000)
+            redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+            local count = redis.call('ZCARD', KEYS[1])
+            local limit = tonumber(ARGV[2])
+            if limit > 0 and count >= limit then return -count end
+            redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[1])
+            return count + 1
+            """
+    )
+
+    /// Gives a slot back. Keys: the account's slots. Arguments: request id. Answer: calls still in flight.
+    package static let release = RedisScript(
+        name: "release",
+        source: """
+            redis.call('ZREM', KEYS[1], ARGV[1])
+            return redis.call('ZCARD', KEYS[1])
+            """
+    )
+
+    /// Renews leases. Keys: a set of slots. Arguments: lease in ms, request ids.
+    package static let renew = RedisScript(
+        name: "renew",
+        source: """
+            local time = redis.call('TIME')
+            local lease = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])
+            for i = 2, #ARGV do redis.call('ZADD', KEYS[1], lease, ARGV[i]) end
+            return #ARGV - 1
+            """
+    )
+}

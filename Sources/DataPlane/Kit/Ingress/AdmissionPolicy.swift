@@ -1,0 +1,38 @@
+import Decisions
+package import Domain
+package import Snapshots
+
+/// The steps of admission that need nothing but the snapshot (SPEC 4, steps 1 to 4).
+package enum AdmissionPolicy {
+    package static let unknownKey = GatewayError(.invalidAPIKey, "The API key is missing, malformed or not valid.")
+
+    /// Key and user: disabled, denied by address, expired. In this order.
+    ///
+    /// - Parameter address: the caller's, 16 bytes.
+    package static func check(_ key: KeySnapshot, address: [UInt8], now: Timestamp) throws(GatewayError) {
+        guard key.isActive else { throw unknownKey }
+        if !key.ipWhitelist.isEmpty || !key.ipBlacklist.isEmpty {
+            let rules = AddressRules(whitelist: key.ipWhitelist, blacklist: key.ipBlacklist)
+            guard rules.admits(address) else { throw GatewayError(.accessDenied, "Access denied") }
+        }
+        if let end = key.expiresAt, end <= now { throw GatewayError(.apiKeyExpired, "The API key has expired.") }
+        guard key.isUserActive else { throw GatewayError(.userDisabled, "The user of this API key is disabled.") }
+    }
+
+    /// The key's group, if it serves at all.
+    package static func active(_ group: GroupSnapshot?) throws(GatewayError) -> GroupSnapshot {
+        guard let group, group.isActive else {
+            throw GatewayError(.groupInactive, "The group of this API key is not active.")
+        }
+        return group
+    }
+
+    /// The key's group, if it serves the model.
+    package static func check(_ group: GroupSnapshot?, model: String) throws(GatewayError) -> GroupSnapshot {
+        let group = try active(group)
+        if !group.modelAllowlist.isEmpty, !group.modelAllowlist.contains(model) {
+            throw GatewayError(.modelNotAllowed, "This API key may not use this model.", field: "model")
+        }
+        return group
+    }
+}

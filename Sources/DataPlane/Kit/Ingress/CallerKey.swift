@@ -1,0 +1,24 @@
+import Crypto
+package import HTTPMessages
+
+/// The key that a caller presents.
+package enum CallerKey {
+    /// The hash of the caller's key from `x-api-key`, `Authorization: Bearer` or `x-goog-api-key`; nil when there is
+    /// none, or none that could be a key: its checksum tells.
+    package static func hash(in headers: HeaderFields) -> String? {
+        if let found = headers.withValue("x-api-key", hash(of:)) { return found }
+        let bearer = headers.withValue("authorization") { value -> String? in
+            let scheme = "bearer ".utf8
+            guard value.count > scheme.count,
+                zip(value, scheme).allSatisfy({ $0 | 0x20 == $1 | 0x20 })
+            else { return nil }
+            return hash(of: UnsafeRawBufferPointer(rebasing: value[scheme.count...]))
+        }
+        if let found = bearer ?? nil { return found }
+        return headers.withValue("x-goog-api-key", hash(of:)) ?? nil
+    }
+
+    private static func hash(of value: UnsafeRawBufferPointer) -> String? {
+        APIKeyFormat.isWellFormed(value) ? APIKeyFormat.hash(value) : nil
+    }
+}

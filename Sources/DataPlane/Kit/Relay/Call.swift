@@ -1,0 +1,160 @@
+import HTTPMessages
+import Redis
+import Decisions
+package import Domain
+package import HTTPServing
+package import Reactor
+package import Snapshots
+import Telemetry
+
+/// One call from admission to settlement: what it holds, and how it is billed and logged.
+package final class Call {
+    package let context: WorkerContext
+    package let exchange: ServerExchange
+    package let requestID: String
+    package let config: GatewayConfig
+    /// As it was when the call was admitted.
+    package var key: KeySnapshot
+    package let group: GroupSnapshot
+    package let summary: CallSummary
+    package let body: [UInt8]
+    package let operation: Operation
+    package let createdAt: Timestamp
+    package let clientIP: String
+    /// Nil for calls that reserve nothing.
+    package var ticket: AdmissionTicket?
+    package var price: ModelPrice?
+
+    private var account: ServingAccount?
+    private var isSettled = false
+    package private(set) var end: UsageEnd?
+    package var attempts = 0
+    package var askedUpstreamAt: MonotonicTime?
+    package var firstContentAt: MonotonicTime?
+
+    package init(
+        context: WorkerContext, exchange: ServerExchange, requestID: String, config: GatewayConfig,
+        key: KeySnapshot, group: GroupSnapshot, summary: CallSummary, body: [UInt8], operation: Operation,
+        createdAt: Timestamp, clientIP: String
+    ) {
+        self.context = context
+        self.exchange = exchange
+        self.requestID = requestID
+        self.config = config
+        self.key = key
+        self.group = group
+        self.summary = summary
+        self.body = body
+        self.operation = operation
+        self.createdAt = createdAt
+        self.clientIP = clientIP
+    }
+
+    // MARK: What it holds
+
+    package func didAdmit(_ ticket: AdmissionTicket) {
+        self.ticket = ticket
+        for set in ticket.heldSlots { context.leases.hold(set, requestID) }
+    }
+
+    package func didAcquire(_ account: ServingAccount) {
+        self.account = account
+        attempts += 1
+        context.lastUsed[account.id] = MonotonicTime.now.nanoseconds
+        context.leases.hold(context.slots.name(of: account.id), requestID)
+    }
+
+    /// Gives the account's slot back: the attempt is over.
+    package func releaseAccount() {
+        guard let account else { return }
+        self.account = nil
+        context.leases.drop(context.slots.name(of: account.id), requestID)
+        context.slots.release(account.id, requestID: requestID)
+    }
+
+    /// The caller is gone: its own slot is free at once, while the answer may still be read to its end.
+    package func releaseCaller() {
+        guard let ticket else { return }
+        for set in ticket.heldSlots {
+            context.leases.drop(set, requestID)
+            context.redis.send(.init(["ZREM", set, requestID])) { _ in }
+        }
+    }
+
+    // MARK: How it ends
+
+    /// Ends the call with nothing to bill.
+    package func settleNothing() {
+        guard !isSettled else { return }
+        isSettled = true
+        releaseAccount()
+        settle(nil)
+    }
+
+    /// Ends the call: settlement is on its way to Redis before anything that is written to the caller after this.
+    package func settle(
+        usage: TokenUsage, isEstimated: Bool, end: UsageEnd, status: Int, upstreamModel: String
+    ) {
+        guard !isSettled, let account else { return }
+        isSettled = true
+        self.end = end
+        guard ticket != nil else { return releaseAccount() }
+        var record = UsageRecord(
+            requestID: requestID, createdAt: createdAt, user: key.user, key: key.id, group: group.id,
+            account: account.id, model: summary.model, upstreamModel: upstreamModel, dialect: .anthropic,
+            isStream: summary.isStream, status: status
+        )
+        record.usage = usage
+        record.multiplier = group.multiplier
+        record.accountMultiplier = account.snapshot.multiplier
+        if let price {
+            record.cost = PriceList.cost(
+                of: usage, at: price, multipliers: [group.multiplier, account.snapshot.multiplier]
+            )
+            record.accountCost = PriceList.cost(of: usage, at: price, multipliers: [account.snapshot.multiplier])
+            record.priceVersion = price.revision
+        }
+        record.durationMilliseconds = exchange.startedAt.elapsed.wholeMilliseconds
+        record.firstTokenMilliseconds = firstContentAt.map { ($0 - exchange.startedAt).wholeMilliseconds }
+        record.ip = clientIP
+        record.userAgent = exchange.request.headers["user-agent"] ?? ""
+        record.isEstimated = isEstimated
+        record.end = end
+        settle(record)
+        context.metrics.settled(record)
+        log(record)
+        releaseAccount()
+    }
+
+    private func settle(_ record: UsageRecord?) {
+        guard let ticket else { return }
+        for set in ticket.heldSlots { context.leases.drop(set, requestID) }
+        context.outbox.settle(ticket, record: record)
+    }
+
+    private func log(_ record: UsageRecord) {
+        context.log.write(.info, "call") { line in
+            line.add("request_id", record.requestID)
+            line.add("user_id", record.user.raw)
+            line.add("key_id", record.key.raw)
+            line.add("group_id", record.group.raw)
+            line.add("account_id", record.account.raw)
+            line.add("model", record.model)
+            if record.upstreamModel != record.model { line.add("upstream_model", record.upstreamModel) }
+            line.add("stream", record.isStream)
+            line.add("status", Int64(record.status))
+            line.add("end", record.end.rawValue)
+            line.add("attempts", Int64(attempts))
+            line.add("duration_ms", record.durationMilliseconds)
+            if let first = record.firstTokenMilliseconds { line.add("first_token_ms", first) }
+            line.add("input_tokens", record.usage.input)
+            line.add("output_tokens", record.usage.output)
+            line.add("cost", record.cost.description)
+        }
+    }
+}
+
+extension Duration {
+    var wholeMilliseconds: Int64 { max(0, nanoseconds / 1_000_000) }
+    var wholeMicroseconds: Int { Int(max(0, nanoseconds / 1000)) }
+}

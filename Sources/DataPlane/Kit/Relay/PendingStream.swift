@@ -1,0 +1,43 @@
+import HTTPServing
+import Telemetry
+import Dialects
+import HTTPMessages
+import Reactor
+
+/// A streaming call whose upstream is still silent: keeps its caller's connection alive meanwhile.
+///
+/// A keep-alive commits status 200 but is no content: failover goes on after it, and a refusal becomes an error event.
+final class PendingStream: SilentStream {
+    private let call: Call
+    private(set) var lastHeard: MonotonicTime
+    private(set) var hasKeptAlive = false
+
+    init(_ call: Call) {
+        self.call = call
+        lastHeard = call.exchange.startedAt
+        resume()
+    }
+
+    func resume() { call.context.silence.add(self) }
+    func stop() { call.context.silence.remove(self) }
+
+    func keepAlive() {
+        if !call.exchange.isResponseStarted {
+            call.exchange.startResponse(HTTPResponseHead(status: 200, headers: StreamHead.headers(call.requestID)))
+        }
+        call.exchange.write(AnthropicErrors.keepAlive)
+        call.context.metrics.keepAlives.add()
+        lastHeard = .now
+        hasKeptAlive = true
+    }
+}
+
+/// The head of a stream that begins before the upstream's is known.
+enum StreamHead {
+    static func headers(_ requestID: String) -> HeaderFields {
+        [
+            "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache",
+            "x-request-id": requestID,
+        ]
+    }
+}

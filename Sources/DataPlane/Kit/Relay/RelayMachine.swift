@@ -1,0 +1,87 @@
+package import Domain
+package import Reactor
+
+/// Why an attempt failed, and what a caller may be told of it if no other one succeeds.
+package struct AttemptFailure: Hashable, Sendable {
+    /// A short constant name for logs and metrics.
+    package var reason: String
+    /// The status for the caller.
+    package var status: Int
+    package var message: String
+    package var retryAfterSeconds: Int?
+    /// The higher, the more it helps the caller to know.
+    package var usefulness: Int
+    /// The upstream surely did nothing: not counted as a switch.
+    package var isFree: Bool
+
+    package init(
+        reason: String, status: Int, message: String, retryAfterSeconds: Int? = nil, usefulness: Int,
+        isFree: Bool = false
+    ) {
+        self.reason = reason
+        self.status = status
+        self.message = message
+        self.retryAfterSeconds = retryAfterSeconds
+        self.usefulness = usefulness
+        self.isFree = isFree
+    }
+}
+
+/// Decides which account a call tries next, and when to stop.
+///
+/// It never retries once content went out: the caller has seen half an answer, and a second half from another account
+/// would not fit.
+package struct RelayMachine {
+    package enum NoCandidateAction: Equatable, Sendable {
+        /// Only slots are lacking: wait for one, then ask again.
+        case waitForSlot
+        case surface(AttemptFailure)
+        case refuseNoAccount
+        case refuseBusy
+    }
+    package enum FailureAction: Equatable, Sendable {
+        case tryNext
+        case surface(AttemptFailure)
+    }
+
+    private let maximumSwitches: Int
+    private let deadline: MonotonicTime
+    private let slotDeadline: MonotonicTime
+    private var tried: Set<AccountID> = []
+    private var full: Set<AccountID> = []
+    private var switches = 0
+    private var mostUseful: AttemptFailure?
+
+    /// - Parameters:
+    ///   - deadline: after it no further account is tried.
+    ///   - slotDeadline: until then the call waits for a slot.
+    package init(maximumSwitches: Int, deadline: MonotonicTime, slotDeadline: MonotonicTime) {
+        self.maximumSwitches = maximumSwitches
+        self.deadline = deadline
+        self.slotDeadline = slotDeadline
+    }
+
+    package var attempts: Int { tried.count }
+
+    package func isExcluded(_ account: AccountID) -> Bool { tried.contains(account) || full.contains(account) }
+
+    package mutating func attempting(_ account: AccountID) { tried.insert(account) }
+
+    package mutating func slotRefused(_ account: AccountID) { full.insert(account) }
+
+    /// A slot may have become free: full accounts are candidates again.
+    package mutating func slotsChanged() { full = [] }
+
+    package func noCandidate(now: MonotonicTime) -> NoCandidateAction {
+        if !full.isEmpty, now < slotDeadline, now < deadline { return .waitForSlot }
+        if let mostUseful { return .surface(mostUseful) }
+        return full.isEmpty ? .refuseNoAccount : .refuseBusy
+    }
+
+    package mutating func attemptFailed(_ failure: AttemptFailure, now: MonotonicTime) -> FailureAction {
+        let best = mostUseful.map { $0.usefulness >= failure.usefulness ? $0 : failure } ?? failure
+        mostUseful = best
+        if !failure.isFree { switches += 1 }
+        return switches > maximumSwitches || now >= deadline ? .surface(best) : .tryNext
+    }
+}

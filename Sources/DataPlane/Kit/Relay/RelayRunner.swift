@@ -1,0 +1,234 @@
+import Snapshots
+import Telemetry
+import Crypto
+import Decisions
+import Dialects
+import Domain
+import HTTPFetching
+import HTTPMessages
+import HTTPServing
+import Providers
+import Reactor
+import Redis
+
+/// Carries a call to an account and its answer back: asks `RelayMachine` what to do, and does it.
+package final class RelayRunner {
+    private enum Outcome {
+        /// The call has its answer, or its caller is gone; nothing is left to do.
+        case done
+        case failed(AttemptFailure)
+    }
+
+    private static let errorBodyLimit = 256 * 1024
+    private static let answerLimit = 64 << 20
+    /// How often a call that waits for a slot looks again.
+    private static let slotPoll = Duration.milliseconds(50)
+
+    private let call: Call
+    private let context: WorkerContext
+    private var machine: RelayMachine
+    private var candidates: [ServingAccount]
+
+    package init(_ call: Call) {
+        self.call = call
+        context = call.context
+        let settings = call.config.settings
+        let now = MonotonicTime.now
+        machine = RelayMachine(
+            maximumSwitches: settings.maximumSwitches, deadline: now + settings.failoverDeadline,
+            slotDeadline: now + .seconds(settings["queue_wait_seconds"])
+        )
+        candidates = call.config.accounts(of: call.group.id).filter {
+            $0.isUsable(now: call.createdAt) && $0.mapping.upstreamModel(for: call.summary.model) != nil
+        }
+    }
+
+    /// Ends when the caller has its answer and the call is settled.
+    package func run() async throws {
+        let stream = call.summary.isStream ? PendingStream(call) : nil
+        defer { stream?.stop() }
+        while !call.exchange.isCallerGone {
+            guard let account = choose() else {
+                switch machine.noCandidate(now: .now) {
+                case .waitForSlot:
+                    context.metrics.slotWaits.add()
+                    await context.loop.sleep(Self.slotPoll)
+                    machine.slotsChanged()
+                    continue
+                case .surface(let failure): return answer(failure)
+                case .refuseNoAccount:
+                    throw GatewayError(.noAccountAvailable, "No account is available for this model.", retryAfterSeconds: 5)
+                case .refuseBusy:
+                    throw GatewayError(
+                        .concurrencyLimit, "All accounts are busy; try again later.", retryAfterSeconds: 5
+                    )
+                }
+            }
+            guard
+                try await context.slots.acquire(
+                    account.id, limit: account.snapshot.concurrency, requestID: call.requestID
+                )
+            else {
+                machine.slotRefused(account.id)
+                continue
+            }
+            call.didAcquire(account)
+            machine.attempting(account.id)
+            switch await attempt(account, stream) {
+            case .done:
+                return
+            case .failed(let failure):
+                call.releaseAccount()
+                context.metrics.verdict(failure.reason)
+                context.log.warning(
+                    "attempt failed",
+                    [
+                        "request_id": .text(call.requestID), "account_id": .integer(account.id.raw),
+                        "reason": .text(failure.reason), "status": .integer(Int64(failure.status)),
+                    ]
+                )
+                if case .surface(let failure) = machine.attemptFailed(failure, now: .now) { return answer(failure) }
+            }
+        }
+        call.settleNothing()
+    }
+
+    private func choose() -> ServingAccount? {
+        let scheduled = candidates.map { account in
+            ScheduledAccount(
+                id: account.id, priority: account.snapshot.priority, concurrency: account.snapshot.concurrency,
+                inFlight: context.slots.inFlight[account.id] ?? 0, lastUsed: context.lastUsed[account.id] ?? 0
+            )
+        }
+        return Scheduler.best(
+            scheduled, excluding: { machine.isExcluded($0) }, chance: MonotonicTime.now.nanoseconds
+        ).map { candidates[$0] }
+    }
+
+    private func answer(_ failure: AttemptFailure) {
+        call.settleNothing()
+        let error = GatewayError(
+            .upstreamError, failure.message, retryAfterSeconds: failure.retryAfterSeconds, status: failure.status
+        )
+        CallerErrors.answer(call.exchange, error, requestID: call.requestID)
+    }
+
+    // MARK: One attempt
+
+    private func attempt(_ account: ServingAccount, _ stream: PendingStream?) async -> Outcome {
+        guard let apiKey = context.credentials.secret("api_key", of: account.id) else {
+            return .failed(.noCredentials)
+        }
+        let upstreamModel = account.mapping.upstreamModel(for: call.summary.model) ?? call.summary.model
+        let request = request(account, upstreamModel, apiKey)
+        if call.askedUpstreamAt == nil {
+            let now = MonotonicTime.now
+            call.askedUpstreamAt = now
+            context.metrics.overhead.record(microseconds: (now - call.exchange.startedAt).wholeMicroseconds)
+        }
+        let canceller = FetchCanceller()
+        call.exchange.onCallerGone = { canceller.cancel() }
+        do {
+            let response = try await context.client.send(request, canceller: canceller)
+            guard (200..<300).contains(response.head.status) else { return try await refused(response) }
+            if isEventStream(response.head.headers) {
+                return await relay(response, upstreamModel, stream)
+            }
+            return try await deliver(response, account, upstreamModel)
+        } catch let error as FetchError {
+            if call.exchange.isCallerGone {
+                call.settleNothing()
+                return .done
+            }
+            return .failed(AttemptFailure(error))
+        } catch {
+            return .failed(.unreadableAnswer)
+        }
+    }
+
+    private func request(_ account: ServingAccount, _ upstreamModel: String, _ apiKey: Secret) -> FetchRequest {
+        let settings = call.config.settings
+        let path = call.operation == .countTokens ? "/v1/messages/count_tokens" : "/v1/messages"
+        let head = AnthropicRequests.head(
+            path, query: call.exchange.request.query, caller: call.exchange.request.headers, target: account.target,
+            apiKey: apiKey.reveal(), overrides: account.snapshot.headerOverrides
+        )
+        let body =
+            upstreamModel == call.summary.model
+            ? call.body : Splice.replacing(call.summary.modelRange, in: call.body, with: upstreamModel)
+        var timeouts = FetchTimeouts()
+        timeouts.connect = settings.connectTimeout
+        timeouts.firstByte = settings.firstByteTimeout
+        timeouts.idle = settings.idleTimeout
+        timeouts.total = settings.totalTimeout
+        let endpoint = Endpoint(
+            isTLS: account.target.isTLS, host: account.target.host, port: account.target.port,
+            wireProtocol: account.wireProtocol, isolation: settings.isolatesAccounts ? account.id.raw : nil
+        )
+        return FetchRequest(to: endpoint, head, body: body, timeouts: timeouts)
+    }
+
+    private func isEventStream(_ headers: HeaderFields) -> Bool {
+        headers.withValue("content-type") { $0.starts(with: "text/event-stream".utf8) } ?? false
+    }
+
+    /// An answer that is no success: the caller's own fault goes to the caller, all else may do better elsewhere.
+    private func refused(_ response: FetchResponse) async throws -> Outcome {
+        let status = response.head.status
+        let body = try await response.collect(limit: Self.errorBodyLimit)
+        let error = AnthropicErrorBody(body, context.parser)
+        let verdict = AnthropicVerdicts.verdict(status: status, isModelMissing: error?.type == "not_found_error")
+        guard verdict.consequence == .callerFault else {
+            let retryAfter = response.head.headers["retry-after"].flatMap { Int($0) }
+            return .failed(AttemptFailure(status: status, verdict: verdict, retryAfterSeconds: retryAfter))
+        }
+        context.metrics.verdict(verdict.reason)
+        call.settleNothing()
+        guard !call.exchange.isResponseStarted else {
+            let text = error?.message ?? "The provider refused the request."
+            call.exchange.write(AnthropicErrors.event(status: status, message: text, requestID: call.requestID))
+            call.exchange.finish()
+            return .done
+        }
+        let headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
+        call.exchange.respond(HTTPResponseHead(status: status, headers: headers), body: body)
+        return .done
+    }
+
+    /// A whole JSON answer.
+    private func deliver(
+        _ response: FetchResponse, _ account: ServingAccount, _ upstreamModel: String
+    ) async throws -> Outcome {
+        call.exchange.onCallerGone = { response.cancel() }
+        var body = try await response.collect(limit: Self.answerLimit)
+        guard let answer = AnthropicAnswer(body, context.parser) else { return .failed(.unreadableAnswer) }
+        if call.exchange.isCallerGone {
+            call.settleNothing()
+            return .done
+        }
+        if upstreamModel != call.summary.model, let range = answer.modelRange {
+            body = Splice.replacing(range, in: body, with: call.summary.model)
+        }
+        context.metrics.verdict(UpstreamVerdict.success.reason)
+        call.firstContentAt = .now
+        call.settle(
+            usage: answer.usage, isEstimated: false, end: .complete, status: response.head.status,
+            upstreamModel: upstreamModel
+        )
+        let headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
+        call.exchange.respond(HTTPResponseHead(status: response.head.status, headers: headers), body: body)
+        return .done
+    }
+
+    private func relay(_ response: FetchResponse, _ upstreamModel: String, _ stream: PendingStream?) async -> Outcome {
+        stream?.stop()
+        let pump = StreamPump(call, response, upstreamModel: upstreamModel)
+        switch await pump.run() {
+        case .done:
+            return .done
+        case .failed(let failure):
+            stream?.resume()
+            return .failed(failure)
+        }
+    }
+}

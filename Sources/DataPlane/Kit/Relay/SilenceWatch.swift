@@ -1,0 +1,38 @@
+package import Reactor
+
+/// A stream whose caller must hear something now and then.
+package protocol SilentStream: AnyObject {
+    /// When the caller last got a byte, or the call began.
+    var lastHeard: MonotonicTime { get }
+    var hasKeptAlive: Bool { get }
+    func keepAlive()
+}
+
+/// Sends keep-alives into silent streams: after 10 s of silence, then every 15 s.
+///
+/// One timer walks over all streams each second; a timer for each would be re-armed at every event.
+package final class SilenceWatch {
+    package static let firstSilence = Duration.seconds(10)
+    package static let furtherSilence = Duration.seconds(15)
+    private var streams: [ObjectIdentifier: any SilentStream] = [:]
+    private var timer: LoopTimer?
+
+    package init(_ loop: EventLoop) {
+        let timer = LoopTimer(loop) { [weak self] in self?.walk() }
+        timer.start(after: .seconds(1), repeating: .seconds(1))
+        self.timer = timer
+    }
+
+    package func add(_ stream: any SilentStream) { streams[ObjectIdentifier(stream)] = stream }
+    package func remove(_ stream: any SilentStream) { streams[ObjectIdentifier(stream)] = nil }
+    package func stop() { timer = nil }
+
+    private func walk() {
+        guard !streams.isEmpty else { return }
+        let now = MonotonicTime.now
+        for stream in streams.values {
+            let silence = now - stream.lastHeard
+            if silence >= (stream.hasKeptAlive ? Self.furtherSilence : Self.firstSilence) { stream.keepAlive() }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+import Crypto
+import Domain
+import HTTPFetching
+import HTTPServing
+import Reactor
+import Redis
+import Snapshots
+import Synchronization
+import Telemetry
+import TLS
+
+/// One serving thread, seen from the main loop: everything it is told goes through its loop's queue.
+final class ServingLoop: @unchecked Sendable {
+    /// Tells the main loop when the drain has ended.
+    final class Flag: Sendable {
+        private let isSet = Mutex(false)
+        func set() { isSet.withLock { $0 = true } }
+
+        /// Looked at every 20 ms: it happens once in the life of a process.
+        func wait(on loop: EventLoop) async {
+            while !isSet.withLock({ $0 }) { await loop.sleep(.milliseconds(20)) }
+        }
+    }
+
+    private let loop: EventLoop
+    let drained = Flag()
+    // Touched on the serving thread only; hence `@unchecked`.
+    private var context: WorkerContext?
+    private var server: HTTPServer?
+    private var isListening = false
+
+    init(_ loop: EventLoop) { self.loop = loop }
+
+    func start(
+        _ config: WorkerConfig, codecKey: [UInt8], _ credentials: CredentialStore, _ log: Log,
+        _ metrics: GatewayMetrics, _ probes: Probes
+    ) {
+        loop.execute { [self] in
+            do {
+                try build(config, codecKey, credentials, log, metrics, probes)
+            } catch {
+                log.error("serving loop could not start", ["error": "\(error)"])
+            }
+        }
+    }
+
+    private func build(
+        _ config: WorkerConfig, _ codecKey: [UInt8], _ credentials: CredentialStore, _ log: Log,
+        _ metrics: GatewayMetrics, _ probes: Probes
+    ) throws {
+        guard let configuration = config.redis, let target = config.internalAPI else { return }
+        let redis = RedisClient(loop, configuration)
+        redis.start()
+        var options = HTTPClient.Options()
+        options.authorityFile = config.upstreamAuthorities
+        let client = try HTTPClient(loop, options: options)
+        let internalAPI = InternalAPI(client, target, token: config.internalToken)
+        let codec = SnapshotCodec(SnapshotSigner(key: codecKey))
+        let context = WorkerContext(
+            loop: loop, redis: redis, client: client, keys: KeyStore(redis, source: internalAPI, codec: codec),
+            credentials: credentials, internalAPI: internalAPI, log: log, metrics: metrics
+        )
+        context.trustedProxies = config.trustedProxies
+        let handler = GatewayHandler(context, probes)
+        server = HTTPServer(loop, limits: HTTPServerLimits()) { exchange in await handler.handle(exchange) }
+        self.context = context
+    }
+
+    func use(_ config: GatewayConfig) {
+        loop.execute { [self] in
+            context?.config = config
+            server?.limits.bodyBytes = config.settings.bodyLimit
+        }
+    }
+
+    func forgetKey(_ hash: String) { loop.execute { [self] in context?.keys.forget(hash) } }
+
+    func reached(_ partition: Partition, _ epoch: String, _ id: StreamID) {
+        loop.execute { [self] in context?.outbox.reached(partition, epoch: epoch, id) }
+    }
+
+    func listen(_ config: WorkerConfig, _ log: Log) {
+        loop.execute { [self] in
+            guard !isListening, let server else { return }
+            isListening = true
+            do {
+                if let address = config.listen { _ = try server.listen(on: address, sharesPort: true) }
+                if let address = config.tlsListen {
+                    let tls = try TLSContext.server(
+                        certificateChainFile: config.tlsCertificate, privateKeyFile: config.tlsKey,
+                        alpn: ["h2", "http/1.1"]
+                    )
+                    _ = try server.listen(on: address, sharesPort: true, tls: tls)
+                }
+            } catch {
+                log.error("could not listen", ["error": "\(error)"])
+            }
+        }
+    }
+
+    /// Ends in order: streams finish or are cut at the limit, then what is unsettled goes to Redis while it is there.
+    func beginDrain(_ limit: Duration) {
+        loop.execute { [self] in
+            loop.spawn { [self] in
+                _ = await server?.drain(deadline: limit)
+                let deadline = MonotonicTime.now + limit
+                while let context, context.outbox.unsettled > 0, MonotonicTime.now < deadline {
+                    await loop.sleep(.milliseconds(10))
+                }
+                context?.leases.stop()
+                context?.silence.stop()
+                context?.client.close()
+                context?.redis.close()
+                drained.set()
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+package import HTTPFetching
+package import Decisions
+package import Domain
+package import Providers
+package import Snapshots
+
+/// A configuration snapshot made ready for serving: looked up instead of searched, parsed once instead of per call.
+package final class GatewayConfig: Sendable {
+    package let snapshot: ConfigSnapshot
+    package let prices: PriceList
+    private let groups: [GroupID: GroupSnapshot]
+    private let accounts: [GroupID: [ServingAccount]]
+
+    package init(_ snapshot: ConfigSnapshot) {
+        self.snapshot = snapshot
+        prices = PriceList(snapshot.prices)
+        let groups = Dictionary(snapshot.groups.map { ($0.id, $0) }) { $1 }
+        var accounts: [GroupID: [ServingAccount]] = [:]
+        for account in snapshot.accounts {
+            guard let serving = ServingAccount(account) else { continue }
+            for group in account.groups where groups[group]?.platform == account.platform {
+                accounts[group, default: []].append(serving)
+            }
+        }
+        self.groups = groups
+        self.accounts = accounts
+    }
+
+    package var version: SnapshotVersion { snapshot.version }
+    package var settings: GatewaySettings { snapshot.settings }
+
+    package func group(_ id: GroupID) -> GroupSnapshot? { groups[id] }
+
+    /// The accounts of a group that calls can be sent to at all.
+    package func accounts(of group: GroupID) -> [ServingAccount] { accounts[group] ?? [] }
+}
+
+/// An account as the relay uses it.
+package struct ServingAccount: Sendable {
+    package let snapshot: AccountSnapshot
+    package let mapping: ModelMapping
+    package let target: UpstreamTarget
+
+    package let wireProtocol: Endpoint.WireProtocol
+
+    package var id: AccountID { snapshot.id }
+
+    /// Nil for an account that no call can be sent to: its base URL cannot be used, or nothing speaks to it yet.
+    init?(_ snapshot: AccountSnapshot) {
+        guard snapshot.platform == .anthropic, snapshot.type == .apikey else { return nil }
+        let url = snapshot.plainCredentials["base_url"] ?? ""
+        guard let target = UpstreamTarget(baseURL: url.isEmpty ? AnthropicRequests.defaultBaseURL : url) else {
+            return nil
+        }
+        self.snapshot = snapshot
+        self.target = target
+        mapping = ModelMapping(snapshot.modelMapping)
+        wireProtocol = Endpoint.WireProtocol(rawValue: snapshot.upstreamProtocol.rawValue) ?? .auto
+    }
+
+    /// Whether the account may be used now, whatever the model.
+    package func isUsable(now: Timestamp) -> Bool {
+        snapshot.isActive && snapshot.isSchedulable && (snapshot.expiresAt.map { $0 > now } ?? true)
+    }
+}

@@ -1,0 +1,117 @@
+import Reactor
+package import Redis
+package import Snapshots
+
+/// Where a worker looks a key up when Redis does not have it.
+package protocol KeySource: AnyObject {
+    /// The signed snapshot of the key, nil when there is no such key.
+    ///
+    /// - Throws: when the control plane cannot be asked.
+    func fetchKey(hash: String) async throws -> [UInt8]?
+}
+
+/// API-key snapshots of one loop: a bounded cache, then Redis, then the control plane.
+///
+/// A cached key is never trusted for its age: admission compares its revisions. Unknown keys are remembered briefly, so
+/// that a flood of them costs Redis and the control plane nothing.
+package final class KeyStore {
+    package enum Answer: Sendable {
+        case known(KeySnapshot)
+        case unknown
+        /// Neither Redis nor the control plane could say.
+        case unavailable
+    }
+
+    private static let capacity = 100_000
+    private static let unknownLifetime = Duration.seconds(5)
+    /// Look-ups under way at once; a flood beyond it is refused rather than queued.
+    private static let maximumLookUps = 256
+    private static let maximumWaitersPerLookUp = 10_000
+
+    private let redis: RedisClient
+    private let source: any KeySource
+    private let codec: SnapshotCodec
+    private var known = GenerationCache<String, KeySnapshot>(capacity: capacity)
+    private var unknown = GenerationCache<String, MonotonicTime>(capacity: capacity)
+    private var lookUps: [String: [Promise<Answer>]] = [:]
+    /// Counts changes of keys: an answer that was asked for before one of them is not remembered.
+    private var changes = 0
+
+    package init(_ redis: RedisClient, source: any KeySource, codec: SnapshotCodec) {
+        self.redis = redis
+        self.source = source
+        self.codec = codec
+    }
+
+    /// The key from memory, without waiting; nil when it has to be looked up.
+    package func cached(_ hash: String) -> Answer? {
+        if let key = known.value(for: hash) { return .known(key) }
+        guard let since = unknown.value(for: hash) else { return nil }
+        if since.elapsed < Self.unknownLifetime { return .unknown }
+        unknown.remove(hash)
+        return nil
+    }
+
+    /// Looks the key up, also one that is cached: it stays until there is a newer answer. Callers that ask for the same
+    /// key meanwhile share one look-up.
+    package func lookUp(_ hash: String) async -> Answer {
+        if let waiting = lookUps[hash] {
+            guard waiting.count < Self.maximumWaitersPerLookUp else { return .unavailable }
+            let promise = Promise<Answer>()
+            lookUps[hash]?.append(promise)
+            return (try? await promise.wait()) ?? .unavailable
+        }
+        guard lookUps.count < Self.maximumLookUps else { return .unavailable }
+        lookUps[hash] = []
+        let answer = await load(hash)
+        for promise in lookUps.removeValue(forKey: hash) ?? [] { promise.succeed(answer) }
+        return answer
+    }
+
+    /// A key was created, changed or deleted.
+    package func forget(_ hash: String) {
+        changes += 1
+        known.remove(hash)
+        unknown.remove(hash)
+    }
+
+    private func load(_ hash: String) async -> Answer {
+        let before = changes
+        do {
+            if case .string(let text) = try await redis.send(RedisCommand(["GET", RedisNames.key(hash: hash)])),
+                let key = try? codec.decodeKey(text, hash: hash)
+            {
+                return remember(.known(key), hash, ifUnchangedSince: before)
+            }
+            // Redis knows all keys while the marker stands, so a miss needs no second opinion.
+            if case .string = try await redis.send(RedisCommand(["GET", RedisNames.keysComplete])) {
+                return remember(.unknown, hash, ifUnchangedSince: before)
+            }
+        } catch {
+            // Redis is away: the control plane may still know.
+        }
+        do {
+            guard let text = try await source.fetchKey(hash: hash) else {
+                return remember(.unknown, hash, ifUnchangedSince: before)
+            }
+            return remember(.known(try codec.decodeKey(text, hash: hash)), hash, ifUnchangedSince: before)
+        } catch {
+            return known.value(for: hash).map { .known($0) } ?? .unavailable
+        }
+    }
+
+    private func remember(_ answer: Answer, _ hash: String, ifUnchangedSince before: Int) -> Answer {
+        guard before == changes else { return answer }
+        switch answer {
+        case .known(let key):
+            unknown.remove(hash)
+            known.insert(key, for: hash)
+        case .unknown:
+            known.remove(hash)
+            unknown.insert(.now, for: hash)
+        case .unavailable:
+            break
+        }
+        return answer
+    }
+}

@@ -1,0 +1,167 @@
+import Formats
+import Glibc
+import Crypto
+import Domain
+import HTTPFetching
+import HTTPMessages
+import HTTPServing
+package import Reactor
+import Redis
+import Service
+import Snapshots
+import Synchronization
+package import Telemetry
+import TLS
+
+/// A data-plane process: serving loops on threads of their own, and a main loop for the configuration, the probes and
+/// the end.
+package final class Worker {
+    private static let heartbeat = Duration.seconds(1)
+
+    private let config: WorkerConfig
+    private let loop: EventLoop
+    private let log: Log
+    private let metrics: GatewayMetrics
+    private let health = WorkerHealth()
+    private let probes: Probes
+    private let codec: SnapshotCodec
+    private let credentials: CredentialStore
+    private var threads: [LoopThread] = []
+    private var servers: [ServingLoop] = []
+    private var feed: SnapshotFeed?
+    private var redis: RedisClient?
+    private var opsServer: HTTPServer?
+    private var controlPlane: InternalAPI?
+    private var timer: LoopTimer?
+    private var signals: [SignalWatcher] = []
+    private var isStopping = false
+    private let nodeID = "worker-" + Hex.encode(SecureRandom.bytes(6))
+    private let startedAt = WallClock.milliseconds
+
+    /// - Precondition: `config` was read without faults.
+    package init(_ config: WorkerConfig, _ loop: EventLoop, _ log: Log) throws {
+        guard let keys = config.masterKeys else { throw ConfigFault(key: "TOLLGATE_MASTER_KEYS", expected: "is required") }
+        self.config = config
+        self.loop = loop
+        self.log = log
+        let registry = MetricsRegistry()
+        metrics = GatewayMetrics(registry)
+        probes = Probes(health, registry)
+        codec = SnapshotCodec(SnapshotSigner(key: config.snapshotKey))
+        credentials = CredentialStore(keys)
+    }
+
+    // MARK: Start
+
+    /// Starts everything; serving begins once the first configuration is there.
+    package func start() throws {
+        guard let configuration = config.redis, let target = config.internalAPI else { return }
+        let redis = RedisClient(loop, configuration)
+        redis.start()
+        self.redis = redis
+        let client = try HTTPClient(loop)
+        controlPlane = InternalAPI(client, target, token: config.internalToken)
+        try startOps()
+        for number in 0..<config.loops {
+            let thread = try LoopThread(name: "serve-\(number)")
+            threads.append(thread)
+            servers.append(ServingLoop(thread.loop))
+        }
+        for server in servers {
+            server.start(config, codecKey: config.snapshotKey, credentials, log, metrics, probes)
+        }
+        startFeed(redis, configuration)
+        for number in [SIGTERM, SIGINT] {
+            signals.append(SignalWatcher(loop, number) { [weak self] in self?.stop() })
+        }
+        let timer = LoopTimer(loop) { [weak self] in self?.beat() }
+        timer.start(after: .zero, repeating: Self.heartbeat)
+        self.timer = timer
+    }
+
+    private func startOps() throws {
+        guard let address = config.opsListen else { return }
+        let probes = probes
+        let server = HTTPServer(loop, limits: HTTPServerLimits()) { exchange in
+            switch RouteTable.match(method: exchange.request.method, path: exchange.request.path) {
+            case .found(let operation) where [.live, .ready, .metrics].contains(operation):
+                probes.answer(operation, exchange)
+            default:
+                exchange.respond(HTTPResponseHead(status: 404), body: [])
+            }
+        }
+        _ = try server.listen(on: address)
+        opsServer = server
+    }
+
+    private func startFeed(_ redis: RedisClient, _ configuration: RedisConfiguration) {
+        let servers = servers
+        let health = health
+        let feed = SnapshotFeed(
+            loop, redis, configuration, codec: codec, credentials: credentials, log: log,
+            handlers: SnapshotFeed.Handlers(
+                onConfig: { [weak self] config in
+                    for server in servers { server.use(config) }
+                    health.update { $0.version = config.version }
+                    self?.listen()
+                },
+                onKeyChanged: { hash in for server in servers { server.forgetKey(hash) } },
+                onWatermark: { partition, epoch, id in
+                    for server in servers { server.reached(partition, epoch, id) }
+                }
+            )
+        )
+        feed.start()
+        self.feed = feed
+    }
+
+    /// Callers are let in when there is something to enforce. Called again for every configuration; listens once.
+    private func listen() {
+        for server in servers { server.listen(config, log) }
+    }
+
+    // MARK: While it runs
+
+    private func beat() {
+        let isUp = redis?.isConnected ?? false
+        let age = feed?.checkedAt.map { Int($0.elapsed.components.seconds) }
+        health.update { state in
+            state.isRedisUp = isUp
+            state.snapshotAgeSeconds = age
+        }
+        guard isUp, let redis, let version = feed?.current?.version else { return }
+        redis.send(
+            RedisCommand([
+                "SET", RedisNames.node(nodeID),
+                #"{"id":"\#(nodeID)","kind":"worker","started_ms":\#(startedAt),"snapshot":"\#(version)","format":\#(SnapshotFormat.current)}"#,
+                "EX", "15",
+            ])
+        ) { _ in }
+        loop.spawn { [weak self] in
+            guard let self, let controlPlane else { return }
+            let isAlive = await controlPlane.isAlive()
+            health.update { $0.isControlPlaneUp = isAlive }
+        }
+    }
+
+    // MARK: End
+
+    /// Drains: no new connections, streams finish within the setting's time, records reach Redis, then the loop ends.
+    private func stop() {
+        guard !isStopping else { return }
+        isStopping = true
+        health.update { $0.isDraining = true }
+        log.info("draining")
+        let limit = feed?.current?.settings.shutdownDrain ?? .seconds(30)
+        loop.spawn { [weak self] in
+            guard let self else { return }
+            for server in servers { server.beginDrain(limit) }
+            for server in servers { await server.drained.wait(on: loop) }
+            for thread in threads { thread.stopAndJoin() }
+            feed?.stop()
+            redis?.close()
+            log.info("stopped")
+            loop.stop()
+        }
+    }
+}

@@ -1,0 +1,95 @@
+package import Crypto
+package import Decisions
+import Formats
+import Glibc
+package import Providers
+package import Reactor
+package import Redis
+package import Service
+package import Telemetry
+
+/// A worker's settings.
+package struct WorkerConfig: Sendable {
+    /// `TOLLGATE_LISTEN`: where callers come in, HTTP/1.1 and h2c. Default 127.0.0.1:8080.
+    package var listen: SocketAddress?
+    /// `TOLLGATE_TLS_LISTEN`, with `TOLLGATE_TLS_CERT` and `TOLLGATE_TLS_KEY` (PEM files): the same over TLS.
+    package var tlsListen: SocketAddress?
+    package var tlsCertificate = ""
+    package var tlsKey = ""
+    /// `TOLLGATE_OPS_LISTEN`: probes and metrics only. Default 127.0.0.1:8083.
+    package var opsListen: SocketAddress?
+    /// `TOLLGATE_REDIS_URL`
+    package var redis: RedisConfiguration?
+    /// `TOLLGATE_INTERNAL_URL`: the control plane's internal API.
+    package var internalAPI: UpstreamTarget?
+    /// `TOLLGATE_INTERNAL_TOKEN`; of a list the first is sent.
+    package var internalToken = Secret("")
+    /// `TOLLGATE_SNAPSHOT_KEY`: base64 of at least 32 bytes, the same on both planes.
+    package var snapshotKey: [UInt8] = []
+    /// `TOLLGATE_MASTER_KEYS`
+    package var masterKeys: MasterKeyRing?
+    /// `TOLLGATE_LOOPS`: threads that serve. Default: the number of cores.
+    package var loops: Int
+    /// `TOLLGATE_UPSTREAM_CA`: further trust anchors for upstreams, in PEM.
+    package var upstreamAuthorities: String?
+    /// `TOLLGATE_TRUSTED_PROXIES`: addresses and CIDRs whose `X-Forwarded-For` is believed.
+    package var trustedProxies: [AddressRange] = []
+    /// `TOLLGATE_LOG_LEVEL`: debug, info, warning or error.
+    package var logLevel = LogLevel.info
+
+    package init(_ reader: inout ConfigReader) {
+        listen = reader.address("TOLLGATE_LISTEN", default: "127.0.0.1:8080")
+        opsListen = reader.address("TOLLGATE_OPS_LISTEN", default: "127.0.0.1:8083")
+        let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        loops = reader.integer("TOLLGATE_LOOPS", default: cores, in: 1...256)
+        upstreamAuthorities = reader.optional("TOLLGATE_UPSTREAM_CA")
+        redis = RedisConfiguration(url: reader.secret("TOLLGATE_REDIS_URL", "redis://[user:password@]host:port/db"))
+        if redis == nil { reader.fault("TOLLGATE_REDIS_URL", "must be redis://[user:password@]host:port/db") }
+        internalAPI = UpstreamTarget(baseURL: reader.text("TOLLGATE_INTERNAL_URL", default: "http://127.0.0.1:8082"))
+        if internalAPI == nil { reader.fault("TOLLGATE_INTERNAL_URL", "must be an http(s) URL") }
+        let tokens = reader.secret("TOLLGATE_INTERNAL_TOKEN", "the token of the control plane's internal API")
+        internalToken = Secret(tokens.split(separator: ",").first.map(String.init) ?? "")
+        readKeys(&reader)
+        readTLS(&reader)
+        for text in (reader.optional("TOLLGATE_TRUSTED_PROXIES") ?? "").split(separator: ",") {
+            let text = String(text.filter { $0 != " " })
+            guard let range = AddressRange(text) else {
+                reader.fault("TOLLGATE_TRUSTED_PROXIES", "must be a list of IP addresses and CIDR ranges")
+                break
+            }
+            trustedProxies.append(range)
+        }
+        if let level = LogLevel(rawValue: reader.text("TOLLGATE_LOG_LEVEL", default: "info")) {
+            logLevel = level
+        } else {
+            reader.fault("TOLLGATE_LOG_LEVEL", "must be debug, info, warning or error")
+        }
+    }
+
+    private mutating func readKeys(_ reader: inout ConfigReader) {
+        let before = reader.faults.count
+        let snapshotText = reader.secret("TOLLGATE_SNAPSHOT_KEY", "base64 of at least 32 bytes")
+        if reader.faults.count == before {
+            if let key = Base64.decode(snapshotText, .standard), key.count >= 32 {
+                snapshotKey = key
+            } else {
+                reader.fault("TOLLGATE_SNAPSHOT_KEY", "must be base64 of at least 32 bytes")
+            }
+        }
+        let beforeMaster = reader.faults.count
+        let masterText = reader.secret("TOLLGATE_MASTER_KEYS", "id:base64 of 32 bytes, the current one first")
+        guard reader.faults.count == beforeMaster else { return }
+        do {
+            masterKeys = try MasterKeyRing(masterText)
+        } catch {
+            reader.fault("TOLLGATE_MASTER_KEYS", "\(error)")
+        }
+    }
+
+    private mutating func readTLS(_ reader: inout ConfigReader) {
+        guard reader.optional("TOLLGATE_TLS_LISTEN") != nil else { return }
+        tlsListen = reader.address("TOLLGATE_TLS_LISTEN", default: "")
+        tlsCertificate = reader.required("TOLLGATE_TLS_CERT", "a PEM file with the certificate chain")
+        tlsKey = reader.required("TOLLGATE_TLS_KEY", "a PEM file with the private key")
+    }
+}

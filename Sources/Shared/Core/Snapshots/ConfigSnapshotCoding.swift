@@ -1,0 +1,208 @@
+import Domain
+import Formats
+
+extension ConfigSnapshot {
+    func write(to json: inout JSONWriter) {
+        json.object {
+            $0.member("format", SnapshotFormat.current)
+            $0.member("epoch", version.epoch)
+            $0.member("revision", version.revision)
+            $0.member("published_at", publishedAt.microseconds)
+            $0.key("groups")
+            $0.array { for group in groups { group.write(to: &$0) } }
+            $0.key("accounts")
+            $0.array { for account in accounts { account.write(to: &$0) } }
+            $0.key("prices")
+            $0.array { for price in prices { price.write(to: &$0) } }
+            $0.key("settings")
+            $0.object {
+                for field in GatewaySettings.fields {
+                    $0.key(field.name)
+                    $0.int(settings[field.name])
+                }
+            }
+        }
+    }
+
+    init(_ fields: FieldReader) throws(SnapshotError) {
+        self.init(
+            version: SnapshotVersion(
+                epoch: try fields.int("epoch", in: 0...Int64.max),
+                revision: try fields.int("revision", in: 0...Int64.max)
+            ),
+            publishedAt: try fields.time("published_at"),
+            groups: try fields.objects("groups") { (group) throws(SnapshotError) in try GroupSnapshot(group) },
+            accounts: try fields.objects("accounts") { (account) throws(SnapshotError) in
+                try AccountSnapshot(account)
+            },
+            prices: try fields.objects("prices") { (price) throws(SnapshotError) in try ModelPrice(price) },
+            settings: try GatewaySettings(fields.numbers("settings"))
+        )
+    }
+}
+
+extension GatewaySettings {
+    /// Names that this build does not know are ignored, those that are missing keep their defaults.
+    fileprivate init(_ numbers: [(name: String, value: Int64)]) throws(SnapshotError) {
+        self.init()
+        for (name, value) in numbers where Self.fields.contains(where: { $0.name == name }) {
+            guard set(name, value) else { throw .invalid("settings.\(name)") }
+        }
+    }
+}
+
+extension GroupSnapshot {
+    fileprivate func write(to json: inout JSONWriter) {
+        json.object {
+            $0.member("id", id.raw)
+            $0.member("revision", revision)
+            $0.member("name", name)
+            $0.member("platform", platform.rawValue)
+            $0.member("active", isActive)
+            $0.member("multiplier", multiplier.raw)
+            $0.member("claude_code_only", isClaudeCodeOnly)
+            $0.member("fallback_group_id", fallbackGroup?.raw)
+            $0.member("subscription", isSubscription)
+            $0.texts("model_allowlist", modelAllowlist)
+        }
+    }
+
+    fileprivate init(_ fields: FieldReader) throws(SnapshotError) {
+        self.init(
+            id: try fields.id("id"),
+            revision: try fields.int("revision", in: 0...Int64.max),
+            name: try fields.text("name"),
+            platform: Platform(rawValue: try fields.text("platform")),
+            isActive: try fields.bool("active"),
+            multiplier: try fields.multiplier("multiplier"),
+            isClaudeCodeOnly: try fields.bool("claude_code_only"),
+            fallbackGroup: try fields.optionalID("fallback_group_id"),
+            isSubscription: try fields.bool("subscription"),
+            modelAllowlist: try fields.texts("model_allowlist")
+        )
+    }
+}
+
+extension AccountSnapshot {
+    fileprivate func write(to json: inout JSONWriter) {
+        json.object {
+            $0.member("id", id.raw)
+            $0.member("name", name)
+            $0.member("platform", platform.rawValue)
+            $0.member("type", type.rawValue)
+            $0.key("group_ids")
+            $0.array { for group in groups { $0.int(group.raw) } }
+            $0.member("active", isActive)
+            $0.member("schedulable", isSchedulable)
+            $0.member("expires_at", expiresAt?.microseconds)
+            $0.member("priority", priority)
+            $0.member("concurrency", concurrency)
+            $0.member("rpm", rpm)
+            $0.member("multiplier", multiplier.raw)
+            $0.textMap("model_mapping", modelMapping)
+            $0.textMap("header_overrides", headerOverrides)
+            $0.textMap("credentials", plainCredentials)
+            $0.member("upstream_protocol", upstreamProtocol.rawValue)
+            $0.key("proxy")
+            if let proxy { proxy.write(to: &$0) } else { $0.null() }
+        }
+    }
+
+    fileprivate init(_ fields: FieldReader) throws(SnapshotError) {
+        let proxy = try fields.optionalObject("proxy")
+        self.init(
+            id: try fields.id("id"),
+            name: try fields.text("name"),
+            platform: Platform(rawValue: try fields.text("platform")),
+            type: try fields.choice("type"),
+            groups: try fields.ids("group_ids"),
+            isActive: try fields.bool("active"),
+            isSchedulable: try fields.bool("schedulable"),
+            expiresAt: try fields.optionalTime("expires_at"),
+            priority: Int(try fields.int("priority", in: Int64(Int32.min)...Int64(Int32.max))),
+            concurrency: Int(try fields.int("concurrency", in: 0...Int64(Int32.max))),
+            rpm: Int(try fields.int("rpm", in: 0...Int64(Int32.max))),
+            multiplier: try fields.multiplier("multiplier"),
+            modelMapping: try fields.textMap("model_mapping"),
+            headerOverrides: try fields.textMap("header_overrides"),
+            plainCredentials: try fields.textMap("credentials"),
+            upstreamProtocol: try fields.choice("upstream_protocol"),
+            proxy: try proxy.map { (proxy) throws(SnapshotError) in try ProxySnapshot(proxy) }
+        )
+    }
+}
+
+extension ProxySnapshot {
+    fileprivate func write(to json: inout JSONWriter) {
+        json.object {
+            $0.member("id", id.raw)
+            $0.member("scheme", scheme)
+            $0.member("host", host)
+            $0.member("port", port)
+            $0.member("username", username)
+            $0.member("sealed_password", sealedPassword)
+        }
+    }
+
+    fileprivate init(_ fields: FieldReader) throws(SnapshotError) {
+        self.init(
+            id: try fields.id("id"),
+            scheme: try fields.text("scheme"),
+            host: try fields.text("host"),
+            port: Int(try fields.int("port", in: 1...65_535)),
+            username: try fields.optionalText("username"),
+            sealedPassword: try fields.optionalText("sealed_password")
+        )
+    }
+}
+
+extension ModelPrice {
+    fileprivate func write(to json: inout JSONWriter) {
+        json.object {
+            $0.member("model", model)
+            $0.member("match", match.rawValue)
+            $0.member("revision", revision)
+            $0.member("input", input.raw)
+            $0.member("output", output.raw)
+            $0.member("cache_write_5m", cacheWrite5m.raw)
+            $0.member("cache_write_1h", cacheWrite1h.raw)
+            $0.member("cache_read", cacheRead.raw)
+            $0.member("web_search", webSearch.raw)
+        }
+    }
+
+    fileprivate init(_ fields: FieldReader) throws(SnapshotError) {
+        func price(_ name: StaticString) throws(SnapshotError) -> PricePerMillion {
+            PricePerMillion(try fields.int(name, in: 0...1_000_000_000_000_000))
+        }
+        self.init(
+            model: try fields.text("model"),
+            match: try fields.choice("match"),
+            revision: try fields.int("revision", in: 0...Int64.max),
+            input: try price("input"),
+            output: try price("output"),
+            cacheWrite5m: try price("cache_write_5m"),
+            cacheWrite1h: try price("cache_write_1h"),
+            cacheRead: try price("cache_read"),
+            webSearch: NanoUSD(try fields.int("web_search", in: 0...NanoUSD.maximum.raw))
+        )
+    }
+}
+
+extension JSONWriter {
+    mutating func texts(_ name: StaticString, _ texts: [String]) {
+        key(name)
+        array { for text in texts { $0.string(text) } }
+    }
+
+    /// Sorted, so that equal snapshots have equal texts.
+    mutating func textMap(_ name: StaticString, _ map: [String: String]) {
+        key(name)
+        object {
+            for (key, value) in map.sorted(by: { $0.key < $1.key }) {
+                $0.key(key)
+                $0.string(value)
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+import Domain
+import Formats
+
+extension KeySnapshot {
+    func write(to json: inout JSONWriter) {
+        json.object {
+            $0.member("format", SnapshotFormat.current)
+            $0.member("revision", revision)
+            $0.member("user_revision", userRevision)
+            $0.member("id", id.raw)
+            $0.member("user_id", user.raw)
+            $0.member("group_id", group.raw)
+            $0.member("active", isActive)
+            $0.member("user_active", isUserActive)
+            $0.member("expires_at", expiresAt?.microseconds)
+            $0.texts("ip_whitelist", ipWhitelist)
+            $0.texts("ip_blacklist", ipBlacklist)
+            $0.member("concurrency", concurrency)
+            $0.member("user_concurrency", userConcurrency)
+            $0.member("rpm", rpm)
+            $0.member("tpm", tpm)
+            $0.member("user_rpm", userRPM)
+            $0.member("quota", quota?.raw)
+        }
+    }
+
+    init(_ fields: FieldReader, hash: String) throws(SnapshotError) {
+        func limit(_ name: StaticString) throws(SnapshotError) -> Int {
+            Int(try fields.int(name, in: 0...Int64(Int32.max)))
+        }
+        self.init(
+            id: try fields.id("id"),
+            hash: hash,
+            revision: try fields.int("revision", in: 0...Int64.max),
+            user: try fields.id("user_id"),
+            userRevision: try fields.int("user_revision", in: 0...Int64.max),
+            group: try fields.id("group_id"),
+            isActive: try fields.bool("active"),
+            isUserActive: try fields.bool("user_active"),
+            expiresAt: try fields.optionalTime("expires_at"),
+            ipWhitelist: try fields.texts("ip_whitelist"),
+            ipBlacklist: try fields.texts("ip_blacklist"),
+            concurrency: try limit("concurrency"),
+            userConcurrency: try limit("user_concurrency"),
+            rpm: try limit("rpm"),
+            tpm: try limit("tpm"),
+            userRPM: try limit("user_rpm"),
+            quota: try fields.optionalInt("quota", in: 0...NanoUSD.maximum.raw).map { NanoUSD($0) }
+        )
+    }
+}
+
+extension CredentialEntry {
+    func write(to json: inout JSONWriter) {
+        json.object {
+            $0.member("format", SnapshotFormat.current)
+            $0.member("version", version)
+            $0.member("account", account.raw)
+            $0.member("sealed", sealed)
+        }
+    }
+
+    init(_ fields: FieldReader, account: AccountID) throws(SnapshotError) {
+        self.init(
+            account: account,
+            version: try fields.int("version", in: 0...Int64.max),
+            sealed: try fields.text("sealed")
+        )
+    }
+}

@@ -1,0 +1,83 @@
+package import Domain
+package import Formats
+
+/// Reads usage records. Keep one for each loop or thread.
+package final class UsageRecordDecoder {
+    private let parser = JSONParser(maximumDepth: 8, maximumStructurals: 1_000_000)
+
+    package init() {}
+
+    /// - Throws: `SnapshotError`.
+    package func decode(_ bytes: [UInt8]) throws(SnapshotError) -> UsageRecord {
+        let result: Result<UsageRecord, SnapshotError>? = try? parser.parse(bytes) { document in
+            Result { () throws(SnapshotError) in try UsageRecord(document.root) }
+        }
+        guard let result else { throw .notJSON }
+        return try result.get()
+    }
+}
+
+extension UsageRecord {
+    /// Strict, because bills are made from it: every field there, of its type, in its range.
+    ///
+    /// - Throws: `SnapshotError`.
+    package init(_ value: JSONValue) throws(SnapshotError) {
+        let fields = try FieldReader(value)
+        func count(_ name: StaticString) throws(SnapshotError) -> Int64 {
+            try fields.int(name, in: 0...Self.countLimit)
+        }
+        func amount(_ name: StaticString) throws(SnapshotError) -> NanoUSD {
+            NanoUSD(try fields.int(name, in: 0...NanoUSD.maximum.raw))
+        }
+        func text(_ name: StaticString) throws(SnapshotError) -> String {
+            try fields.text(name, limit: Self.textLimit)
+        }
+        let requestID = try fields.text("id", limit: Self.requestIDLimit)
+        guard Self.isRequestID(requestID) else { throw .invalid("id") }
+        self.init(
+            requestID: requestID,
+            createdAt: try fields.time("created_at"),
+            user: try fields.id("user_id"),
+            key: try fields.id("key_id"),
+            group: try fields.id("group_id"),
+            account: try fields.id("account_id"),
+            model: try text("model"),
+            upstreamModel: try text("upstream_model"),
+            dialect: try fields.choice("dialect"),
+            isStream: try fields.bool("stream"),
+            status: Int(try fields.int("status", in: 0...999))
+        )
+        phase = try fields.choice("phase")
+        usage = TokenUsage(
+            input: try count("input"),
+            output: try count("output"),
+            cacheWrite5m: try count("cache_write_5m"),
+            cacheWrite1h: try count("cache_write_1h"),
+            cacheRead: try count("cache_read"),
+            webSearches: try count("web_searches")
+        )
+        cost = try amount("cost")
+        accountCost = try amount("account_cost")
+        multiplier = try fields.multiplier("multiplier")
+        accountMultiplier = try fields.multiplier("account_multiplier")
+        priceVersion = try fields.int("price_version", in: 0...Int64.max)
+        durationMilliseconds = try count("duration_ms")
+        firstTokenMilliseconds = try fields.optionalInt("first_token_ms", in: 0...Self.countLimit)
+        ip = try text("ip")
+        userAgent = try text("user_agent")
+        isEstimated = try fields.bool("estimated")
+        isCacheTTLOverridden = try fields.bool("cache_ttl_overridden")
+        end = try fields.choice("end")
+    }
+
+    /// 1–128 letters, digits, `_` and `-`.
+    package static func isRequestID(_ text: String) -> Bool {
+        (1...requestIDLimit).contains(text.utf8.count)
+            && text.utf8.allSatisfy { byte in
+                switch byte {
+                case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, UInt8(ascii: "_"), UInt8(ascii: "-"): true
+                default: false
+                }
+            }
+    }
+}

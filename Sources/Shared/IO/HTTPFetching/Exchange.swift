@@ -1,0 +1,251 @@
+import HTTPMessages
+import HTTPWire
+import Reactor
+
+/// One request and its answer, from `send` until the answer's end: what the pool, a connection and the reader share.
+final class Exchange: BodyChannel {
+    enum Stage {
+        /// For a connection. Next: `sending`, `ended`.
+        case waiting
+        /// On a connection, which has not taken all of the request. Next: `awaitingHead`, `reading`, `waiting` (taken
+        /// back, to be sent again), `ended`.
+        case sending
+        /// Next: `reading`, `waiting`, `ended`.
+        case awaitingHead
+        /// The head is there, the body is coming. Next: `ended`.
+        case reading
+        case ended
+    }
+
+    /// Its body is let go of when it is sent and the head of the answer is there.
+    private(set) var request: FetchRequest
+    let bodyCount: Int
+    private(set) var stage = Stage.waiting
+    private(set) var head: HTTPResponseHead?
+    private(set) var version = HTTPVersion.http1
+
+    private let pool: EndpointPool
+    /// Let go of at the end, which every connection brings about at the latest when it closes.
+    private var carrier: ClientConnection?
+    private var headWaiter: UnsafeContinuation<Void, Never>?
+    private var failure: FetchError?
+
+    private let endsAt: MonotonicTime
+    /// What is left of the time to wait for connections, and when that ends if the wait goes on.
+    private var waitLeft: Duration
+    private var waitEndsAt: MonotonicTime
+    private var isWaitCounted = false
+    /// When the exchange last moved.
+    private(set) var activity: MonotonicTime
+    private var retriesLeft = 2
+    /// Connections older than this are not tried (again).
+    private(set) var minimumSerial: UInt64 = 0
+
+    // The connection's own notes.
+    var streamID: Int32 = -1
+    var place = -1
+    var bodySent = 0
+    var fields = HTTP2HeadCollector()
+    /// When the connection began to send it.
+    private(set) var sentAt: MonotonicTime
+
+    init(_ request: FetchRequest, in pool: EndpointPool) {
+        self.request = request
+        bodyCount = request.body.count
+        self.pool = pool
+        let now = MonotonicTime.now
+        activity = now
+        sentAt = now
+        endsAt = now + request.timeouts.total
+        waitLeft = request.timeouts.connect
+        waitEndsAt = now + waitLeft
+    }
+
+    /// Waits for the answer's head.
+    func response() async throws -> FetchResponse {
+        if head == nil, failure == nil {
+            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+                headWaiter = continuation
+            }
+        }
+        if let failure { throw failure }
+        guard let head else { preconditionFailure("woken without a head") }
+        return FetchResponse(head: head, version: version, body: self)
+    }
+
+    // MARK: What the pool and the connection say
+
+    /// No connection is free: the deadline of the wait begins to count.
+    func mustWait() {
+        isWaitCounted = true
+        scheduleDeadline(waitEndsAt)
+    }
+
+    /// A connection has taken it on.
+    func begin(on carrier: ClientConnection, now: MonotonicTime) {
+        self.carrier = carrier
+        if isWaitCounted {
+            waitLeft = waitEndsAt - now
+            isWaitCounted = false
+        }
+        stage = .sending
+        activity = now
+        sentAt = now
+        bodySent = 0
+        scheduleDeadline(now + request.timeouts.idle)
+    }
+
+    /// The connection has taken more of the body.
+    func didSend(_ count: Int, now: MonotonicTime) {
+        bodySent += count
+        activity = now
+        if stage == .sending, bodySent >= bodyCount { didSendAll(now: now) }
+    }
+
+    func didSendAll(now: MonotonicTime) {
+        guard stage == .sending else { return }
+        stage = .awaitingHead
+        activity = now
+        scheduleDeadline(now + request.timeouts.firstByte)
+    }
+
+    func didReceiveHead(_ head: HTTPResponseHead, version: HTTPVersion, now: MonotonicTime) {
+        guard stage == .sending || stage == .awaitingHead else { return }
+        if stage == .awaitingHead { request.body = [] }
+        stage = .reading
+        activity = now
+        self.head = head
+        self.version = version
+        resumeHeadWaiter()
+    }
+
+    func didReceiveBody(_ bytes: UnsafeRawBufferPointer, now: MonotonicTime) {
+        guard stage == .reading else { return }
+        activity = now
+        deliver(bytes)
+    }
+
+    /// The exchange is over on its connection, well or not. One that was surely not processed is tried again.
+    func didEnd(_ error: FetchError?) {
+        if error == .notProcessed, retryIfPossible() { return }
+        end(error, isUrgent: false)
+    }
+
+    /// Nothing more will come of it on this side: a timeout, or nobody wants the answer.
+    private func giveUp(_ error: FetchError) {
+        let carrier = carrier
+        if stage == .waiting { pool.stopWaiting(self) }
+        end(error, isUrgent: true)
+        carrier?.cancel(self)
+    }
+
+    private func end(_ error: FetchError?, isUrgent: Bool) {
+        guard stage != .ended else { return }
+        let hadHead = stage == .reading
+        stage = .ended
+        carrier = nil
+        pool.didEnd(self)
+        if hadHead {
+            deliverEnd(error, isUrgent: isUrgent)
+        } else {
+            failure = error ?? .connectionLost(detail: "no answer")
+            resumeHeadWaiter()
+        }
+    }
+
+    private func retryIfPossible() -> Bool {
+        guard stage == .sending || stage == .awaitingHead, retriesLeft > 0, waitLeft > .zero else { return false }
+        retriesLeft -= 1
+        // Another connection as old as this one may be as dead.
+        minimumSerial = pool.nextSerial
+        carrier = nil
+        stage = .waiting
+        fields = HTTP2HeadCollector()
+        activity = .now
+        waitEndsAt = activity + waitLeft
+        pool.enqueue(self)
+        return true
+    }
+
+    private func resumeHeadWaiter() {
+        headWaiter?.resume()
+        headWaiter = nil
+    }
+
+    // MARK: What the reader says
+
+    override func bodyWasTaken(_ count: Int) { carrier?.bodyWasTaken(count, of: self) }
+
+    override func demandDidChange() {
+        guard stage == .reading else { return }
+        if wantsBody {
+            activity = .now
+            scheduleDeadline(activity + request.timeouts.idle)
+        }
+        carrier?.demandDidChange(of: self)
+    }
+
+    override func readerDidCancel() {
+        guard stage != .ended else { return }
+        let carrier = carrier
+        stage = .ended
+        self.carrier = nil
+        pool.didEnd(self)
+        carrier?.cancel(self)
+    }
+
+    /// The caller of `send` wants no answer any more.
+    func cancelBySender() {
+        switch stage {
+        case .waiting, .sending, .awaitingHead: giveUp(.cancelled)
+        case .reading, .ended: cancel()
+        }
+    }
+
+    // MARK: Deadlines
+
+    private func scheduleDeadline(_ time: MonotonicTime) { pool.deadlines.add(self, at: min(time, endsAt)) }
+
+    override func deadlineDidPass(_ now: MonotonicTime) -> MonotonicTime? {
+        let due: MonotonicTime
+        let error: FetchError
+        switch stage {
+        case .waiting:
+            (due, error) = (waitEndsAt, .connectTimedOut)
+        case .sending:
+            (due, error) = (activity + request.timeouts.idle, .idleTimedOut)
+        case .awaitingHead:
+            (due, error) = (activity + request.timeouts.firstByte, .firstByteTimedOut)
+        case .reading:
+            (due, error) = wantsBody ? (activity + request.timeouts.idle, .idleTimedOut) : (endsAt, .totalTimedOut)
+        case .ended:
+            return nil
+        }
+        if endsAt <= now {
+            giveUp(.totalTimedOut)
+            return nil
+        }
+        if due <= now {
+            giveUp(error)
+            return nil
+        }
+        return min(due, endsAt)
+    }
+}
+
+/// Lets a caller give up a request while `send` has not returned.
+package final class FetchCanceller {
+    private weak var exchange: Exchange?
+    package private(set) var isCancelled = false
+
+    package init() {}
+
+    func attach(_ exchange: Exchange) { self.exchange = exchange }
+
+    /// Ends the exchange now: `send`, or the reading of the answer, throws `.cancelled`.
+    package func cancel() {
+        isCancelled = true
+        exchange?.cancelBySender()
+        exchange = nil
+    }
+}

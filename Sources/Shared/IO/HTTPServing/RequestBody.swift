@@ -1,0 +1,63 @@
+/// The body of one request: what has arrived, and the task that waits for the rest.
+struct RequestBody {
+    private var bytes: [UInt8] = []
+    private(set) var isComplete = false
+    private(set) var failure: RequestBodyError?
+    /// The handler has asked for it.
+    private(set) var isWanted = false
+    private var limit = Int.max
+    private var waiter: UnsafeContinuation<Void, Never>?
+
+    /// What a parser may read beyond the end.
+    private static let padding = 64
+    /// The most that a mere announcement makes us reserve.
+    private static let largestReservation = 1024 * 1024
+
+    var count: Int { bytes.count }
+    /// Whether more bytes are of any use.
+    var isOpen: Bool { !isComplete && failure == nil }
+
+    mutating func append(_ piece: UnsafeRawBufferPointer, announced: @autoclosure () -> Int?) {
+        guard isOpen else { return }
+        guard bytes.count + piece.count <= limit else { return fail(.tooLarge) }
+        if bytes.isEmpty {
+            bytes.reserveCapacity(max(piece.count, min(announced() ?? 0, Self.largestReservation)) + Self.padding)
+        }
+        bytes.append(contentsOf: piece)
+    }
+
+    mutating func complete() {
+        guard isOpen else { return }
+        isComplete = true
+        wake()
+    }
+
+    /// The first failure counts; a body that is complete can only fail by its caller's leaving.
+    mutating func fail(_ error: RequestBodyError) {
+        guard failure == nil, !isComplete || error == .callerGone else { return }
+        failure = error
+        bytes = []
+        wake()
+    }
+
+    mutating func want(limit: Int) {
+        isWanted = true
+        self.limit = limit
+        if bytes.count > limit { fail(.tooLarge) }
+    }
+
+    mutating func wait(_ continuation: UnsafeContinuation<Void, Never>) { waiter = continuation }
+
+    mutating func take() throws(RequestBodyError) -> [UInt8] {
+        if let failure { throw failure }
+        var taken: [UInt8] = []
+        swap(&taken, &bytes)
+        taken.reserveCapacity(taken.count + Self.padding)
+        return taken
+    }
+
+    private mutating func wake() {
+        waiter?.resume()
+        waiter = nil
+    }
+}

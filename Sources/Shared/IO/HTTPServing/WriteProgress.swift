@@ -1,0 +1,38 @@
+import Reactor
+
+/// Notices a caller that takes nothing although there is something to take. Looked at now and then; looking, not
+/// writing, is what costs.
+struct WriteProgress {
+    private var taken = 0
+    private var lastProgress = MonotonicTime.never
+    private(set) var nextLook = MonotonicTime.never
+
+    enum Verdict { case idle, moving, stalled }
+
+    var isWatching: Bool { nextLook != .never }
+
+    /// Something was written: look again after a quarter of the timeout.
+    mutating func start(taken: Int, now: MonotonicTime, timeout: Duration) {
+        self.taken = taken
+        lastProgress = now
+        nextLook = now + timeout / 4
+    }
+
+    /// - Parameters:
+    ///   - taken: bytes the caller has taken since the connection began; any change is progress.
+    ///   - pending: bytes waiting to be taken.
+    mutating func look(taken: Int, pending: Int, now: MonotonicTime, timeout: Duration) -> Verdict {
+        guard pending > 0 else {
+            nextLook = .never
+            return .idle
+        }
+        if taken != self.taken {
+            self.taken = taken
+            lastProgress = now
+        } else if now - lastProgress >= timeout {
+            return .stalled
+        }
+        nextLook = now + timeout / 4
+        return .moving
+    }
+}

@@ -1,0 +1,95 @@
+import Glibc
+import Synchronization
+
+/// A Postgres server of a test: loopback and a Unix socket, a port and a folder of its own, run by the account
+/// `postgres` when the tests run as root.
+package final class PrivatePostgres: Sendable {
+    package let port: UInt16
+    private let process: ServerProcess
+    private let folder: TemporaryFolder
+    private let databases = Mutex(0)
+
+    private static let programs = "/usr/lib/postgresql/15/bin"
+    private static let account = "postgres"
+    private static let sharedServer = Task { try await start() }
+
+    /// For `.enabled(if: PrivatePostgres.isAvailable, …)`.
+    package static let isAvailable = isInstalled(programs + "/postgres") && isInstalled("setpriv")
+    package static let requirement = "needs PostgreSQL 15 in \(programs)"
+
+    /// The test process' common server, started on first use: making one takes seconds. Whoever stops or restarts a
+    /// server starts one of their own.
+    package static func shared() async throws -> PrivatePostgres { try await sharedServer.value }
+
+    package static func start(settings: [String] = []) async throws -> PrivatePostgres {
+        try await offMainThread {
+            // Another program may take the port between our look and Postgres'.
+            if let postgres = try? PrivatePostgres(settings) { return postgres }
+            return try PrivatePostgres(settings)
+        }
+    }
+
+    private init(_ settings: [String]) throws {
+        port = try freePort()
+        folder = try TemporaryFolder("postgres", owner: Self.account)
+        let data = folder.path + "/data"
+        try runProgram(
+            asAccount(Self.account) + [
+                Self.programs + "/initdb", "--pgdata", data, "--username", "tollgate", "--auth", "trust",
+                "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync",
+            ]
+        )
+        let settings =
+            [
+                "listen_addresses=127.0.0.1", "port=\(port)", "unix_socket_directories=\(folder.path)",
+                "fsync=off", "full_page_writes=off", "max_connections=50", "shared_buffers=32MB",
+            ] + settings
+        process = ServerProcess(
+            [Self.programs + "/postgres", "-D", data] + settings.flatMap { ["-c", $0] },
+            folder: folder.path,
+            asUser: Self.account,
+            deathSignal: "QUIT",
+            readyText: "database system is ready to accept connections"
+        )
+        try process.start()
+    }
+
+    /// The URL of a database over TCP.
+    package func url(_ database: String = "postgres") -> String {
+        "postgres://tollgate@127.0.0.1:\(port)/\(database)"
+    }
+
+    /// The URL over the server's Unix socket.
+    package func socketURL(_ database: String = "postgres") -> String {
+        "postgres://tollgate@/\(database)?host=\(folder.path)&port=\(port)"
+    }
+
+    /// Makes an empty database and returns its URL.
+    package func newDatabase() async throws -> String {
+        let number = databases.withLock { count in
+            count += 1
+            return count
+        }
+        let name = "test_\(number)"
+        let address = ["--host", "127.0.0.1", "--port", "\(port)", "--username", "tollgate"]
+        try await offMainThread { try runProgram([Self.programs + "/createdb"] + address + [name]) }
+        return url(name)
+    }
+
+    package var pid: Int32 { process.pid }
+    package var log: String { process.log }
+
+    /// Ends the server in order, and its clients' sessions with it (`fast` shutdown).
+    package func stop() async throws { try await offMainThread { [process] in process.end(SIGINT) } }
+
+    /// Ends the server as a crash would, all of its processes (`immediate` shutdown).
+    package func kill() async throws { try await offMainThread { [process] in process.end(SIGQUIT) } }
+
+    /// Starts the server again on its port and data.
+    package func restart() async throws {
+        try await offMainThread { [process] in
+            process.end(SIGINT)
+            try process.start()
+        }
+    }
+}
