@@ -102,7 +102,9 @@ let package = Package(
             [
                 "Domain", "HTTPMessages", "Formats", "Crypto", "Providers", "Decisions", "Snapshots", "Telemetry",
                 "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Postgres", "Service", "CArgon2",
-            ], folder: "Kit", resources: [.embedInCode("Stores/Migrations/0001_foundation.sql")]
+            ], folder: "Kit", resources: [
+                .embedInCode("Stores/Migrations/0001_foundation.sql"), .embedInCode("Stores/Seed/prices.json"),
+            ]
         ),
         program("control-plane", in: "ControlPlane/Main", ["ControlKit", "Service", "Telemetry", "Reactor"]),
         library(

@@ -1,1 +1,3 @@
-print("not wired yet")
+import ControlKit
+
+ControlPlaneProcess.run()

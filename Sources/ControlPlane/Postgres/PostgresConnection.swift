@@ -249,7 +249,7 @@ package final class PostgresConnection {
     var isUsable: Bool { !isDiscarded && !link.isBroken }
 
     /// Begins, runs `body` and commits; rolls back when it throws.
-    func transaction<Value>(_ body: (PostgresConnection) async throws -> Value) async throws -> Value {
+    package func transaction<Value>(_ body: (PostgresConnection) async throws -> Value) async throws -> Value {
         try await runSimple("BEGIN")
         let value: Value
         do {

@@ -41,6 +41,8 @@ create table wallet_ledger (
 );
 create index wallet_ledger_user on wallet_ledger (user_id, id desc);
 
+create index wallet_ledger_request on wallet_ledger (request_id) where request_id is not null;
+
 create table sessions (
     token_hash text primary key,
     user_id bigint not null references users (id),
@@ -49,6 +51,7 @@ create table sessions (
     expires_at timestamptz not null
 );
 create index sessions_expiry on sessions (expires_at);
+create index sessions_user on sessions (user_id);
 
 create table groups (
     id bigint generated always as identity primary key,
@@ -80,10 +83,12 @@ create table proxies (
     port int not null check (port between 1 and 65535),
     username text,
     password_sealed text,
+    revision bigint not null default nextval('revision_seq'),
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     deleted_at timestamptz
 );
+create unique index proxies_name on proxies (name) where deleted_at is null;
 
 create table accounts (
     id bigint generated always as identity primary key,
@@ -95,6 +100,8 @@ create table accounts (
     -- Sealed JSON object of the secret fields; plain ones (base_url, auth_mode, region …) stand in credentials_plain.
     credentials_sealed text not null,
     credentials_plain jsonb not null default '{}',
+    -- Names of the sealed fields, so that an account can be shown without opening it.
+    credentials_sealed_fields jsonb not null default '[]',
     -- The fence of every write of credentials: compare-and-set on it.
     credentials_version bigint not null default 1,
     priority int not null default 50,
@@ -199,6 +206,7 @@ create table audit_log (
     ip text not null default '',
     created_at timestamptz not null default now()
 );
+create index audit_log_resource on audit_log (resource, resource_id, id desc);
 
 -- Every call that was settled, once. Unpartitioned, because a unique key on the monthly partitions would need the time
 -- in it and let one id in twice around midnight.
@@ -246,7 +254,8 @@ create table usage_records (
 create table usage_records_default partition of usage_records default;
 create index usage_records_key on usage_records (key_id, created_at desc);
 create index usage_records_user on usage_records (user_id, created_at desc);
-create index usage_records_time on usage_records (created_at desc, request_id);
+create index usage_records_account on usage_records (account_id, created_at desc);
+create index usage_records_time on usage_records (created_at desc, request_id desc);
 
 -- Sums by key and UTC day, kept in the transaction that settles: what /v1/usage and the dashboard read.
 create table key_usage_daily (

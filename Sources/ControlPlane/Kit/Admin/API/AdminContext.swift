@@ -1,0 +1,62 @@
+package import Crypto
+import Formats
+package import Postgres
+package import Telemetry
+
+/// What the routes work with.
+package struct AdminContext {
+    package let pool: PostgresPool
+    package let changes: ChangeNotifier
+    package let passwords: PasswordHasher
+    package let masterKeys: MasterKeyRing
+    package let log: Log
+
+    package init(
+        pool: PostgresPool,
+        changes: ChangeNotifier,
+        passwords: PasswordHasher,
+        masterKeys: MasterKeyRing,
+        log: Log
+    ) {
+        self.pool = pool
+        self.changes = changes
+        self.passwords = passwords
+        self.masterKeys = masterKeys
+        self.log = log
+    }
+
+    /// The whole table of the admin API.
+    package var routes: [Route] {
+        AuthRoutes(self).routes + UserRoutes(self).routes + GroupRoutes(self).routes + AccountRoutes(self).routes
+            + KeyRoutes(self).routes + PriceRoutes(self).routes + ProxyRoutes(self).routes
+            + SettingsRoutes(self).routes + UsageRoutes(self).routes + AuditRoutes(self).routes
+            + OwnKeyRoutes(self).routes + ProfileRoutes(self).routes
+    }
+}
+
+extension Form {
+    /// Reads a body for creation, or throws every fault.
+    func draft(from body: JSON, startingWith empty: Draft, check: (Draft) -> [FieldFault] = { _ in [] }) throws -> Draft
+    {
+        try filled(empty, from: body, for: .create, check: check)
+    }
+
+    /// Reads a merge patch onto the row as it is, or throws every fault.
+    func patched(_ current: Draft, with body: JSON, check: (Draft) -> [FieldFault] = { _ in [] }) throws -> Draft {
+        try filled(current, from: body, for: .patch, check: check)
+    }
+
+    private func filled(
+        _ start: Draft,
+        from body: JSON,
+        for purpose: Purpose,
+        check: (Draft) -> [FieldFault]
+    ) throws -> Draft {
+        var draft = start
+        var faults = fill(&draft, from: body, for: purpose)
+        let known = Set(faults.map(\.field))
+        faults += check(draft).filter { !known.contains($0.field) }
+        if !faults.isEmpty { throw Problem.invalid(faults) }
+        return draft
+    }
+}

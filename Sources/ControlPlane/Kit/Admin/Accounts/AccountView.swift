@@ -1,0 +1,95 @@
+import Crypto
+import Domain
+package import Formats
+import Snapshots
+
+/// An account in answers: everything but its secrets.
+package enum AccountView {
+    package static var view: View<AccountRecord> {
+        View([
+            .init("id", Schema.id) { .int($0.id.raw) },
+            .init("name", Schema.text) { .string($0.fields.name) },
+            .init("platform", Schema.choice(Platform.all.map(\.rawValue))) { .string($0.fields.platform.rawValue) },
+            .init("type", Schema.choice(AccountType.allCases.map(\.rawValue))) { .string($0.fields.type.rawValue) },
+            .init("credentials", Schema.object) { credentials($0) },
+            .init("group_ids", Schema.array(of: Schema.id)) { .array($0.fields.groups.map { .int($0) }) },
+            .init("priority", Schema.integer) { .int($0.fields.priority) },
+            .init("concurrency", Schema.integer) { .int($0.fields.concurrency) },
+            .init("rpm", Schema.integer) { .int($0.fields.rpm) },
+            .init("multiplier", Schema.multiplier) { .string($0.fields.multiplier.description) },
+            .init("model_mapping", Schema.object) { .texts($0.fields.modelMapping) },
+            .init("header_overrides", Schema.object) { .texts($0.fields.headerOverrides) },
+            .init("proxy_id", Schema.id.nullable) { $0.fields.proxy.map { .int($0) } ?? .null },
+            .init("schedulable", Schema.flag) { .bool($0.fields.isSchedulable) },
+            .init("upstream_protocol", Schema.choice(["auto", "http1", "h2"])) {
+                .string($0.fields.upstreamProtocol.rawValue)
+            },
+            .init("expires_at", Schema.time.nullable) { .time($0.fields.expiresAt) },
+            .init("pool_mode", Schema.flag) { .bool($0.fields.isPoolMode) },
+            .init("pool_retry_count", Schema.integer) { .int($0.fields.poolRetryCount) },
+            .init("custom_error_codes", Schema.array(of: Schema.integer)) {
+                .array($0.fields.customErrorCodes.map { .int($0) })
+            },
+            .init("temp_unschedulable_rules", Schema.array(of: Schema.object)) {
+                .array($0.fields.pauseRules.map(\.json))
+            },
+            .init("quota_daily", Schema.money.nullable) { .money($0.fields.quotaDaily) },
+            .init("quota_weekly", Schema.money.nullable) { .money($0.fields.quotaWeekly) },
+            .init("quota_total", Schema.money.nullable) { .money($0.fields.quotaTotal) },
+            .init("cache_ttl_override", Schema.choice(CacheTTL.allCases.map(\.rawValue)).nullable) {
+                $0.fields.cacheTTLOverride.map { .string($0.rawValue) } ?? .null
+            },
+            .init("allow_overages", Schema.flag) { .bool($0.fields.allowsOverages) },
+            .init("status", Schema.choice(AccountStatus.allCases.map(\.rawValue))) {
+                .string($0.fields.status.rawValue)
+            },
+            .init("error_message", Schema.text.nullable) { $0.errorMessage.map { .string($0) } ?? .null },
+            // Live state is Redis' and shown by routes of its own; these are its empty values.
+            .init("forbidden_type", Schema.text.nullable) { _ in .null },
+            .init("validation_url", Schema.text.nullable) { _ in .null },
+            .init("rate_limited_until", Schema.time.nullable) { _ in .null },
+            .init("overloaded_until", Schema.time.nullable) { _ in .null },
+            .init("temp_unschedulable_until", Schema.time.nullable) { _ in .null },
+            .init("temp_unschedulable_reason", Schema.text.nullable) { _ in .null },
+            .init("model_limits", Schema.object) { _ in [:] },
+            .init("quota_daily_used", Schema.money) { _ in .money(.zero) },
+            .init("quota_weekly_used", Schema.money) { _ in .money(.zero) },
+            .init("quota_total_used", Schema.money) { _ in .money(.zero) },
+            .init("in_flight", Schema.integer) { _ in 0 },
+            .init("last_used_at", Schema.time.nullable) { .time($0.lastUsedAt) },
+            .init("session_window_start", Schema.time.nullable) { _ in .null },
+            .init("session_window_end", Schema.time.nullable) { _ in .null },
+            .init("subscription_tier", Schema.text.nullable) { _ in .null },
+            .init("credits_state", Schema.text.nullable) { _ in .null },
+            .init("created_at", Schema.time) { .time($0.createdAt) },
+            .init("updated_at", Schema.time) { .time($0.updatedAt) },
+        ])
+    }
+
+    /// Plain fields as they are, secrets masked, in the order of their description; then the sign-in state.
+    private static func credentials(_ account: AccountRecord) -> JSON {
+        let stored = account.credentials
+        let description = CredentialDescription.find(
+            account.fields.platform,
+            account.fields.type,
+            authMode: stored.plain["auth_mode"]
+        )
+        var json: JSON = [:]
+        for field in description.fields {
+            if stored.sealedFields.contains(field.name) {
+                json[field.name] = .string(Secret.mask)
+            } else if let text = stored.plain[field.name] {
+                json[field.name] = .string(text)
+            }
+        }
+        json[CredentialForm.signInState] = .string(stored.sealedFields.isEmpty ? "missing" : "signed_in")
+        return json
+    }
+}
+
+extension JSON {
+    /// An object of texts, by name.
+    package static func texts(_ map: [String: String]) -> JSON {
+        .object(map.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) })
+    }
+}

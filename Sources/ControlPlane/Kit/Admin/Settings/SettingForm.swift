@@ -1,0 +1,75 @@
+package import Formats
+import Snapshots
+
+/// A setting: its fields with bounds and defaults, kept and answered as one JSON object. Pure.
+package struct SettingForm {
+    package let name: String
+    private let fields: [(name: String, kind: ValueKind<JSON>, fallback: JSON)]
+
+    /// Everything that can be set.
+    package static var all: [SettingForm] {
+        [
+            SettingForm(
+                name: "gateway",
+                fields: GatewaySettings.fields.map { field in
+                    field.range == 0...1
+                        ? (field.name, .switch, .bool(field.defaultValue == 1))
+                        : (field.name, .number(field.range), .int(field.defaultValue))
+                }
+            ),
+            SettingForm(
+                name: "overload-cooldown",
+                fields: [("enabled", .switch, true), ("cooldown_minutes", .number(1...120), 10)]
+            ),
+            SettingForm(
+                name: "rate-limit-cooldown",
+                fields: [("enabled", .switch, true), ("seconds", .number(1...7200), 5)]
+            ),
+        ]
+    }
+
+    /// What is stored, with defaults for what is missing; what is not valid any more has its default too.
+    package func value(of stored: JSON?) -> JSON {
+        .object(
+            fields.map { field in
+                let value = stored?[field.name].flatMap { try? field.kind.read($0) }
+                return (key: field.name, value: value ?? field.fallback)
+            }
+        )
+    }
+
+    /// Reads a whole setting: a field not given, or null, has its default.
+    package func read(_ body: JSON) -> (value: JSON, faults: [FieldFault]) {
+        var draft: [String: JSON] = [:]
+        let faults = form.fill(&draft, from: body, for: .create)
+        return (.object(fields.map { (key: $0.name, value: draft[$0.name] ?? $0.fallback) }), faults)
+    }
+
+    private var form: Form<[String: JSON]> {
+        Form(fields.map { .optional($0.name, \.[$0.name], $0.kind.map { $0 }, default: nil) })
+    }
+
+    package var schema: JSON {
+        .object([
+            (key: "type", value: "object"),
+            (
+                key: "properties",
+                value: .object(
+                    fields.map { field in
+                        var schema = field.kind.schema
+                        schema["default"] = field.fallback
+                        return (key: field.name, value: schema)
+                    }
+                )
+            ),
+            (key: "additionalProperties", value: false),
+        ])
+    }
+}
+
+extension ValueKind where Value == JSON {
+    fileprivate static var `switch`: Self { ValueKind<Bool>.flag.map { .bool($0) } }
+    fileprivate static func number(_ range: ClosedRange<Int64>) -> Self {
+        ValueKind<Int64>.integer(range).map { .int($0) }
+    }
+}

@@ -1,0 +1,155 @@
+import Crypto
+import Domain
+import HTTPMessages
+package import HTTPServing
+package import Postgres
+package import Reactor
+import TLS
+package import Telemetry
+
+/// Why the control plane cannot start.
+package enum StartError: Error, CustomStringConvertible {
+    case notConfigured
+    /// The users table is empty and nobody is named who could sign in.
+    case noAdmin
+
+    package var description: String {
+        switch self {
+        case .notConfigured: "the configuration has faults"
+        case .noAdmin: "the database has no users: set TOLLGATE_ADMIN_EMAIL and TOLLGATE_ADMIN_PASSWORD"
+        }
+    }
+}
+
+/// The control plane of one process, on one loop: its parts, and the order in which they start and stop.
+package final class ControlPlane {
+    package let config: ControlPlaneConfig
+    package let loop: EventLoop
+    package let log: Log
+    package let metrics = MetricsRegistry()
+    package let pool: PostgresPool
+    package let changes: ChangeNotifier
+    package let probes: ControlPlaneProbes
+
+    private let passwords: PasswordHasher
+    private var servers: [HTTPServer] = []
+    private var maintenance: LoopTimer?
+    private var isStopping = false
+    /// Where the admin API listens, once it does.
+    package private(set) var adminAddress: SocketAddress?
+
+    package init(_ config: ControlPlaneConfig, _ loop: EventLoop, _ log: Log) {
+        self.config = config
+        self.loop = loop
+        self.log = log
+        pool = PostgresPool(loop, url: config.databaseURL.reveal(), maximum: config.databaseConnections)
+        pool.onFailure = { log.warning("database connection failed", ["error": "\($0)"]) }
+        changes = ChangeNotifier(pool, log: log)
+        passwords = PasswordHasher(loop)
+        probes = ControlPlaneProbes(pool, metrics)
+    }
+
+    /// Brings the database up to date, makes what an empty one lacks, and listens.
+    package func start() async throws {
+        guard let masterKeys = config.masterKeys, let adminListen = config.adminListen else {
+            throw StartError.notConfigured
+        }
+        try await Migrations.run(in: pool)
+        try await UsagePartitions.ensure(now: now, in: pool)
+        try await PriceSeed.plant(with: changes)
+        try await plantAdmin()
+
+        let context = AdminContext(
+            pool: pool,
+            changes: changes,
+            passwords: passwords,
+            masterKeys: masterKeys,
+            log: log
+        )
+        let api = AdminAPI(routes: context.routes, Authenticator(pool), log: log) {
+            Timestamp(microseconds: WallClock.microseconds)
+        }
+        startMaintenance()
+        adminAddress = try listen(on: adminListen, config.adminTLS, "admin") { [probes] exchange in
+            if await probes.answer(exchange) { return }
+            await api.handle(exchange)
+        }
+        if let opsListen = config.opsListen {
+            _ = try listen(on: opsListen, nil, "ops") { [probes] exchange in
+                if await probes.answer(exchange) { return }
+                exchange.respond(.init(status: 404), body: [])
+            }
+        }
+    }
+
+    /// Starts a server that `stop` will drain.
+    package func listen(
+        on address: SocketAddress,
+        _ files: ControlPlaneConfig.TLSFiles?,
+        _ name: String,
+        _ handler: @escaping HTTPServer.Handler
+    ) throws -> SocketAddress {
+        let tls = try files.map { files in
+            try TLSContext.server(
+                certificateChainFile: files.certificate,
+                privateKeyFile: files.key,
+                alpn: ["h2", "http/1.1"]
+            )
+        }
+        var limits = HTTPServerLimits()
+        limits.bodyBytes = 32 * 1024 * 1024
+        let server = HTTPServer(loop, limits: limits, handler: handler)
+        let bound = try server.listen(on: address, tls: tls)
+        servers.append(server)
+        log.info("listening", ["server": .text(name), "address": "\(bound)", "tls": .bool(tls != nil)])
+        return bound
+    }
+
+    /// Ends calls under way in order, at most for the configured time, then lets go of everything.
+    package func stop() async {
+        guard !isStopping else { return }
+        isStopping = true
+        probes.isDraining = true
+        maintenance = nil
+        log.info("draining")
+        for server in servers { _ = await server.drain(deadline: config.shutdownDrain) }
+        pool.close()
+        log.info("stopped")
+    }
+
+    private var now: Timestamp { Timestamp(microseconds: WallClock.microseconds) }
+
+    private func plantAdmin() async throws {
+        guard let admin = config.firstAdmin else {
+            if try await AdminSeed.isEmpty(pool) { throw StartError.noAdmin }
+            return
+        }
+        let isNew = try await AdminSeed.plant(
+            email: admin.email,
+            password: admin.password.reveal(),
+            with: changes,
+            passwords,
+            in: pool
+        )
+        if isNew { log.info("first admin made", ["email": .text(admin.email)]) }
+    }
+
+    /// Once an hour: partitions for the months ahead, and sessions that have ended.
+    private func startMaintenance() {
+        let timer = LoopTimer(loop) { [weak self] in
+            guard let self else { return }
+            loop.spawn { await self.maintain() }
+        }
+        timer.start(after: .seconds(3600), repeating: .seconds(3600))
+        maintenance = timer
+    }
+
+    private func maintain() async {
+        do {
+            try await UsagePartitions.ensure(now: now, in: pool)
+            try await pool.withConnection { try await SessionStore.deleteExpired(now: now, on: $0) }
+        } catch {
+            log.warning("maintenance failed", ["error": "\(error)"])
+        }
+    }
+}
