@@ -22,6 +22,11 @@ state_hash() { printf '%s' "$STATE" | sha256sum | cut -c1-12; }
 
 make_state() {
     mkdir -p "$STATE" 2>/dev/null || die "cannot create $STATE" 'Set TOLLGATE_LOCAL_DIR to a folder you may write to.'
+    # `reset` deletes in there: a folder that somebody else filled is not ours to use.
+    if [[ $STATE/ != "$ROOT/.local/"* && ! -e $STATE/.tollgate-stack ]]; then
+        [[ -z $(ls -A "$STATE") ]] || die "$STATE holds something else" 'Name a new folder in TOLLGATE_LOCAL_DIR.'
+        touch "$STATE/.tollgate-stack" 2>/dev/null || true
+    fi
     [[ -w $STATE ]] || die "cannot write to $STATE" 'It belongs to another user: run this as that user, or set TOLLGATE_LOCAL_DIR.'
     mkdir -p "$STATE/log" "$STATE/run" "$STATE/bin"
     (umask 077 && mkdir -p "$STATE/secrets")

@@ -2,12 +2,12 @@
 
 # What the build links against and what the stack runs with. Everything else comes with the toolchain.
 SYSTEM_PACKAGES=(
-    ca-certificates curl g++ git pkg-config python3 tzdata util-linux
+    ca-certificates curl g++ git openssl pkg-config python3 tzdata util-linux
     libuv1-dev libnghttp2-dev libhttp-parser-dev libssl-dev libcurl4-openssl-dev libhiredis-dev libpq-dev
     libxxhash-dev libargon2-dev libsimdjson-dev zlib1g-dev libbrotli-dev libzstd-dev
     postgresql redis-server redis-tools
 )
-TEST_PACKAGES=(python3-venv openssl)
+TEST_PACKAGES=(python3-venv)
 
 installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 

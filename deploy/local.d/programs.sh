@@ -7,7 +7,11 @@ environment_of() {
     [[ -z ${TOLLGATE_LOG_LEVEL:-} ]] || printf '%s\n' "TOLLGATE_LOG_LEVEL=$TOLLGATE_LOG_LEVEL"
     case $part in
         simulator)
-            printf '%s\n' TOLLGATE_SIMULATOR_LISTEN="127.0.0.1:$(port SIMULATOR)"
+            printf '%s\n' \
+                TOLLGATE_SIMULATOR_LISTEN="127.0.0.1:$(port SIMULATOR)" \
+                TOLLGATE_SIMULATOR_TLS_LISTEN="127.0.0.1:$(port SIMULATOR_TLS)" \
+                TOLLGATE_SIMULATOR_TLS_CERT="$STATE/tls/server.pem" \
+                TOLLGATE_SIMULATOR_TLS_KEY="$STATE/tls/server.key"
             ;;
         control-plane)
             printf '%s\n' \
@@ -26,6 +30,10 @@ environment_of() {
             local number=${part#worker-}
             printf '%s\n' \
                 TOLLGATE_LISTEN="127.0.0.1:$(port "WORKER_$number")" \
+                TOLLGATE_TLS_LISTEN="127.0.0.1:$(port "WORKER_${number}_TLS")" \
+                TOLLGATE_TLS_CERT="$STATE/tls/server.pem" \
+                TOLLGATE_TLS_KEY="$STATE/tls/server.key" \
+                TOLLGATE_UPSTREAM_CA="$STATE/tls/ca.pem" \
                 TOLLGATE_OPS_LISTEN="127.0.0.1:$(port "WORKER_${number}_OPS")" \
                 TOLLGATE_REDIS_URL_FILE="$secrets/redis-url" \
                 TOLLGATE_INTERNAL_URL="http://127.0.0.1:$(port CONTROL_INTERNAL)" \
@@ -49,6 +57,25 @@ make_secrets() {
     secret admin-password random_hex 12 >/dev/null
 }
 
+# An authority of this stack's own and a certificate for loopback, for TLS to the workers and to the simulator.
+make_certificates() {
+    local folder=$STATE/tls
+    [[ ! -s $folder/server.pem ]] || return 0
+    step 'Making certificates for loopback'
+    mkdir -p "$folder"
+    (
+        umask 077
+        cd "$folder"
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -keyout ca.key -out ca.pem \
+            -subj '/CN=Tollgate local authority' -addext 'basicConstraints=critical,CA:TRUE'
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout server.key -out server.csr \
+            -subj /CN=localhost
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 3650 -out server.pem.new \
+            -extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n')
+        mv server.pem.new server.pem
+    ) >"$STATE/log/certificates.log" 2>&1 || die 'openssl could not make certificates' "See $STATE/log/certificates.log."
+}
+
 # What a part was started as: another program or another environment is another stamp.
 stamp_of() {
     { environment_of "$1"; sha256sum <"$STATE/bin/$(program_of "$1")"; } | sha256sum | cut -c1-64
@@ -56,7 +83,7 @@ stamp_of() {
 
 health_url() {
     case $1 in
-        simulator) printf 'http://127.0.0.1:%s/health/ready' "$(port SIMULATOR)" ;;
+        simulator) printf 'http://127.0.0.1:%s/__sim/health' "$(port SIMULATOR)" ;;
         control-plane) printf 'http://127.0.0.1:%s/health/ready' "$(port CONTROL_OPS)" ;;
         worker-*) printf 'http://127.0.0.1:%s/health/ready' "$(port "WORKER_${1#worker-}_OPS")" ;;
     esac

@@ -23,6 +23,7 @@ stack_bring_up() {
     if [[ -z ${TOLLGATE_SKIP_BUILD:-} ]]; then build_release; else install_programs; fi
     choose_ports
     make_secrets
+    make_certificates
     refresh_urls
     postgres_start
     redis_start
@@ -140,5 +141,5 @@ stack_reset() {
     step "Deleting the data in $STATE"
     postgres_remove
     rm -f "$(redis_socket)"
-    rm -rf "$STATE"/{redis,journal,secrets,run,log,bin,ports,stack.env}
+    rm -rf "${STATE:?}"/{redis,journal,secrets,tls,run,log,bin,ports,stack.env}
 }

@@ -43,8 +43,12 @@ def read_suite(folder: pathlib.Path, name: str) -> tuple[int, int, int, str]:
     except ElementTree.ParseError:
         found, remark = [], "its report cannot be read"
     if not found:
+        log = folder / f"{name}.log"
+        signal = re.search(r"unexpected signal code (\d+)", log.read_text(errors="replace")) if log.exists() else None
+        if signal is not None:
+            remark = f"it was ended by signal {signal[1]}"
         remark = remark or ("it could not run" if exit_code else "it left no report")
-        found = [read_log(folder / f"{name}.log")]
+        found = [read_log(log)]
         failed += 1
     passed, failed, skipped = (sum(column) + extra for column, extra in zip(zip(*found), (0, failed, 0)))
     if passed + failed + skipped == 0:

@@ -38,7 +38,7 @@ swift_suites() {
         --xunit-output "$RESULTS/swift.xml" >"$RESULTS/swift.log" 2>&1 8>&- 9>&- </dev/null || code=$?
     outcome swift "$code"
     if ((code != 0)); then
-        grep -E '^✘|: error: |Fatal error|^\*\*\* ' "$RESULTS/swift.log" | head -n 100 || true
+        grep -E '^✘|: error: |Fatal error|unexpected signal' "$RESULTS/swift.log" | head -n 100 || true
         note "the whole output is $RESULTS/swift.log"
     fi
     grep -E 'Test run with' "$RESULTS/swift.log" | tail -n 1 || tail -n 20 "$RESULTS/swift.log"
@@ -56,7 +56,7 @@ ensure_venv() {
 }
 
 # deploy/local for the stack of the tests.
-on_test_stack() { TOLLGATE_LOCAL_DIR=$TEST_STATE TOLLGATE_SIMULATOR_CONTROL=1 "$ROOT/deploy/local" "$@" 8>&-; }
+on_test_stack() { TOLLGATE_LOCAL_DIR=$TEST_STATE "$ROOT/deploy/local" "$@" 8>&-; }
 
 end_to_end_suites() {
     local code=0

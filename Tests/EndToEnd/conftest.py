@@ -1,0 +1,87 @@
+"""Fixtures: the stack, its admin API, the simulator, and tenants to test with."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from harness.admin import Admin
+from harness.money import Rates
+from harness.simulator import Simulator
+from harness.stack import Stack
+from harness.tenancy import Tenant, await_configuration, create_account, unique
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    return Stack()
+
+
+@pytest.fixture(scope="session")
+def admin(stack: Stack) -> Admin:
+    return Admin(stack.admin_url, stack.read("TOLLGATE_ADMIN_EMAIL"), stack.read("TOLLGATE_ADMIN_PASSWORD"))
+
+
+@pytest.fixture(scope="session")
+def simulator(stack: Stack) -> Simulator:
+    return Simulator(stack.simulator_url)
+
+
+@pytest.fixture
+def make_tenant(stack: Stack, admin: Admin, simulator: Simulator) -> Iterator[Callable[..., Tenant]]:
+    """Makes tenants, and deletes what it made when the test is over.
+
+    `accounts`: for each account the words its key carries for the simulator, or its fields.
+    """
+    made: list[Tenant] = []
+    prices: list[dict] = []
+
+    def make(
+        accounts: list[str | dict] | None = None,
+        group: dict | None = None,
+        user: dict | None = None,
+        key: dict | None = None,
+        balance: str = "100",
+        rates: Rates = Rates(),
+    ) -> Tenant:
+        tag = unique("t")
+        model = f"claude-{tag}"
+        prices.append(admin.create("prices", model=model, match="prefix", **rates.fields()))
+        group_row = admin.create("groups", **{"name": tag, "platform": "anthropic", **(group or {})})
+        made_accounts = [
+            create_account(admin, simulator, tag, [group_row["id"]], **({"words": wish} if isinstance(wish, str) else wish))
+            for wish in ([""] if accounts is None else accounts)
+        ]
+        user_row = admin.create(
+            "users", **{"email": f"{tag}@tollgate.test", "password": unique("password-"), "role": "user", **(user or {})}
+        )
+        if balance != "0":
+            admin.call("POST", f"/admin/users/{user_row['id']}/balance", {"amount": balance, "note": "test"})
+        key_row = admin.create(
+            "keys", **{"name": tag, "user_id": user_row["id"], "group_id": group_row["id"], **(key or {})}
+        )
+        tenant = Tenant(
+            stack, admin, simulator, tag, group_row, user_row, key_row, key_row["key"], made_accounts, model, rates
+        )
+        made.append(tenant)
+        await_configuration(stack, admin)
+        return tenant
+
+    yield make
+    for tenant in made:
+        for account in tenant.accounts:
+            admin.send("DELETE", f"/admin/accounts/{account.row['id']}")
+        admin.send("DELETE", f"/admin/keys/{tenant.key_row['id']}")
+        admin.send("DELETE", f"/admin/groups/{tenant.group['id']}")
+        admin.send("DELETE", f"/admin/users/{tenant.user['id']}")
+    for price in prices:
+        admin.send("DELETE", f"/admin/prices/{price['id']}")
+
+
+@pytest.fixture
+def tenant(make_tenant: Callable[..., Tenant]) -> Tenant:
+    return make_tenant()
+
+
+@pytest.fixture(params=[0, 1], ids=["worker-1", "worker-2"])
+def worker(request: pytest.FixtureRequest) -> int:
+    return request.param
