@@ -41,10 +41,7 @@ struct EncodingTests {
             let bytes = random.bytes(count)
             #expect(Base64.decode(Base64.encode(bytes)) == bytes)
             #expect(Base64.decode(Base64.encode(bytes, .url), .url) == bytes)
-            #expect(
-                Base64.decode(Base64.encode(bytes.reversed().reversed() as ReversedCollection, .url)[...], .url)
-                    == bytes
-            )
+            #expect(Base64.decode(Base64.encode(bytes, .url)[...], .url) == bytes)
             #expect(Hex.decode(Hex.encode(bytes)) == bytes)
         }
     }

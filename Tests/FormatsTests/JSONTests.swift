@@ -68,4 +68,14 @@ struct JSONTests {
     func mergePatch(original: String, patch: String, result: String) throws {
         #expect(try JSON(text: original).merged(with: JSON(text: patch)) == JSON(text: result))
     }
+
+    @Test("a patch of very many members is applied in time proportional to it")
+    func largePatch() {
+        let keys = (0..<20_000).map { "k\($0)" }
+        let original = JSON.object(keys.map { ($0, .int(0)) })
+        let patch = JSON.object(keys.map { ($0, $0.hasSuffix("7") ? .null : .int(1)) } + [("new", ["a": .null])])
+        let merged = original.merged(with: patch)
+        #expect(merged.object?.count == 18_001)
+        #expect(merged["k1"] == 1 && merged["k7"] == nil && merged["new"] == [:])
+    }
 }

@@ -118,17 +118,16 @@ struct JSONValueTests {
         }
     }
 
-    @Test("counts beyond what the tape can note are still right", arguments: [0xFF_FFFE, 0xFF_FFFF, 0x100_0000])
-    func hugeCounts(count: Int) throws {
-        var bytes = [UInt8(ascii: "[")]
-        for _ in 0..<count { bytes += [UInt8(ascii: "1"), UInt8(ascii: ",")] }
+    @Test("counts beyond what the tape can note, 0xFFFFFF, are still right, and so are places")
+    func hugeCount() throws {
+        var bytes = Array("[1,".utf8)
+        for _ in 0..<24 { bytes += bytes.dropFirst() }
         bytes[bytes.count - 1] = UInt8(ascii: "]")
         try JSONParser(maximumStructurals: .max).parse(bytes) { document in
-            #expect(document.root.count == count)
-            var last: JSONValue?
+            var last = document.root
             for element in document.root.elements { last = element }
-            let place = last.map { document.location(of: $0).value }
-            #expect(place == (bytes.count - 2)..<(bytes.count - 1))
+            #expect(document.root.count == 0x100_0000)
+            #expect(document.location(of: last).value == (bytes.count - 2)..<(bytes.count - 1))
         }
     }
 

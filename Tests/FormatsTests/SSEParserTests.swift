@@ -120,7 +120,8 @@ struct SSEParserTests {
         for first in 0...bytes.count {
             for second in first...bytes.count {
                 let found = try Self.events([bytes[..<first], bytes[first..<second], bytes[second...]])
-                #expect(found.events == events && found.isCut == isCut, "cut at \(first) and \(second)")
+                guard found.events != events || found.isCut != isCut else { continue }
+                Issue.record("cut at \(first) and \(second): \(found)")
             }
         }
         let found = try Self.events(bytes.indices.map { bytes[$0...$0] })

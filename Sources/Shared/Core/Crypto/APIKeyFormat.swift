@@ -9,7 +9,6 @@ package enum APIKeyFormat {
     package static let length = 52
     private static let randomCharacters = 43
     private static let checksumCharacters = 6
-    private static let digits = Array("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".utf8)
 
     /// A new key.
     /// - Parameter random: a source of unpredictable bytes, which is asked again if it happens not to suffice.
@@ -18,19 +17,29 @@ package enum APIKeyFormat {
         while key.count < length - checksumCharacters {
             // Only 248 of 256 byte values share out evenly among 62 digits; the others are thrown away.
             for byte in random(randomCharacters + 5) where byte < 248 && key.count < length - checksumCharacters {
-                key.append(digits[Int(byte) % digits.count])
+                key.append(digit(UInt32(byte % 62)))
             }
         }
-        let checksum = key.withUnsafeBytes { checksumDigits(of: $0) }
-        return String(decoding: key + checksum, as: UTF8.self)
+        var rest = CRC32.checksum(key)
+        var checksum: [UInt8] = []
+        for _ in 0..<checksumCharacters {
+            checksum.append(digit(rest % 62))
+            rest /= 62
+        }
+        return String(decoding: key + checksum.reversed(), as: UTF8.self)
     }
 
     /// Whether these bytes have the form of a key. Says nothing about whether that key exists.
     package static func isWellFormed(_ key: UnsafeRawBufferPointer) -> Bool {
-        guard key.count == length, key.starts(with: prefix.utf8) else { return false }
-        let body = UnsafeRawBufferPointer(rebasing: key[..<(length - checksumCharacters)])
-        return body.dropFirst(prefix.utf8.count).allSatisfy(isDigit)
-            && key.suffix(checksumCharacters).elementsEqual(checksumDigits(of: body))
+        guard key.count == length, key[0] == UInt8(ascii: "t"), key[1] == UInt8(ascii: "g"), key[2] == UInt8(ascii: "-")
+        else { return false }
+        for at in 3..<(length - checksumCharacters) where !isDigit(key[at]) { return false }
+        var rest = CRC32.checksum(UnsafeRawBufferPointer(rebasing: key[..<(length - checksumCharacters)]))
+        for at in ((length - checksumCharacters)..<length).reversed() {
+            guard key[at] == digit(rest % 62) else { return false }
+            rest /= 62
+        }
+        return true
     }
 
     package static func isWellFormed(_ key: String) -> Bool {
@@ -52,13 +61,9 @@ package enum APIKeyFormat {
         }
     }
 
-    private static func checksumDigits(of bytes: UnsafeRawBufferPointer) -> [UInt8] {
-        var rest = Int(CRC32.checksum(bytes))
-        var checksum = [UInt8](repeating: 0, count: checksumCharacters)
-        for index in checksum.indices.reversed() {
-            checksum[index] = digits[rest % digits.count]
-            rest /= digits.count
-        }
-        return checksum
+    /// The digit of a value below 62: `0–9 A–Z a–z`.
+    private static func digit(_ value: UInt32) -> UInt8 {
+        let value = UInt8(truncatingIfNeeded: value)
+        return value < 10 ? 0x30 + value : value < 36 ? 0x41 + value - 10 : 0x61 + value - 36
     }
 }

@@ -54,7 +54,7 @@ package struct MasterKeyRing: Sendable {
     package var ids: [String] { entries.map(\.id) }
 
     internal var current: (id: String, key: [UInt8]) { (entries[0].id, entries[0].key.bytes) }
-    internal func key(_ id: some StringProtocol) -> [UInt8]? { entries.first { $0.id == id }?.key.bytes }
+    internal func key(_ id: String) -> [UInt8]? { entries.first { $0.id == id }?.key.bytes }
 }
 
 extension MasterKeyRing: CustomStringConvertible, CustomReflectable {

@@ -7,18 +7,15 @@ package enum Base64 {
         case url
     }
 
-    package static func encode(_ bytes: some Collection<UInt8>, _ alphabet: Alphabet = .standard) -> String {
+    package static func encode(_ bytes: [UInt8], _ alphabet: Alphabet = .standard) -> String {
         String(decoding: encodedBytes(bytes, alphabet), as: UTF8.self)
     }
 
-    package static func encodedBytes(_ bytes: some Collection<UInt8>, _ alphabet: Alphabet = .standard) -> [UInt8] {
-        if let encoded = bytes.withContiguousStorageIfAvailable({ encode(UnsafeRawBufferPointer($0), alphabet) }) {
-            return encoded
-        }
-        return Array(bytes).withUnsafeBytes { encode($0, alphabet) }
+    package static func encodedBytes(_ bytes: [UInt8], _ alphabet: Alphabet = .standard) -> [UInt8] {
+        bytes.withUnsafeBytes { encodedBytes($0, alphabet) }
     }
 
-    private static func encode(_ bytes: UnsafeRawBufferPointer, _ alphabet: Alphabet) -> [UInt8] {
+    package static func encodedBytes(_ bytes: UnsafeRawBufferPointer, _ alphabet: Alphabet = .standard) -> [UInt8] {
         let digits = alphabet == .standard ? standardDigits : urlDigits
         return [UInt8](unsafeUninitializedCapacity: (bytes.count + 2) / 3 * 4) { out, count in
             digits.withUnsafeBufferPointer { digits in

@@ -15,17 +15,17 @@ package enum Hex {
         }
     }
 
-    package static func encode(_ bytes: some Collection<UInt8>) -> String {
+    package static func encode(_ bytes: UnsafeRawBufferPointer) -> String {
         String(unsafeUninitializedCapacity: bytes.count * 2) { out in
-            var at = 0
-            for byte in bytes {
-                out[at] = digit(byte >> 4)
-                out[at + 1] = digit(byte)
-                at += 2
+            for (at, byte) in bytes.enumerated() {
+                out[2 * at] = digit(byte >> 4)
+                out[2 * at + 1] = digit(byte)
             }
-            return at
+            return bytes.count * 2
         }
     }
+
+    package static func encode(_ bytes: [UInt8]) -> String { bytes.withUnsafeBytes { encode($0) } }
 
     /// Digits of either case; nil for an odd number of them or any other character.
     package static func decode(_ text: some StringProtocol) -> [UInt8]? {

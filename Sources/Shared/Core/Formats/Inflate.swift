@@ -29,7 +29,8 @@ package enum Inflate {
         limit: Int
     ) throws(InflateError) -> [UInt8] {
         guard let coding = Coding(encoding) else { throw .unsupported }
-        var output = Output(limit: limit, expecting: bytes.count)
+        // Text shrinks to about a quarter; a wrong guess costs one more copy.
+        var output = Output(limit: limit, expecting: coding == .identity ? bytes.count : 4 * bytes.count)
         switch coding {
         case .identity: try output.append(bytes)
         case .gzip: try inflate(bytes, windowBits: 15 + 16, allowsMembers: true, into: &output)
@@ -40,7 +41,7 @@ package enum Inflate {
         case .brotli: try inflateBrotli(bytes, into: &output)
         case .zstandard: try inflateZstandard(bytes, into: &output)
         }
-        return output.finish()
+        return output.bytes
     }
 
     package static func inflate(_ bytes: [UInt8], encoding: String, limit: Int) throws(InflateError) -> [UInt8] {
@@ -67,13 +68,11 @@ package enum Inflate {
     /// What came out so far, never more than the limit.
     private struct Output {
         let limit: Int
-        private var bytes: [UInt8] = []
+        private(set) var bytes: [UInt8] = []
 
-        init(limit: Int, expecting inputBytes: Int) {
-            self.limit = limit
-            bytes.reserveCapacity(
-                min(limit, inputBytes.multipliedReportingOverflow(by: 4).partialValue & Int.max) + Inflate.padding
-            )
+        init(limit: Int, expecting byteCount: Int) {
+            self.limit = min(max(0, limit), Int.max / 4)
+            bytes.reserveCapacity(min(self.limit, byteCount) + Inflate.padding)
         }
 
         mutating func append(_ block: UnsafeRawBufferPointer) throws(InflateError) {
@@ -84,8 +83,6 @@ package enum Inflate {
             }
             bytes.append(contentsOf: block)
         }
-
-        mutating func finish() -> [UInt8] { bytes }
     }
 
     private static func hasZlibHeader(_ bytes: UnsafeRawBufferPointer) -> Bool {

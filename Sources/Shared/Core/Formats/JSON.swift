@@ -131,11 +131,25 @@ extension JSON {
     /// Applies a merge patch (RFC 7386): members given replace, null removes, objects merge, anything else replaces all.
     package func merged(with patch: JSON) -> JSON {
         guard case .object(let changes) = patch else { return patch }
-        var result = object == nil ? .object([]) : self
-        for (key, change) in changes {
-            result[key] = change.isNull ? nil : (result[key] ?? .null).merged(with: change)
+        var members: [(key: String, value: JSON)?] = object ?? []
+        var places: [String: Int] = [:]
+        for (place, member) in members.enumerated() {
+            if let member, places[member.key] == nil { places[member.key] = place }
         }
-        return result
+        for (key, change) in changes {
+            let place = places[key]
+            if change.isNull {
+                if let place { members[place] = nil }
+                places[key] = nil
+            } else if let place {
+                let old = members[place]?.value ?? .null
+                members[place] = (key, old.merged(with: change))
+            } else {
+                places[key] = members.count
+                members.append((key, JSON.null.merged(with: change)))
+            }
+        }
+        return .object(members.compactMap { $0 })
     }
 }
 

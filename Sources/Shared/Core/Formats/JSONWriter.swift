@@ -76,11 +76,21 @@ package struct JSONWriter {
         string(String(decoding: value, as: UTF8.self))
     }
 
-    package mutating func int(_ value: some BinaryInteger) {
+    package mutating func int(_ value: Int64) {
         separate()
-        bytes.append(contentsOf: String(value).utf8)
+        if value < 0 { bytes.append(UInt8(ascii: "-")) }
+        appendDigits(value.magnitude)
         needsComma = true
     }
+
+    package mutating func int(_ value: UInt64) {
+        separate()
+        appendDigits(value)
+        needsComma = true
+    }
+
+    // A generic function would cost a call through a witness table a digit: it is not specialised across modules.
+    package mutating func int(_ value: Int) { int(Int64(value)) }
 
     /// A number in its shortest form; null if it is not finite, which JSON cannot express.
     package mutating func double(_ value: Double) {
@@ -99,11 +109,14 @@ package struct JSONWriter {
     }
 
     /// Bytes that already are one JSON value.
-    package mutating func raw(_ value: some Collection<UInt8>) {
+    package mutating func raw(_ value: UnsafeRawBufferPointer) {
         separate()
         bytes.append(contentsOf: value)
         needsComma = true
     }
+
+    package mutating func raw(_ value: [UInt8]) { value.withUnsafeBytes { raw($0) } }
+    package mutating func raw(_ value: ArraySlice<UInt8>) { value.withUnsafeBytes { raw($0) } }
 
     // MARK: Members
 
@@ -112,7 +125,17 @@ package struct JSONWriter {
         string(value)
     }
 
-    package mutating func member(_ name: StaticString, _ value: some BinaryInteger) {
+    package mutating func member(_ name: StaticString, _ value: Int) {
+        key(name)
+        int(value)
+    }
+
+    package mutating func member(_ name: StaticString, _ value: Int64) {
+        key(name)
+        int(value)
+    }
+
+    package mutating func member(_ name: StaticString, _ value: UInt64) {
         key(name)
         int(value)
     }
@@ -134,7 +157,10 @@ package struct JSONWriter {
     }
 
     /// A member, with null for nil.
-    package mutating func member(_ name: StaticString, _ value: (some BinaryInteger)?) {
+    package mutating func member(_ name: StaticString, _ value: Int?) { member(name, value.map { Int64($0) }) }
+
+    /// A member, with null for nil.
+    package mutating func member(_ name: StaticString, _ value: Int64?) {
         key(name)
         if let value { int(value) } else { null() }
     }
@@ -166,15 +192,31 @@ package struct JSONWriter {
         var value = value
         value.withUTF8 { text in
             var start = 0
-            for (at, byte) in text.enumerated()
-            where byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
+            for at in text.indices where Self.needsEscape(text[at]) {
                 bytes.append(contentsOf: UnsafeBufferPointer(rebasing: text[start..<at]))
-                appendEscape(byte)
+                appendEscape(text[at])
                 start = at + 1
             }
             bytes.append(contentsOf: UnsafeBufferPointer(rebasing: text[start...]))
         }
         bytes.append(UInt8(ascii: "\""))
+    }
+
+    private static func needsEscape(_ byte: UInt8) -> Bool {
+        byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
+    }
+
+    private mutating func appendDigits(_ value: UInt64) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
+            var start = digits.count
+            var rest = value
+            repeat {
+                start -= 1
+                digits[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+                rest /= 10
+            } while rest > 0
+            bytes.append(contentsOf: UnsafeBufferPointer(rebasing: digits[start..<20]))
+        }
     }
 
     private mutating func appendEscape(_ byte: UInt8) {
