@@ -93,7 +93,7 @@ let package = Package(
             "GatewayKit", in: "DataPlane",
             [
                 "Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "Providers", "Decisions", "Snapshots",
-                "Telemetry", "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Service",
+                "Telemetry", "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Service", "CGatewayShims",
             ], folder: "Kit"
         ),
         program("data-plane", in: "DataPlane/Main", ["GatewayKit", "Service", "Telemetry", "Reactor"]),
