@@ -124,7 +124,7 @@ package enum Announcement: Hashable, Sendable {
 }
 
 /// The id of an entry of a Redis stream, `milliseconds-sequence`.
-package struct StreamID: Hashable, Comparable, Sendable {
+package struct StreamID: Hashable, Comparable, Sendable, CustomStringConvertible {
     package let milliseconds: UInt64
     package let sequence: UInt64
 
@@ -134,6 +134,8 @@ package struct StreamID: Hashable, Comparable, Sendable {
         self.milliseconds = milliseconds
         self.sequence = sequence
     }
+
+    package var description: String { "\(milliseconds)-\(sequence)" }
 
     package static func < (left: Self, right: Self) -> Bool {
         (left.milliseconds, left.sequence) < (right.milliseconds, right.sequence)

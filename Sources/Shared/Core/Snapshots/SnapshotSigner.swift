@@ -11,6 +11,9 @@ package struct SnapshotSigner: Sendable {
 
     package init(key: [UInt8]) { self.key = key }
 
+    /// Tells signing keys apart without telling anything about them.
+    package var fingerprint: String { String(code([], "fingerprint").prefix(16)) }
+
     package func sign(_ payload: [UInt8], kind: String) -> [UInt8] {
         var text: [UInt8] = []
         text.reserveCapacity(Self.codeLength + 1 + payload.count)

@@ -1,0 +1,94 @@
+package import Domain
+package import Formats
+package import Snapshots
+
+/// Turns rows into snapshots. Pure.
+///
+/// All revisions in entries are stamps, so that those of a restored database win over those from before.
+package struct SnapshotBuilder {
+    package let databaseEpoch: Int64
+
+    package init(databaseEpoch: Int64) { self.databaseEpoch = databaseEpoch }
+
+    package func stamp(_ revision: Int64) -> Int64 {
+        SnapshotVersion(epoch: databaseEpoch, revision: revision).stamp
+    }
+
+    /// - Parameter revision: the highest of anything that is in the snapshot or was.
+    package func config(
+        revision: Int64,
+        publishedAt: Timestamp,
+        groups: [GroupRow],
+        accounts: [AccountRow],
+        proxies: [ProxySnapshot],
+        prices: [ModelPrice],
+        gatewaySetting: JSON?
+    ) -> ConfigSnapshot {
+        let proxies = Dictionary(proxies.map { ($0.id, $0) }) { first, _ in first }
+        return ConfigSnapshot(
+            version: SnapshotVersion(epoch: databaseEpoch, revision: revision),
+            publishedAt: publishedAt,
+            groups: groups.filter { !$0.isDeleted }.map { row in
+                var group = row.snapshot
+                group.revision = stamp(group.revision)
+                return group
+            },
+            accounts: accounts.compactMap { row in
+                var account = row.snapshot
+                if let id = row.proxy {
+                    // Without its proxy an account must not be used: that would show the gateway's own address.
+                    guard let proxy = proxies[id] else { return nil }
+                    account.proxy = proxy
+                }
+                return account
+            },
+            prices: prices,
+            settings: Self.settings(gatewaySetting)
+        )
+    }
+
+    /// What the database has of the setting `gateway`; what is missing, unknown or out of bounds has its default.
+    static func settings(_ setting: JSON?) -> GatewaySettings {
+        var settings = GatewaySettings()
+        for (name, value) in setting?.object ?? [] {
+            if let number = value.int64 ?? value.bool.map({ $0 ? 1 : 0 }) { _ = settings.set(name, number) }
+        }
+        return settings
+    }
+
+    package func key(_ row: KeyRow) -> KeySnapshot {
+        var key = row.snapshot
+        key.revision = stamp(key.revision)
+        key.userRevision = stamp(key.userRevision)
+        return key
+    }
+
+    package func credentials(_ row: CredentialRow) -> CredentialEntry {
+        CredentialEntry(account: row.account, version: stamp(row.version), sealed: row.sealed)
+    }
+}
+
+/// A group as the database has it; `snapshot.revision` is the row's own.
+package struct GroupRow: Hashable, Sendable {
+    package var snapshot: GroupSnapshot
+    package var isDeleted = false
+}
+
+/// An account as the database has it, its proxy by id.
+package struct AccountRow: Hashable, Sendable {
+    package var snapshot: AccountSnapshot
+    package var proxy: ProxyID?
+}
+
+/// A key with its user as the database has them; the snapshot's revisions are the rows' own.
+package struct KeyRow: Hashable, Sendable {
+    package var snapshot: KeySnapshot
+    package var isDeleted = false
+}
+
+package struct CredentialRow: Hashable, Sendable {
+    package var account: AccountID
+    package var version: Int64
+    package var sealed: String
+    package var isDeleted = false
+}

@@ -1,0 +1,342 @@
+import Domain
+package import Postgres
+package import Reactor
+package import Redis
+package import Snapshots
+package import Telemetry
+
+/// Brings what the database says into Redis: after each change, and whenever the two differ.
+package final class SnapshotPublisher {
+    private static let outboxInterval = Duration.milliseconds(500)
+    private static let healInterval = Duration.seconds(5)
+    private static let outboxBatch = 1000
+    private static let keyBatch = 1000
+
+    private let loop: EventLoop
+    private let pool: PostgresPool
+    private let redis: RedisClient
+    private let writer: SnapshotWriter
+    private let codec: SnapshotCodec
+    private let standing: StandingReader
+    private let keysMarker: (Int64) -> String
+    private let log: Log
+    private let metrics: PublishMetrics
+    private var drainRun: SharedRun?
+    private var healRun: SharedRun?
+    private var timers: [LoopTimer] = []
+    private var isStopped = false
+    private var lastTrouble = ""
+    private var hasWarnedOfNewer = false
+
+    package init(
+        _ loop: EventLoop,
+        _ pool: PostgresPool,
+        _ redis: RedisClient,
+        _ signer: SnapshotSigner,
+        log: Log,
+        metrics: MetricsRegistry
+    ) {
+        self.loop = loop
+        self.pool = pool
+        self.redis = redis
+        self.log = log
+        self.metrics = PublishMetrics(metrics)
+        codec = SnapshotCodec(signer)
+        writer = SnapshotWriter(redis, codec)
+        standing = StandingReader(redis, codec)
+        // Another signing key makes every entry unreadable, another epoch makes it outdated.
+        keysMarker = { epoch in "\(SnapshotFormat.current).\(epoch).\(signer.fingerprint)" }
+        drainRun = SharedRun(loop) { [unowned self] isUrgent in try await drain(waitsForOthers: isUrgent) }
+        healRun = SharedRun(loop) { [unowned self] _ in try await heal() }
+    }
+
+    // MARK: Running
+
+    package func start() {
+        let outbox = LoopTimer(loop) { [weak self] in self?.run { try await $0.drainRun?.run() } }
+        let heal = LoopTimer(loop) { [weak self] in self?.run { try await $0.healRun?.run() } }
+        outbox.start(after: .zero, repeating: Self.outboxInterval)
+        heal.start(after: .zero, repeating: Self.healInterval)
+        timers = [outbox, heal]
+    }
+
+    package func stop() {
+        isStopped = true
+        timers = []
+    }
+
+    /// Redis is there (again): it may have forgotten anything.
+    package func redisConnected() {
+        standing.forget()
+        run { publisher in
+            await RedisSettingsCheck.run(publisher.redis, log: publisher.log)
+            try await publisher.healRun?.run()
+        }
+    }
+
+    private func run(_ job: @escaping (SnapshotPublisher) async throws -> Void) {
+        guard !isStopped, redis.isConnected else { return }
+        loop.spawn { [self] in
+            do {
+                try await job(self)
+                lastTrouble = ""
+            } catch {
+                metrics.failures.add()
+                // The timers come again twice a second; one line for each trouble is enough.
+                let trouble = "\(error)"
+                if trouble != lastTrouble {
+                    log.warning("publishing failed, will be tried again", ["error": "\(error)"])
+                }
+                lastTrouble = trouble
+            }
+        }
+    }
+
+    // MARK: Changes
+
+    /// Publishes everything that was committed before this call; returns when it stands in Redis.
+    ///
+    /// - Throws: `RedisError`, `PostgresError`. The outbox keeps what was not published.
+    package func publishCommitted() async throws { try await drainRun?.run(isUrgent: true) }
+
+    /// Publishes what the outbox holds, and removes it there afterwards.
+    ///
+    /// - Parameter waitsForOthers: waits for entries that another control plane is publishing just now.
+    private func drain(waitsForOthers: Bool) async throws {
+        var hasMore = true
+        while hasMore {
+            let failure: (any Error)?
+            (hasMore, failure) = try await pool.withTransaction { connection in
+                if waitsForOthers { try await connection.execute("set local lock_timeout = '5s'") }
+                let rows = try await connection.query(
+                    """
+                    select id, kind, subject from outbox order by id limit \(Self.outboxBatch)
+                    for update\(waitsForOthers ? "" : " skip locked")
+                    """
+                )
+                guard !rows.isEmpty else { return (false, nil) }
+                let (published, failure) = try await publish(OutboxBatch(rows))
+                try await connection.execute("delete from outbox where id = any($1::bigint[])", [.integers(published)])
+                return (rows.count == Self.outboxBatch, failure)
+            }
+            if let failure { throw failure }
+        }
+    }
+
+    /// Publishes each kind by itself, so that one that cannot be published holds up no other. Credentials come before
+    /// the accounts that need them, the configuration before nothing.
+    ///
+    /// - Returns: the outbox ids that are done, and the first failure.
+    private func publish(_ batch: OutboxBatch) async throws -> (published: [Int64], failure: (any Error)?) {
+        var published: [Int64] = []
+        var failure: (any Error)?
+        func attempt(_ ids: [Int64], _ body: () async throws -> Void) async {
+            guard !ids.isEmpty else { return }
+            do {
+                try await body()
+                published += ids
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        await attempt(batch.accounts.ids) {
+            try await publishCredentials(of: batch.accounts.subjects.map { AccountID($0) })
+        }
+        await attempt(batch.users.ids) { try await publishUsers(batch.users.subjects.map { UserID($0) }) }
+        await attempt(batch.keys.ids) { try await publishKeys(.ids(batch.keys.subjects.map { KeyID($0) })) }
+        await attempt(batch.config.ids) { try await publishConfig() }
+        return (published, failure)
+    }
+
+    private func publishConfig() async throws {
+        let started = MonotonicTime.now
+        let (config, groups) = try await readConfig()
+        if try await writer.publish(config, groupRevisions: groups) {
+            metrics.revision.set(Int(config.version.revision))
+            metrics.published("config", 1, since: started)
+            log.info("configuration published", ["version": "\(config.version)"])
+        }
+    }
+
+    private func readConfig() async throws -> (ConfigSnapshot, [(group: GroupID, revision: Int64)]) {
+        try await pool.withTransaction { connection in
+            try await connection.execute("set transaction isolation level repeatable read, read only")
+            let builder = SnapshotBuilder(databaseEpoch: try await SnapshotRows.databaseEpoch(connection))
+            let groups = try await SnapshotRows.groups(connection)
+            let config = builder.config(
+                revision: try await SnapshotRows.configRevision(connection),
+                publishedAt: Timestamp(microseconds: WallClock.microseconds),
+                groups: groups,
+                accounts: try await SnapshotRows.accounts(connection),
+                proxies: try await SnapshotRows.proxies(connection),
+                prices: try await SnapshotRows.prices(connection),
+                gatewaySetting: try await SettingsStore.find("gateway", on: connection)
+            )
+            return (config, groups.map { ($0.snapshot.id, builder.stamp($0.snapshot.revision)) })
+        }
+    }
+
+    private func publishKeys(_ choice: SnapshotRows.KeyChoice, isAnnounced: Bool = true) async throws {
+        try await pool.withConnection { connection in
+            try await publishKeys(choice, isAnnounced: isAnnounced, on: connection)
+        }
+    }
+
+    /// In batches by id: there may be a hundred thousand.
+    private func publishKeys(
+        _ choice: SnapshotRows.KeyChoice,
+        isAnnounced: Bool,
+        on connection: PostgresConnection
+    ) async throws {
+        let builder = SnapshotBuilder(databaseEpoch: try await SnapshotRows.databaseEpoch(connection))
+        var last = KeyID(0)
+        while true {
+            let started = MonotonicTime.now
+            let rows = try await SnapshotRows.keys(choice, after: last, limit: Self.keyBatch, connection)
+            guard let end = rows.last else { return }
+            try await writer.publish(
+                rows.map { SnapshotWriter.Key(builder.key($0), isDeleted: $0.isDeleted) },
+                isAnnounced: isAnnounced,
+                raisesUsers: !choice.isWholeUsers
+            )
+            metrics.published("key", rows.count, since: started)
+            if rows.count < Self.keyBatch { return }
+            last = end.snapshot.id
+        }
+    }
+
+    private func publishUsers(_ users: [UserID]) async throws {
+        try await pool.withConnection { connection in
+            let builder = SnapshotBuilder(databaseEpoch: try await SnapshotRows.databaseEpoch(connection))
+            // Read first: keys read later are at least as new.
+            let revisions = try await SnapshotRows.userRevisions(users, connection)
+            try await publishKeys(.users(users), isAnnounced: true, on: connection)
+            try await writer.raise(revisions.map { ($0.user, builder.stamp($0.revision)) })
+        }
+    }
+
+    private func publishCredentials(of accounts: [AccountID]) async throws {
+        let started = MonotonicTime.now
+        let (rows, builder) = try await pool.withConnection { connection in
+            let builder = SnapshotBuilder(databaseEpoch: try await SnapshotRows.databaseEpoch(connection))
+            return (try await SnapshotRows.credentials(of: accounts, connection), builder)
+        }
+        try await writer.publish(
+            rows.filter { !$0.isDeleted }.map { builder.credentials($0) },
+            removing: rows.filter(\.isDeleted).map(\.account)
+        )
+        metrics.published("credentials", rows.count, since: started)
+    }
+
+    // MARK: Asked for by a worker
+
+    /// The signed snapshot of a key, which is published on the way; nil when there is no such key.
+    ///
+    /// - Throws: `PostgresError`.
+    package func key(hash: String) async throws -> [UInt8]? {
+        let key: KeySnapshot? = try await pool.withConnection { connection in
+            guard let row = try await SnapshotRows.keys(.hash(hash), limit: 1, connection).first else { return nil }
+            return SnapshotBuilder(databaseEpoch: try await SnapshotRows.databaseEpoch(connection)).key(row)
+        }
+        guard let key else { return nil }
+        // A worker that asks may have lost Redis; its answer must not depend on it.
+        do { try await writer.publish([SnapshotWriter.Key(key)], isAnnounced: false) } catch { metrics.failures.add() }
+        return codec.encode(key)
+    }
+
+    /// The signed configuration as the database has it now.
+    ///
+    /// - Throws: `PostgresError`.
+    package func configText() async throws -> [UInt8] { codec.encode(try await readConfig().0) }
+
+    // MARK: Healing
+
+    /// Compares database and Redis now, and publishes what Redis lacks.
+    package func healNow() async throws { try await healRun?.run() }
+
+    private func heal() async throws {
+        let wanted: StandingReader.Wanted = try await pool.withTransaction { connection in
+            try await connection.execute("set transaction isolation level repeatable read, read only")
+            let epoch = try await SnapshotRows.databaseEpoch(connection)
+            let builder = SnapshotBuilder(databaseEpoch: epoch)
+            return StandingReader.Wanted(
+                config: SnapshotVersion(
+                    epoch: epoch,
+                    revision: try await SnapshotRows.configRevision(connection)
+                ),
+                keysMarker: keysMarker(epoch),
+                credentials: try await SnapshotRows.credentialVersions(connection)
+                    .map { ($0.account, builder.stamp($0.version)) },
+                goneAccounts: try await SnapshotRows.recentlyDeletedAccounts(connection)
+            )
+        }
+        let found = try await standing.compare(with: wanted)
+        if found.isConfigNewer {
+            if !hasWarnedOfNewer {
+                log.error(
+                    "Redis has a newer configuration than the database: raise database_epoch after a restore",
+                    ["database": "\(wanted.config)"]
+                )
+            }
+            hasWarnedOfNewer = true
+        }
+        if !found.credentialsToPublish.isEmpty { try await publishCredentials(of: found.credentialsToPublish) }
+        try await writer.publish([], removing: wanted.goneAccounts)
+        if found.mustPublishConfig { try await publishConfig() }
+        if found.mustPublishKeys { try await publishAllKeys(marker: wanted.keysMarker) }
+    }
+
+    /// Fills Redis with all keys, then says that it has them all. One control plane at a time.
+    private func publishAllKeys(marker: String) async throws {
+        try await pool.withTransaction { connection in
+            let lock = try await connection.query(
+                "select pg_try_advisory_xact_lock($1) as taken",
+                [.integer(AdvisoryLock.allKeys)]
+            )
+            guard try lock.first?.bool("taken") == true else { return }
+            let started = MonotonicTime.now
+            let filling = try await standing.beginFilling()
+            try await publishKeys(.all, isAnnounced: false, on: connection)
+            // Redis may have been flushed in between; then the next comparison starts over.
+            guard try await standing.endFilling(filling, marker: marker) else { return }
+            metrics.published("all_keys", 1, since: started)
+            log.info("all keys published", ["milliseconds": LogValue(started.elapsed.nanoseconds / 1_000_000)])
+        }
+    }
+}
+
+/// The outbox entries of one batch, by kind.
+private struct OutboxBatch {
+    struct Entries {
+        var ids: [Int64] = []
+        var subjects: Set<Int64> = []
+    }
+    var config = Entries()
+    var keys = Entries()
+    var users = Entries()
+    var accounts = Entries()
+
+    init(_ rows: [PostgresRow]) throws {
+        for row in rows {
+            let (id, subject) = (try row.int("id"), try row.int("subject"))
+            switch try row.text("kind") {
+            case "key": keys.add(id, subject)
+            case "user": users.add(id, subject)
+            case "account": accounts.add(id, subject)
+            default: config.add(id, subject)
+            }
+        }
+    }
+}
+
+extension OutboxBatch.Entries {
+    fileprivate mutating func add(_ id: Int64, _ subject: Int64) {
+        ids.append(id)
+        subjects.insert(subject)
+    }
+}
+
+extension AdvisoryLock {
+    /// Held while all keys are published.
+    fileprivate static let allKeys: Int64 = 0x7467_0010
+}
