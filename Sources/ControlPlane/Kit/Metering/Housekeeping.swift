@@ -1,0 +1,69 @@
+package import Domain
+package import Postgres
+package import Reactor
+package import Telemetry
+
+/// What the database needs from time to time: partitions ahead of time, and an end to what has expired.
+package final class Housekeeping {
+    private static let interval = Duration.seconds(600)
+    private static let batch = 5000
+
+    private let loop: EventLoop
+    private let pool: PostgresPool
+    private let log: Log
+    private var timer: LoopTimer?
+    private var isRunning = false
+
+    package init(_ loop: EventLoop, _ pool: PostgresPool, log: Log) {
+        self.loop = loop
+        self.pool = pool
+        self.log = log
+    }
+
+    package func start() {
+        let timer = LoopTimer(loop) { [weak self] in self?.begin() }
+        timer.start(after: .zero, repeating: Self.interval)
+        self.timer = timer
+    }
+
+    package func stop() { timer = nil }
+
+    private func begin() {
+        guard !isRunning else { return }
+        isRunning = true
+        loop.spawn { [weak self] in
+            await self?.run(now: Timestamp(microseconds: WallClock.microseconds))
+            self?.isRunning = false
+        }
+    }
+
+    /// One after another, so that one that fails leaves the others their turn.
+    package func run(now: Timestamp) async {
+        await attempt { try await UsagePartitions.ensure(now: now, in: pool) }
+        await attempt {
+            try await removeAll("sessions", key: "token_hash", where: "expires_at < now()")
+        }
+        // A worker may resend a record for as long as its journal is kept; SPEC and DESIGN say 45 days.
+        await attempt {
+            try await removeAll("settled", key: "request_id", where: "settled_at < now() - interval '45 days'")
+        }
+    }
+
+    /// In batches, so that no lock is held for long.
+    private func removeAll(_ table: String, key: String, where condition: String) async throws {
+        var removed = Self.batch
+        while removed == Self.batch {
+            removed = try await pool.execute(
+                """
+                delete from \(table) where \(key) in (
+                    select \(key) from \(table) where \(condition) limit \(Self.batch) for update skip locked
+                )
+                """
+            )
+        }
+    }
+
+    private func attempt(_ body: () async throws -> Void) async {
+        do { try await body() } catch { log.warning("housekeeping failed, will be tried again", ["error": "\(error)"]) }
+    }
+}

@@ -1,0 +1,313 @@
+package import Domain
+import Formats
+package import Postgres
+package import Snapshots
+
+/// Writes usage records into the books: each call once, in every table or in none.
+///
+/// Records are loaded into a temporary table, where one statement a book turns them into rows and sums. A row with
+/// factor −1 takes back what a swept record had booked before its final one came.
+package enum SettlementStore {
+    /// How far a partition's stream is settled after this.
+    package struct Position: Hashable, Sendable {
+        package var partition: Partition
+        package var epoch: String
+        package var lastID: StreamID
+
+        package init(partition: Partition, epoch: String, lastID: StreamID) {
+            self.partition = partition
+            self.epoch = epoch
+            self.lastID = lastID
+        }
+    }
+
+    package struct Outcome: Hashable, Sendable {
+        /// Calls settled for the first time.
+        package var new = 0
+        /// Calls whose final record replaced a swept one.
+        package var corrected = 0
+        /// Records of calls that were settled already.
+        package var repeated = 0
+    }
+
+    /// Makes the staging table of a session, where it is missing.
+    package static func prepare(_ connection: PostgresConnection) async throws {
+        try await connection.runScript(
+            """
+            create temporary table if not exists settlement_staging (
+                n int not null, factor int not null, phase text not null, request_id text not null,
+                created_at timestamptz not null, user_id bigint not null, key_id bigint not null,
+                account_id bigint not null, group_id bigint not null, model text not null, upstream_model text not null,
+                dialect text not null, stream boolean not null, input_tokens bigint not null,
+                output_tokens bigint not null, cache_creation_5m_tokens bigint not null,
+                cache_creation_1h_tokens bigint not null, cache_read_tokens bigint not null,
+                web_searches bigint not null, cost bigint not null, account_cost bigint not null,
+                multiplier bigint not null, account_multiplier bigint not null, price_version bigint not null,
+                duration_ms bigint not null, first_token_ms bigint, status int not null, ip text not null,
+                user_agent text not null, usage_estimated boolean not null, cache_ttl_overridden boolean not null,
+                "end" text not null
+            ) on commit delete rows
+            """
+        )
+    }
+
+    /// Settles records inside the connection's transaction.
+    ///
+    /// The positions' rows are locked first, so that settlements of one partition run one after another, whoever does
+    /// them; a call belongs to one user and so to one partition.
+    ///
+    /// - Throws: `PostgresError`.
+    package static func settle(
+        _ items: [SettlementItem],
+        positions: [Position],
+        _ connection: PostgresConnection
+    ) async throws -> Outcome {
+        // The tables grow a thousandfold while a plan made for the first batch would stay.
+        try await connection.execute("set local plan_cache_mode = force_custom_plan")
+        let partitions = Set(items.map(\.partition) + positions.map(\.partition))
+        let known = try await lockPositions(partitions, connection)
+        let items = SettlementRules.distinct(items)
+        var outcome = Outcome()
+        if !items.isEmpty {
+            try await connection.copy(
+                into: "settlement_staging",
+                columns: columns,
+                rows: items.enumerated().map { row($0.offset, $0.element.record) }
+            )
+            outcome = try await book(items.count, connection)
+        }
+        try await advance(positions, from: known, connection)
+        return outcome
+    }
+
+    private static func book(_ count: Int, _ connection: PostgresConnection) async throws -> Outcome {
+        var outcome = Outcome()
+        var corrected: [String] = []
+        var repeated: [Int64] = []
+        let settled = try await connection.query(
+            """
+            select t.n, t.phase, s.phase as settled_phase, s.request_id
+            from settlement_staging t join settled s using (request_id) where t.factor = $1
+            """,
+            [1]
+        )
+        for row in settled {
+            if SettlementRules.replaces(try row.choice("phase"), try row.choice("settled_phase")) {
+                corrected.append(try row.text("request_id"))
+            } else {
+                repeated.append(try row.int("n"))
+            }
+        }
+        outcome.repeated = repeated.count
+        if !repeated.isEmpty {
+            try await connection.execute(
+                "delete from settlement_staging where n = any($1::int[])",
+                [.integers(repeated)]
+            )
+        }
+        outcome.corrected = corrected.count
+        if !corrected.isEmpty { try await takeBack(corrected, connection) }
+
+        outcome.new = try await connection.execute(
+            """
+            insert into settled (request_id, phase, cost)
+            select request_id, phase, cost from settlement_staging
+            where factor = $1 and not (request_id = any($2::text[])) order by n
+            on conflict do nothing
+            """,
+            [1, .texts(corrected)]
+        )
+        guard outcome.new + outcome.corrected + outcome.repeated == count else {
+            // Somebody settled one of these calls without its partition's lock: look again.
+            throw PostgresError.server(state: "40001", message: "a call was settled meanwhile", constraint: nil)
+        }
+        guard outcome.new + outcome.corrected > 0 else { return outcome }
+        for statement in [records, daily, keys, accounts, wallet] { try await connection.execute(statement, [1]) }
+        return outcome
+    }
+
+    /// Puts what swept records have booked into the staging table with factor −1.
+    private static func takeBack(_ requestIDs: [String], _ connection: PostgresConnection) async throws {
+        let list = recordColumns.joined(separator: ", ")
+        try await connection.execute(
+            """
+            with old as (delete from usage_records where request_id = any($1::text[]) returning \(list))
+            insert into settlement_staging (n, factor, phase, \(list)) select 0, -1, 'swept', \(list) from old
+            """,
+            [.texts(requestIDs)]
+        )
+        try await connection.execute(
+            """
+            update settled s set phase = t.phase, cost = t.cost, settled_at = now()
+            from settlement_staging t
+            where t.factor = 1 and s.request_id = t.request_id and s.request_id = any($1::text[])
+            """,
+            [.texts(requestIDs)]
+        )
+    }
+
+    // MARK: Books
+
+    private static let recordColumns = [
+        "request_id", "created_at", "user_id", "key_id", "account_id", "group_id", "model", "upstream_model",
+        "dialect", "stream", "input_tokens", "output_tokens", "cache_creation_5m_tokens", "cache_creation_1h_tokens",
+        "cache_read_tokens", "web_searches", "cost", "account_cost", "multiplier", "account_multiplier",
+        "price_version", "duration_ms", "first_token_ms", "status", "ip", "user_agent", "usage_estimated",
+        "cache_ttl_overridden", "\"end\"",
+    ]
+
+    private static let records: String = {
+        let list = recordColumns.joined(separator: ", ")
+        return "insert into usage_records (\(list)) select \(list) from settlement_staging where factor = $1 order by n"
+    }()
+
+    private static let daily = """
+        insert into key_usage_daily as d (key_id, day, requests, input_tokens, output_tokens, cache_creation_tokens,
+            cache_read_tokens, cost)
+        select key_id, (created_at at time zone 'UTC')::date, sum(factor), sum(factor * input_tokens),
+            sum(factor * output_tokens), sum(factor * (cache_creation_5m_tokens + cache_creation_1h_tokens)),
+            sum(factor * cache_read_tokens), sum(factor * cost)
+        from settlement_staging where factor <= $1 group by 1, 2 order by 1, 2
+        on conflict (key_id, day) do update set
+            requests = d.requests + excluded.requests,
+            input_tokens = d.input_tokens + excluded.input_tokens,
+            output_tokens = d.output_tokens + excluded.output_tokens,
+            cache_creation_tokens = d.cache_creation_tokens + excluded.cache_creation_tokens,
+            cache_read_tokens = d.cache_read_tokens + excluded.cache_read_tokens,
+            cost = d.cost + excluded.cost
+        """
+
+    private static let keys = """
+        update api_keys k set quota_used = k.quota_used + t.cost, last_used_at = greatest(k.last_used_at, t.at)
+        from (
+            select key_id, sum(factor * cost)::bigint as cost, max(created_at) as at
+            from settlement_staging where factor <= $1 group by key_id
+        ) t
+        where k.id = t.key_id
+        """
+
+    /// Accounts are shared by all partitions: a row that another settlement or an admin holds just now is passed over,
+    /// since the time of last use is only shown.
+    private static let accounts = """
+        with used as (
+            select account_id, max(created_at) as at from settlement_staging where factor = $1 group by account_id
+        ), free as (
+            select a.id from accounts a join used on used.account_id = a.id
+            where a.last_used_at is null or a.last_used_at < used.at - interval '1 second'
+            for no key update of a skip locked
+        )
+        update accounts a set last_used_at = used.at from used, free where a.id = free.id and used.account_id = a.id
+        """
+
+    private static let wallet = """
+        with deltas as (
+            select request_id, user_id, max(n) as n, sum(factor * cost)::bigint as cost
+            from settlement_staging where factor <= $1
+            group by request_id, user_id having sum(factor * cost) <> 0
+        ), charged as (
+            update users u set balance = u.balance - t.cost
+            from (select user_id, sum(cost)::bigint as cost from deltas group by user_id) t
+            where u.id = t.user_id
+            returning u.id, u.balance + t.cost as before
+        )
+        insert into wallet_ledger (user_id, kind, amount, balance_after, request_id)
+        select d.user_id, 'charge', -d.cost,
+            (c.before - sum(d.cost) over (partition by d.user_id order by d.n))::bigint, d.request_id
+        from deltas d join charged c on c.id = d.user_id order by d.n
+        """
+
+    // MARK: Staging
+
+    private static let columns =
+        ["n", "factor", "phase"] + recordColumns.map { $0 == "\"end\"" ? "end" : $0 }
+
+    private static func row(_ number: Int, _ record: UsageRecord) -> [PostgresParameter] {
+        [
+            .integer(Int64(number)), 1, .text(record.phase.rawValue), .text(record.requestID),
+            .text(RFC3339.format(record.createdAt.microseconds)), .integer(record.user.raw), .integer(record.key.raw),
+            .integer(record.account.raw), .integer(record.group.raw), .text(record.model),
+            .text(record.upstreamModel), .text(record.dialect.rawValue), .bool(record.isStream),
+            .integer(record.usage.input), .integer(record.usage.output), .integer(record.usage.cacheWrite5m),
+            .integer(record.usage.cacheWrite1h), .integer(record.usage.cacheRead),
+            .integer(record.usage.webSearches), .integer(record.cost.raw), .integer(record.accountCost.raw),
+            .integer(record.multiplier.raw), .integer(record.accountMultiplier.raw), .integer(record.priceVersion),
+            .integer(record.durationMilliseconds), .optional(record.firstTokenMilliseconds),
+            .integer(Int64(record.status)), .text(record.ip), .text(record.userAgent), .bool(record.isEstimated),
+            .bool(record.isCacheTTLOverridden), .text(record.end.rawValue),
+        ]
+    }
+
+    // MARK: Positions
+
+    private static func lockPositions(
+        _ partitions: Set<Partition>,
+        _ connection: PostgresConnection
+    ) async throws -> [Partition: (epoch: String, lastID: StreamID?)] {
+        let rows = try await connection.query(
+            """
+            select partition, epoch, last_id from settlement_positions where partition = any($1::int[])
+            order by partition for update
+            """,
+            [.integers(partitions.map { Int64($0.number) })]
+        )
+        var known: [Partition: (epoch: String, lastID: StreamID?)] = [:]
+        for row in rows {
+            guard let partition = Partition(Int(try row.int("partition"))) else { continue }
+            known[partition] = (try row.text("epoch"), StreamID(try row.text("last_id")))
+        }
+        return known
+    }
+
+    /// Within an epoch a position only advances; in a new one it starts over.
+    private static func advance(
+        _ positions: [Position],
+        from known: [Partition: (epoch: String, lastID: StreamID?)],
+        _ connection: PostgresConnection
+    ) async throws {
+        let changed = positions.filter { position in
+            guard let old = known[position.partition], old.epoch == position.epoch, let last = old.lastID else {
+                return true
+            }
+            return last < position.lastID
+        }
+        try await connection.executeBatch(
+            "update settlement_positions set epoch = $2, last_id = $3, updated_at = now() where partition = $1::int",
+            changed.map { [.integer(Int64($0.partition.number)), .text($0.epoch), .text($0.lastID.description)] }
+        )
+    }
+
+    // MARK: Dead letters
+
+    /// Puts aside what cannot be settled, once.
+    package static func bury(
+        partition: Partition,
+        streamID: String,
+        record: [UInt8],
+        reason: String,
+        _ connection: PostgresConnection
+    ) async throws {
+        // Postgres' texts cannot hold NUL; what is longer than any record is cut.
+        let text = String(decoding: record.prefix(64 * 1024).filter { $0 != 0 }, as: UTF8.self)
+        try await connection.execute(
+            """
+            insert into usage_dead_letter (partition, stream_id, record, reason)
+            select $1::int, $2, $3, $4 where not exists (
+                select from usage_dead_letter where partition = $1::int and stream_id = $2 and record = $3
+            )
+            """,
+            [.integer(Int64(partition.number)), .text(streamID), .text(text), .text(reason)]
+        )
+    }
+}
+
+extension PostgresParameter {
+    /// A `text[]`.
+    static func texts(_ values: [String]) -> Self {
+        .text(
+            "{"
+                + values.map { value in
+                    "\"" + value.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+                }.joined(separator: ",") + "}"
+        )
+    }
+}

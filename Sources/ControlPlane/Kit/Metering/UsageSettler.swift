@@ -1,0 +1,226 @@
+import Domain
+package import Postgres
+package import Reactor
+package import Redis
+import Snapshots
+package import Telemetry
+
+/// Moves usage records from the partitions' streams into Postgres, each once.
+///
+/// Entries are deleted when they are in Postgres, so a stream holds what is unsettled and is always read from its
+/// start. There is no consumer group: one settler a partition, by a lock that dies with its session, already gives what
+/// a group would, and a group adds ways to fail (NOGROUP after a flush, entries claimed by the dead).
+///
+/// What goes wrong between the commit and the deletion is harmless: the same records are read again and Postgres knows
+/// their request ids.
+package final class UsageSettler {
+    private static let idleInterval = Duration.milliseconds(75)
+    private static let balanceInterval = Duration.seconds(2)
+
+    private let loop: EventLoop
+    private let pool: PostgresPool
+    private let redis: RedisClient
+    private let log: Log
+    private let metrics: SettlementMetrics
+    private let settlement: RecordSettlement
+    private let decoder = UsageRecordDecoder()
+    private let nap: Nap
+    private let ended = Promise<Void>()
+    private var isStarted = false
+    private var isStopping = false
+    private var plan = ReadPlan()
+    private var locks = PartitionLocks()
+    private var watermarks = Watermarks()
+    private var trouble = ""
+
+    package init(
+        _ loop: EventLoop,
+        _ pool: PostgresPool,
+        _ redis: RedisClient,
+        log: Log,
+        metrics: SettlementMetrics
+    ) {
+        self.loop = loop
+        self.pool = pool
+        self.redis = redis
+        self.log = log
+        self.metrics = metrics
+        settlement = RecordSettlement(log: log, metrics: metrics)
+        nap = Nap(loop)
+    }
+
+    package func start() {
+        isStarted = true
+        loop.spawn { [self] in
+            await run()
+            ended.succeed(())
+        }
+    }
+
+    /// Ends after the batch under way and gives the partitions back.
+    package func stop() async {
+        isStopping = true
+        nap.cut()
+        if isStarted { try? await ended.wait() }
+    }
+
+    private func run() async {
+        var backoff = Backoff(first: .milliseconds(100), longest: .seconds(2))
+        while !isStopping {
+            let started = MonotonicTime.now
+            do {
+                try await pool.withConnection { connection in
+                    // Its locks must end with it.
+                    connection.discardAfterUse()
+                    try await session(connection)
+                }
+            } catch {
+                note(error)
+                backoff.connectionEnded(after: started.elapsed)
+            }
+            locks = PartitionLocks()
+            metrics.partitions.set(0)
+            if !isStopping {
+                await measureLag()
+                await nap.sleep(backoff.next(chance: .random(in: 0..<1)))
+            }
+        }
+    }
+
+    /// Settles until the connection fails or the settler is stopped.
+    private func session(_ connection: PostgresConnection) async throws {
+        try await SettlementStore.prepare(connection)
+        try await locks.enter(connection)
+        var balanced: MonotonicTime?
+        var backoff = Backoff(first: .milliseconds(100), longest: .seconds(2))
+        while !isStopping {
+            if balanced.map({ $0.elapsed >= Self.balanceInterval }) ?? true {
+                try await locks.balance(startingAt: .random(in: 0..<Partition.count), connection)
+                metrics.partitions.set(locks.owned.count)
+                balanced = .now
+                watermarks.repeatLatest(through: redis, of: locks.owned)
+            }
+            do {
+                let hasMore = try await settleRound(connection)
+                trouble = ""
+                backoff = Backoff(first: .milliseconds(100), longest: .seconds(2))
+                if !hasMore { await nap.sleep(Self.idleInterval) }
+            } catch {
+                // With its connection a session loses its locks. Everything else passes, and they stay.
+                switch error as? PostgresError {
+                case .connectionLost, .timedOut, .unavailable: throw error
+                default: note(error)
+                }
+                await nap.sleep(backoff.next(chance: .random(in: 0..<1)))
+            }
+        }
+    }
+
+    private func note(_ error: any Error) {
+        metrics.failures.add()
+        let text = "\(error)"
+        if text != trouble { log.warning("settlement failed, will be tried again", ["error": .text(text)]) }
+        trouble = text
+    }
+
+    // MARK: A round
+
+    /// - Returns: whether there is more to settle at once.
+    private func settleRound(_ connection: PostgresConnection) async throws -> Bool {
+        let round = plan.round(locks.owned)
+        let answers = try await redis.runAll(round.map { StreamSlice.call($0.partition, limit: $0.limit) })
+        var slices: [StreamSlice] = []
+        var hasMore = false
+        for ((partition, limit), answer) in zip(round, answers) {
+            guard let slice = StreamSlice(answer, partition, limit: limit) else { throw RedisError.unexpectedAnswer }
+            plan.note(partition, wasFull: slice.isFull)
+            hasMore = hasMore || slice.isFull
+            if !slice.entries.isEmpty { slices.append(slice) }
+        }
+        let oldest = slices.compactMap(\.entries.first?.streamID.milliseconds).min()
+        metrics.oldest.set(Int(clamping: oldest ?? 0))
+        guard !slices.isEmpty else { return round.count < locks.owned.count }
+
+        let started = MonotonicTime.now
+        var items: [SettlementItem] = []
+        items.reserveCapacity(slices.reduce(0) { $0 + $1.entries.count })
+        for slice in slices {
+            try await decode(slice, into: &items, connection)
+            // A backlog must not hold up whoever else lives on this loop.
+            await Task.yield()
+        }
+        let positions = slices.compactMap { slice in
+            slice.entries.last.map {
+                SettlementStore.Position(partition: slice.partition, epoch: slice.epoch, lastID: $0.streamID)
+            }
+        }
+        _ = try await settlement.settle(items[...], positions: positions, connection)
+        try await acknowledge(slices)
+        metrics.batchSeconds.record(microseconds: Int(started.elapsed.nanoseconds / 1000))
+        if !hasMore { metrics.oldest.set(0) }
+        return hasMore || round.count < locks.owned.count
+    }
+
+    private func decode(
+        _ slice: StreamSlice,
+        into items: inout [SettlementItem],
+        _ connection: PostgresConnection
+    ) async throws {
+        for entry in slice.entries {
+            let reason: String
+            do throws(SnapshotError) {
+                guard let bytes = entry.record else { throw .missing("r") }
+                let item = SettlementItem(try decoder.decode(bytes), streamID: entry.streamID)
+                // The partition's lock and position stand for its users only.
+                guard item.partition == slice.partition else { throw .invalid("user_id") }
+                items.append(item)
+                continue
+            } catch {
+                reason = "\(error)"
+            }
+            try await settlement.bury(entry, slice.partition, reason: reason, connection)
+        }
+    }
+
+    private func acknowledge(_ slices: [StreamSlice]) async throws {
+        _ = try await redis.runAll(
+            slices.compactMap { slice in
+                guard let last = slice.entries.last else { return nil }
+                let watermark = Announcement.watermark(slice.partition, epoch: slice.epoch, streamID: last.id)
+                watermarks.note(watermark, of: slice.partition)
+                return RedisScriptCall(
+                    SettlementScripts.acknowledge,
+                    keys: [RedisNames.epoch(slice.partition), RedisNames.usage(slice.partition)],
+                    arguments: [slice.epoch, RedisNames.announcements, watermark.text] + slice.entries.map(\.id)
+                )
+            }
+        )
+    }
+
+    /// Looks at the streams while nothing can be settled, so that the lag shows.
+    private func measureLag() async {
+        let answers = try? await redis.runAll(Partition.all.map { StreamSlice.call($0, limit: 1) })
+        let oldest = zip(Partition.all, answers ?? [])
+            .compactMap { StreamSlice($1, $0, limit: 1)?.entries.first?.streamID.milliseconds }.min()
+        if let oldest { metrics.oldest.set(Int(clamping: oldest)) }
+    }
+}
+
+/// The latest watermark of each partition, said again for a while: an announcement may be missed, and a worker that
+/// missed the last one of a quiet partition would keep its records for ever.
+private struct Watermarks {
+    private static let repeats = 10
+    private var latest: [Partition: (announcement: Announcement, left: Int)] = [:]
+
+    mutating func note(_ watermark: Announcement, of partition: Partition) {
+        latest[partition] = (watermark, Self.repeats)
+    }
+
+    mutating func repeatLatest(through redis: RedisClient, of owned: Set<Partition>) {
+        latest = latest.filter { owned.contains($0.key) && $0.value.left > 0 }
+        for (partition, entry) in latest {
+            latest[partition]?.left -= 1
+            redis.send(RedisCommand(["PUBLISH", RedisNames.announcements, entry.announcement.text])) { _ in }
+        }
+    }
+}
