@@ -131,7 +131,7 @@ let package = Package(
             ["HTTPServing", "HTTPWire", "HTTPMessages", "Reactor", "TLS", "CNGHTTP2", "TestSupport"]
         ),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
-        suite("SimulatorTests", ["SimulatorKit", "Formats", "HTTPMessages", "Reactor", "TestSupport", "CInflate"]),
+        suite("SimulatorTests", ["SimulatorKit", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "TestSupport", "CInflate"]),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),
         suite(
             "HTTPFetchingTests",
