@@ -4,6 +4,7 @@ import HTTPMessages
 package import HTTPServing
 package import Postgres
 package import Reactor
+import Redis
 import TLS
 package import Telemetry
 
