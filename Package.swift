@@ -124,6 +124,10 @@ let package = Package(
         suite("FormatsTests", ["Formats", "CInflate", "TestSupport"]),
         suite("CryptoTests", ["Crypto", "Formats", "TestSupport"]),
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
+        suite("DomainTests", ["Domain"]),
+        suite("DecisionsTests", ["Decisions", "Domain"]),
+        suite("DialectsTests", ["Dialects", "Domain", "Formats"]),
+        suite("ProvidersTests", ["Providers", "Domain", "HTTPMessages"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
         suite(
