@@ -129,6 +129,13 @@ let package = Package(
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),
         suite(
+            "PublishingTests",
+            [
+                "ControlKit", "Crypto", "Domain", "HTTPMessages", "Postgres", "Reactor", "Redis", "Snapshots", "Telemetry",
+                "TestSupport",
+            ]
+        ),
+        suite(
             "HTTPFetchingTests",
             ["HTTPFetching", "HTTPMessages", "Reactor", "TLS", "TestSupport", "CNGHTTP2"]
         ),
