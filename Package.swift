@@ -138,6 +138,13 @@ let package = Package(
         suite("SimulatorTests", ["SimulatorKit", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "TestSupport", "CInflate"]),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),
         suite(
+            "PublishingTests",
+            [
+                "ControlKit", "Crypto", "Domain", "HTTPMessages", "Postgres", "Reactor", "Redis", "Snapshots", "Telemetry",
+                "TestSupport",
+            ]
+        ),
+        suite(
             "HTTPFetchingTests",
             ["HTTPFetching", "HTTPMessages", "Reactor", "TLS", "TestSupport", "CNGHTTP2"]
         ),
