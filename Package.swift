@@ -129,7 +129,7 @@ let package = Package(
         suite("DialectsTests", ["Dialects", "Domain", "Formats"]),
         suite("ProvidersTests", ["Providers", "Domain", "HTTPMessages"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
-        suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
+        suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2", "TestSupport"]),
         suite(
             "HTTPServingTests",
             ["HTTPServing", "HTTPWire", "HTTPMessages", "Reactor", "TLS", "CNGHTTP2", "TestSupport"]
