@@ -134,6 +134,20 @@ let package = Package(
         suite("SimulatorTests", ["SimulatorKit", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "TestSupport", "CInflate"]),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),
         suite(
+            "ControlPlaneTests",
+            [
+                "ControlKit", "Crypto", "Domain", "Formats", "HTTPMessages", "Postgres", "Reactor", "Service",
+                "Telemetry",
+            ]
+        ),
+        suite(
+            "AdminAPITests",
+            [
+                "ControlKit", "Crypto", "Domain", "Formats", "HTTPFetching", "HTTPMessages", "Postgres", "Reactor",
+                "Service", "Snapshots", "Telemetry", "TestSupport",
+            ]
+        ),
+        suite(
             "HTTPFetchingTests",
             ["HTTPFetching", "HTTPMessages", "Reactor", "TLS", "TestSupport", "CNGHTTP2"]
         ),
