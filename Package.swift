@@ -142,6 +142,17 @@ let package = Package(
             [
                 "ControlKit", "Crypto", "Domain", "HTTPMessages", "Postgres", "Reactor", "Redis", "Snapshots", "Telemetry",
                 "TestSupport",
+            "ControlPlaneTests",
+            [
+                "ControlKit", "Crypto", "Domain", "Formats", "HTTPMessages", "Postgres", "Reactor", "Service",
+                "Telemetry",
+            ]
+        ),
+        suite(
+            "AdminAPITests",
+            [
+                "ControlKit", "Crypto", "Domain", "Formats", "HTTPFetching", "HTTPMessages", "Postgres", "Reactor",
+                "Service", "Snapshots", "Telemetry", "TestSupport",
             ]
         ),
         suite(
