@@ -122,6 +122,37 @@ struct AnthropicAnswerTests {
         #expect(refused.errorMessage == "messages.1.content.0: Invalid `signature` in `thinking` block")
     }
 
+    @Test("thinking that is not to be shown has a signature only, and is counted all the same")
+    func hiddenThinking() {
+        let desk = Desk()
+        let plan = desk.ask(Desk.request(stream: true, ["thinking": ["type": "adaptive", "display": "omitted"]]))
+        #expect(plan.streamed(0, "thinking").isEmpty)
+        #expect(plan.streamed(0, "signature") == AnthropicContent.signature(of: ""))
+        let usage = plan.events.first { $0.name == "message_delta" }?.data["usage"]
+        #expect((usage?["output_tokens_details"]?["thinking_tokens"]?.int ?? 0) > 8)
+    }
+
+    @Test("max_tokens of zero fills the cache and says nothing")
+    func warming() {
+        let desk = Desk()
+        for stream in [false, true] {
+            let plan = desk.ask(Desk.request(stream: stream, ["max_tokens": 0]))
+            #expect(plan.status == 200)
+            #expect(plan.contentEvents == 0)
+            #expect(plan.usage.last?.total.output == 0)
+        }
+    }
+
+    @Test("a system message between two turns changes neither")
+    func systemMessage() {
+        let desk = Desk()
+        let plan = desk.ask(
+            Desk.request([
+                "messages": [["role": "user", "content": "Hello"], ["role": "system", "content": "Be brief"]]
+            ]))
+        #expect(plan.json["content"]?[0]?["text"]?.string?.hasSuffix("] Hello") == true)
+    }
+
     @Test("a schema asked for is answered with a value that fits it")
     func structured() throws {
         let desk = Desk()
@@ -165,7 +196,7 @@ struct AnthropicAnswerTests {
         #expect(byKey.head?.headers.contains("anthropic-ratelimit-unified-status") == false)
         #expect(byKey.head?.headers["anthropic-organization-id"]?.hasPrefix("00000000-0000-4000-8000-") == true)
         let byToken = desk.send(
-            "POST", "/v1/messages", ["authorization": "bearer sk-ant-oat", "anthropic-version": "2023-06-01"],
+            "POST", "/v1/messages", ["authorization": "bearer sk-ant-oat01-x", "anthropic-version": "2023-06-01"],
             Desk.request().encoded)
         #expect(byToken.status == 200)
         #expect(byToken.head?.headers["anthropic-ratelimit-unified-5h-status"] == "allowed")

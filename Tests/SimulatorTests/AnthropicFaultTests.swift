@@ -64,7 +64,7 @@ struct AnthropicFaultTests {
     @Test("an expired token is told so")
     func bearer() {
         let desk = Desk()
-        let headers: HeaderFields = ["authorization": "Bearer t-sim-401", "anthropic-version": "2023-06-01"]
+        let headers: HeaderFields = ["authorization": "Bearer sk-ant-oat01-sim-401", "anthropic-version": "2023-06-01"]
         let plan = desk.send("POST", "/v1/messages", headers, Desk.request().encoded)
         #expect(plan.status == 401)
         #expect(plan.errorMessage?.hasPrefix("OAuth token has expired") == true)

@@ -13,15 +13,15 @@ struct AnthropicRefusalTests {
         (#"{"model":""}"#, "model: String should have at least 1 character"),
         (#"{"model":"m"}"#, "max_tokens: Field required"),
         (#"{"model":"m","max_tokens":"1"}"#, "max_tokens: Input should be a valid integer"),
-        (#"{"model":"m","max_tokens":0}"#, "max_tokens: must be greater than or equal to 1"),
+        (#"{"model":"m","max_tokens":-1}"#, "max_tokens: must be greater than or equal to 0"),
         (#"{"model":"m","max_tokens":1}"#, "messages: Field required"),
         (#"{"model":"m","max_tokens":1,"messages":{}}"#, "messages: Input should be a valid list"),
         (#"{"model":"m","max_tokens":1,"messages":[]}"#, "messages: at least one message is required"),
         (#"{"model":"m","max_tokens":1,"messages":[1]}"#, "messages.0: Input should be an object"),
         (#"{"model":"m","max_tokens":1,"messages":[{"content":"x"}]}"#, "messages.0.role: Field required"),
         (
-            #"{"model":"m","max_tokens":1,"messages":[{"role":"system","content":"x"}]}"#,
-            "messages.0.role: Input should be 'user' or 'assistant'"
+            #"{"model":"m","max_tokens":1,"messages":[{"role":"tool","content":"x"}]}"#,
+            "messages.0.role: Input should be 'user', 'assistant' or 'system'"
         ),
         (#"{"model":"m","max_tokens":1,"messages":[{"role":"user"}]}"#, "messages.0.content: Field required"),
         (
@@ -88,6 +88,37 @@ struct AnthropicRefusalTests {
         #expect(
             desk.send("POST", "/v1/messages", twice, body).errorMessage
                 == "anthropic-version: \"2023-06-01, 2023-06-01\" is not a valid version")
+    }
+
+    @Test("the version of 2026 refuses what the one before accepts", arguments: [
+        (["temperature": 1.0], "temperature: Extra inputs are not permitted"),
+        (["top_p": 0.5], "top_p: Extra inputs are not permitted"),
+        (["top_k": 40], "top_k: Extra inputs are not permitted"),
+        (
+            ["messages": [["role": "user", "content": [["type": "text", "text": "x", "citations": [["a": 1]]]]]]],
+            "messages.0.content.0.text.citations: Extra inputs are not permitted"
+        ),
+        (
+            [
+                "messages": [
+                    ["role": "user", "content": "x"],
+                    [
+                        "role": "assistant",
+                        "content": [["type": "document", "source": ["type": "text", "data": "y"]]],
+                    ],
+                ]
+            ],
+            "messages.1.content.0: `document` blocks can only be in `user` messages"
+        ),
+    ] as [(JSON, String)])
+    func versions(more: JSON, message: String) {
+        let desk = Desk()
+        let body = Desk.request(more).encoded
+        #expect(desk.send("POST", "/v1/messages", Desk.key, body).status == 200)
+        let current: HeaderFields = ["x-api-key": "k", "anthropic-version": "2026-10-21"]
+        let plan = desk.send("POST", "/v1/messages", current, body)
+        #expect(plan.status == 400)
+        #expect(plan.errorMessage == message)
     }
 
     @Test("only good credentials pass, once some are named or revoked")

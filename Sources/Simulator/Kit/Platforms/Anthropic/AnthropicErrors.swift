@@ -74,10 +74,11 @@ struct AnthropicErrors {
     /// A credential that is missing or not good.
     func unauthorized() -> AnswerPlan {
         let message =
-            switch credential?.kind {
+            switch credential {
             case nil: "x-api-key header is required"
-            case .apiKey: "invalid x-api-key"
-            case .bearer: "OAuth token has expired. Please obtain a new token or refresh your existing token."
+            case let credential? where credential.isAnthropicOAuth:
+                "OAuth token has expired. Please obtain a new token or refresh your existing token."
+            case let credential?: credential.kind == .bearer ? "Invalid bearer token" : "invalid x-api-key"
             }
         return plan(401, "authentication_error", message)
     }
