@@ -199,7 +199,11 @@ package struct AnthropicMessage {
     }
 
     private func append(
-        delta type: StaticString, _ field: StaticString, _ text: ArraySlice<UInt8>, _ index: Int, to stream: inout Stream
+        delta type: StaticString,
+        _ field: StaticString,
+        _ text: ArraySlice<UInt8>,
+        _ index: Int,
+        to stream: inout Stream
     ) {
         let start = stream.bytes.count
         Self.append("content_block_delta", to: &stream.bytes) {

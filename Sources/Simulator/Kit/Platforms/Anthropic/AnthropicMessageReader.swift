@@ -66,7 +66,9 @@ struct AnthropicMessageReader {
     // MARK: Blocks
 
     private mutating func read(
-        block: JSONValue, at path: String, into prompt: inout AnthropicPrompt
+        block: JSONValue,
+        at path: String,
+        into prompt: inout AnthropicPrompt
     ) throws(AnthropicRefusal) {
         guard let type = block["type"]?.string else { throw AnthropicRefusal("\(path).type: Field required") }
         switch type {
@@ -87,7 +89,9 @@ struct AnthropicMessageReader {
             }
             try add(source: block["source"], countingAs: AnthropicPrompt.fileBytes, at: path, &prompt)
         case "tool_use":
-            guard role == .assistant else { throw AnthropicRefusal("\(path): `tool_use` blocks can only be in `assistant` messages") }
+            guard role == .assistant else {
+                throw AnthropicRefusal("\(path): `tool_use` blocks can only be in `assistant` messages")
+            }
             toolCallIDs.append(try AnthropicRequest.text(block["id"], "\(path).tool_use.id"))
             _ = try AnthropicRequest.text(block["name"], "\(path).tool_use.name")
             guard let input = block["input"], input.isObject else {
@@ -95,7 +99,9 @@ struct AnthropicMessageReader {
             }
             prompt.add(document.bytes(of: input))
         case "tool_result":
-            guard role == .user else { throw AnthropicRefusal("\(path): `tool_result` blocks can only be in `user` messages") }
+            guard role == .user else {
+                throw AnthropicRefusal("\(path): `tool_result` blocks can only be in `user` messages")
+            }
             let id = try AnthropicRequest.text(block["tool_use_id"], "\(path).tool_result.tool_use_id")
             toolResults.append((id, try read(result: block["content"], at: "\(path).tool_result", &prompt)))
         case "thinking":
@@ -112,7 +118,10 @@ struct AnthropicMessageReader {
     }
 
     private func add(
-        source: JSONValue?, countingAs count: Int, at path: String, _ prompt: inout AnthropicPrompt
+        source: JSONValue?,
+        countingAs count: Int,
+        at path: String,
+        _ prompt: inout AnthropicPrompt
     ) throws(AnthropicRefusal) {
         guard let source, source.isObject else { throw AnthropicRefusal("\(path).source: Field required") }
         switch source["type"]?.string {
@@ -132,7 +141,9 @@ struct AnthropicMessageReader {
     }
 
     private func read(
-        result content: JSONValue?, at path: String, _ prompt: inout AnthropicPrompt
+        result content: JSONValue?,
+        at path: String,
+        _ prompt: inout AnthropicPrompt
     ) throws(AnthropicRefusal) -> String {
         guard let content, !content.isNull else { return "" }
         if let text = content.stringBytes {

@@ -36,7 +36,11 @@ package struct AnthropicRequest {
     ///   - isCounting: whether it is for `count_tokens`, which has no `max_tokens`.
     ///   - toolCalls: tool calls that are wanted besides those the request asks for itself.
     package init(
-        _ document: JSONDocument, version: AnthropicVersion, owner: String, isCounting: Bool, toolCalls: Int?
+        _ document: JSONDocument,
+        version: AnthropicVersion,
+        owner: String,
+        isCounting: Bool,
+        toolCalls: Int?
     ) throws(AnthropicRefusal) {
         self.version = version
         prompt = AnthropicPrompt(owner: owner)
@@ -56,7 +60,11 @@ package struct AnthropicRequest {
             )
         }
         calls = try AnthropicToolCall.wanted(
-            by: root, userText: lastUserText, hasResults: !toolResults.isEmpty, extra: toolCalls)
+            by: root,
+            userText: lastUserText,
+            hasResults: !toolResults.isEmpty,
+            extra: toolCalls
+        )
     }
 
     // MARK: Settings
@@ -101,7 +109,8 @@ package struct AnthropicRequest {
             }
             guard budget >= 1024 else {
                 throw AnthropicRefusal(
-                    "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
+                    "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"
+                )
             }
             guard isCounting || budget < maxTokens else {
                 throw AnthropicRefusal("`max_tokens` must be greater than `thinking.budget_tokens`.")

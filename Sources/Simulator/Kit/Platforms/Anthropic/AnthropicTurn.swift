@@ -21,7 +21,10 @@ struct AnthropicTurn {
             let words = state.faults.words(credential: credential.secret, model: nil)
             return finished(
                 strike(words, model: nil) ?? errors(nil).invalidRequest("The request body is not valid JSON"),
-                words, model: nil, isStream: false)
+                words,
+                model: nil,
+                isStream: false
+            )
         }
     }
 
@@ -35,8 +38,12 @@ struct AnthropicTurn {
         } else {
             do throws(AnthropicRefusal) {
                 let request = try AnthropicRequest(
-                    document, version: AnthropicVersion(call.head.headers), owner: credential.secret,
-                    isCounting: operation == .count, toolCalls: words.toolCalls)
+                    document,
+                    version: AnthropicVersion(call.head.headers),
+                    owner: credential.secret,
+                    isCounting: operation == .count,
+                    toolCalls: words.toolCalls
+                )
                 plan =
                     operation == .count
                     ? count(request, words) : AnthropicScript(self, request, words).plan(cache: &state.cache)
@@ -56,7 +63,9 @@ struct AnthropicTurn {
         do throws(AnthropicRefusal) {
             _ = try AnthropicVersion(call.head.headers)
             let body =
-                if case .model(let id) = operation { AnthropicModels.model(id) } else { try AnthropicModels.page(call.head) }
+                if case .model(let id) = operation { AnthropicModels.model(id) } else {
+                    try AnthropicModels.page(call.head)
+                }
             return AnswerPlan(200, headers.fields(contentType: "application/json"), body: body)
         } catch {
             return errors(nil).invalidRequest(error.message)
@@ -66,8 +75,10 @@ struct AnthropicTurn {
     private func count(_ request: AnthropicRequest, _ words: ControlWords) -> AnswerPlan {
         let tokens = words.inputTokens ?? request.prompt.tokens
         return AnswerPlan(
-            200, headers.fields(contentType: "application/json"),
-            body: JSONWriter.object { $0.member("input_tokens", tokens) })
+            200,
+            headers.fields(contentType: "application/json"),
+            body: JSONWriter.object { $0.member("input_tokens", tokens) }
+        )
     }
 
     /// The answer of a fault that leaves nothing of the real one.
