@@ -93,7 +93,7 @@ let package = Package(
             "GatewayKit", in: "DataPlane",
             [
                 "Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "Providers", "Decisions", "Snapshots",
-                "Telemetry", "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Service",
+                "Telemetry", "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Service", "CGatewayShims",
             ], folder: "Kit"
         ),
         program("data-plane", in: "DataPlane/Main", ["GatewayKit", "Service", "Telemetry", "Reactor"]),
@@ -131,7 +131,7 @@ let package = Package(
             ["HTTPServing", "HTTPWire", "HTTPMessages", "Reactor", "TLS", "CNGHTTP2", "TestSupport"]
         ),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
-        suite("SimulatorTests", ["SimulatorKit", "Formats", "HTTPMessages", "Reactor", "TestSupport", "CInflate"]),
+        suite("SimulatorTests", ["SimulatorKit", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "TestSupport", "CInflate"]),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),
         suite(
             "HTTPFetchingTests",

@@ -38,7 +38,9 @@ struct HTTP1DrainTests {
             loop.spawn { result = await server.server.drain(deadline: .seconds(20)) }
             #expect(try await idle.rest().isEmpty)
             #expect(try await untouched.rest().isEmpty)
-            await #expect(throws: (any Error).self) { _ = try await server.connect() }
+            // Nobody listens any more; if a connection is made all the same, the port has gone to another process.
+            _ = try? await server.connect()
+            #expect(server.server.openConnections == 3)
             #expect(result == nil)
             arriving.send("st: a\r\n\r\n")
             #expect(try await arriving.rest().contains("connection: close"))

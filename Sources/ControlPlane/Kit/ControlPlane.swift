@@ -4,6 +4,7 @@ import HTTPMessages
 package import HTTPServing
 package import Postgres
 package import Reactor
+import Redis
 import TLS
 package import Telemetry
 
@@ -32,6 +33,7 @@ package final class ControlPlane {
     package let probes: ControlPlaneProbes
 
     private let passwords: PasswordHasher
+    private var services: PlaneServices?
     private var servers: [HTTPServer] = []
     private var maintenance: LoopTimer?
     private var isStopping = false
@@ -51,14 +53,15 @@ package final class ControlPlane {
 
     /// Brings the database up to date, makes what an empty one lacks, and listens.
     package func start() async throws {
-        guard let masterKeys = config.masterKeys, let adminListen = config.adminListen else {
-            throw StartError.notConfigured
-        }
+        guard let masterKeys = config.masterKeys, let adminListen = config.adminListen,
+            let internalListen = config.internalListen, let redis = config.redis
+        else { throw StartError.notConfigured }
         try await Migrations.run(in: pool)
         try await UsagePartitions.ensure(now: now, in: pool)
         try await PriceSeed.plant(with: changes)
         try await plantAdmin()
 
+        try startServices(redis, internalListen)
         let context = AdminContext(
             pool: pool,
             changes: changes,
@@ -79,6 +82,26 @@ package final class ControlPlane {
                 if await probes.answer(exchange) { return }
                 exchange.respond(.init(status: 404), body: [])
             }
+        }
+    }
+
+    /// Publisher, settlers and the internal API: what connects this plane with the workers.
+    private func startServices(_ redis: RedisConfiguration, _ internalListen: SocketAddress) throws {
+        let services = PlaneServices(
+            loop,
+            PlaneServices.Configuration(
+                databaseURL: config.databaseURL, redis: redis, snapshotKey: config.snapshotKey,
+                internalTokens: config.internalTokens
+            ),
+            log: log,
+            metrics: metrics
+        )
+        self.services = services
+        changes.onCommitted = { try await services.publishCommitted() }
+        probes.missing = { services.isRedisConnected ? nil : "redis" }
+        services.start()
+        _ = try listen(on: internalListen, config.internalTLS, "internal") { [internalAPI = services.internalAPI] in
+            await internalAPI.handle($0)
         }
     }
 
@@ -113,6 +136,7 @@ package final class ControlPlane {
         maintenance = nil
         log.info("draining")
         for server in servers { _ = await server.drain(deadline: config.shutdownDrain) }
+        await services?.stop()
         pool.close()
         log.info("stopped")
     }

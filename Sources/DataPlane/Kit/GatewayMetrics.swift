@@ -20,6 +20,10 @@ package final class GatewayMetrics: Sendable {
     package let staleKeys: Counter
     package let keepAlives: Counter
     package let drains: Counter
+    package let successes: Counter
+
+    private static let verdicts = "tollgate_upstream_verdicts_total"
+    private static let verdictsHelp = "Upstream answers by verdict."
 
     package init(_ registry: MetricsRegistry) {
         self.registry = registry
@@ -42,6 +46,7 @@ package final class GatewayMetrics: Sendable {
         costNanoUSD = registry.counter("tollgate_cost_nanousd_total", "Cost of settled calls in nano-USD.")
         records = registry.counter("tollgate_usage_records_total", "Usage records handed to Redis.")
         recordRetries = registry.counter("tollgate_usage_record_retries_total", "Usage records sent again.")
+        successes = registry.counter(Self.verdicts, Self.verdictsHelp, ["verdict": UpstreamVerdict.success.reason])
         slotWaits = registry.counter("tollgate_slot_waits_total", "Calls that waited for a slot of an account.")
         staleKeys = registry.counter("tollgate_stale_keys_total", "Admissions that found a newer key in Redis.")
         keepAlives = registry.counter("tollgate_keep_alives_total", "Keep-alives sent into silent streams.")
@@ -52,7 +57,7 @@ package final class GatewayMetrics: Sendable {
 
     /// One attempt at an upstream, by what its answer meant.
     package func verdict(_ reason: String) {
-        registry.counter("tollgate_upstream_verdicts_total", "Upstream answers by verdict.", ["verdict": reason]).add()
+        registry.counter(Self.verdicts, Self.verdictsHelp, ["verdict": reason]).add()
     }
 
     package func settled(_ record: UsageRecord) {

@@ -14,6 +14,10 @@ package final class Simulator {
     private let parser = JSONParser()
     private var state = SimulatorState()
     private var server: HTTPServer?
+    private var runners: [Int: PlanRunner] = [:]
+
+    /// Bytes of answers that were written for calls under way.
+    package var bytesOnTheWay: Int { runners.values.reduce(0) { $0 + $1.bytesSent } }
 
     /// Starts to serve on a loop; `listen` opens its ports.
     package init(_ loop: EventLoop) {
@@ -61,7 +65,9 @@ package final class Simulator {
             receivedAt: receivedAt, plan: plan)
         log.open(record)
         let runner = PlanRunner(plan, on: exchange)
+        runners[sequence] = runner
         let end = await runner.run()
+        runners[sequence] = nil
         log.close(
             record, end, bytesSent: runner.bytesSent, usage: plan.usage(after: runner.bytesSent),
             now: WallClock.microseconds)

@@ -34,23 +34,23 @@ package struct RecordSettlement {
             if items.count == 1, let item = items.first {
                 try await connection.transaction { connection in
                     try await SettlementStore.bury(
-                        partition: item.partition,
+                        partition: item.partition.number,
                         streamID: item.streamID?.description ?? "",
                         record: item.record.encoded,
                         reason: "\(fault)",
                         connection
                     )
                 }
-                noteDeadLetter(item.partition, item.streamID?.description ?? "")
+                noteDeadLetter(item.partition.number, item.streamID?.description ?? "")
                 return try await settle([], positions: positions, connection)
             }
             let middle = items.startIndex + items.count / 2
             let first = items[..<middle]
-            var outcome = try await settle(first, positions: Self.positions(of: first, in: positions), connection)
+            var outcome = try await settle(
+                first, positions: Self.positions(of: first, in: positions), connection
+            )
             let second = try await settle(items[middle...], positions: positions, connection)
-            outcome.new += second.new
-            outcome.corrected += second.corrected
-            outcome.repeated += second.repeated
+            outcome.add(second)
             return outcome
         }
     }
@@ -64,21 +64,35 @@ package struct RecordSettlement {
     ) async throws {
         try await connection.transaction { connection in
             try await SettlementStore.bury(
-                partition: partition,
+                partition: partition.number,
                 streamID: entry.id,
                 record: entry.record ?? [],
                 reason: reason,
                 connection
             )
         }
-        noteDeadLetter(partition, entry.id)
+        noteDeadLetter(partition.number, entry.id)
     }
 
-    private func noteDeadLetter(_ partition: Partition, _ streamID: String) {
+    /// Puts aside what a worker sent that is no usage record.
+    package func bury(_ record: [UInt8], reason: String, _ connection: PostgresConnection) async throws {
+        try await connection.transaction { connection in
+            try await SettlementStore.bury(
+                partition: -1,
+                streamID: "",
+                record: record,
+                reason: reason,
+                connection
+            )
+        }
+        noteDeadLetter(-1, "")
+    }
+
+    private func noteDeadLetter(_ partition: Int, _ streamID: String) {
         metrics.deadLetters.add()
         log.error(
             "usage record cannot be settled and was put aside: see usage_dead_letter",
-            ["partition": LogValue(partition.number), "stream_id": .text(streamID)]
+            ["partition": LogValue(partition), "stream_id": .text(streamID)]
         )
     }
 

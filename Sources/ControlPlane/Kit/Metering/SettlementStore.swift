@@ -28,6 +28,14 @@ package enum SettlementStore {
         package var corrected = 0
         /// Records of calls that were settled already.
         package var repeated = 0
+
+        package init() {}
+
+        package mutating func add(_ other: Outcome) {
+            new += other.new
+            corrected += other.corrected
+            repeated += other.repeated
+        }
     }
 
     /// Makes the staging table of a session, where it is missing.
@@ -279,8 +287,10 @@ package enum SettlementStore {
     // MARK: Dead letters
 
     /// Puts aside what cannot be settled, once.
+    ///
+    /// - Parameter partition: −1 where there is none.
     package static func bury(
-        partition: Partition,
+        partition: Int,
         streamID: String,
         record: [UInt8],
         reason: String,
@@ -295,7 +305,7 @@ package enum SettlementStore {
                 select from usage_dead_letter where partition = $1::int and stream_id = $2 and record = $3
             )
             """,
-            [.integer(Int64(partition.number)), .text(streamID), .text(text), .text(reason)]
+            [.integer(Int64(partition)), .text(streamID), .text(text), .text(reason)]
         )
     }
 }

@@ -1,6 +1,6 @@
 package import Domain
 package import Redis
-package import Snapshots
+import Snapshots
 
 /// What admission decided.
 package enum AdmissionAnswer: Equatable, Sendable {
@@ -9,31 +9,6 @@ package enum AdmissionAnswer: Equatable, Sendable {
     case stale
     case userBusy
     case keyBusy
-}
-
-/// What one admitted call holds in its user's partition.
-package struct AdmissionTicket: Sendable {
-    package let requestID: String
-    package let keys: PartitionKeys
-    let userSlots: String
-    let keySlots: String
-    let holdsUserSlot: Bool
-    let holdsKeySlot: Bool
-
-    init(requestID: String, key: KeySnapshot) {
-        self.requestID = requestID
-        keys = PartitionKeys.of(key.user)
-        holdsUserSlot = key.userConcurrency > 0
-        holdsKeySlot = key.concurrency > 0
-        // Without a limit there is no set; the script still needs a name of the partition to stand there.
-        userSlots = holdsUserSlot ? RedisNames.slots(of: key.user) : keys.live
-        keySlots = holdsKeySlot ? RedisNames.slots(of: key.id, keys.partition) : keys.live
-    }
-
-    /// The sets in which the call has a slot while it runs.
-    var heldSlots: [String] {
-        (holdsUserSlot ? [userSlots] : []) + (holdsKeySlot ? [keySlots] : [])
-    }
 }
 
 /// Admission in Redis: one script a call, on the partition of its user.
@@ -52,17 +27,16 @@ package final class AdmissionStore {
     ///   publish them again).
     /// - Throws: `RedisError`. The call may then have been admitted; its lease ends by itself.
     package func admit(
-        _ ticket: AdmissionTicket, key: KeySnapshot, groupRevision: Int64, group: GroupID, isLenient: Bool
+        _ requestID: String, _ key: ServingKey, _ group: ServingGroup, isLenient: Bool
     ) async throws -> AdmissionAnswer {
-        let keys = ticket.keys
+        let keys = key.partition
         let answer = try await redis.run(
             CallScripts.admit,
-            keys: [keys.epoch, keys.revisions, keys.live, keys.holds, ticket.userSlots, ticket.keySlots],
+            keys: [keys.epoch, keys.revisions, keys.live, keys.holds, key.userSlots, key.keySlots],
             arguments: [
-                ticket.requestID, proposedEpoch, "k\(key.id)", String(key.revision), "u\(key.user)",
-                String(key.userRevision), "g\(group)", String(groupRevision), isLenient ? "1" : "0",
-                String(key.userConcurrency), String(key.concurrency), Leases.durationText,
-                "0|\(key.user)|\(key.id)|\(group)",
+                requestID, proposedEpoch, key.keyField, key.keyRevision, key.userField, key.userRevision,
+                group.revisionField, group.revision, isLenient ? "1" : "0", key.userLimit, key.keyLimit,
+                Leases.durationText, key.keyField,
             ]
         )
         guard case .array(let parts) = answer, parts.count == 2, case .string(let code) = parts[0],

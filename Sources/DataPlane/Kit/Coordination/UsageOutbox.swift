@@ -10,7 +10,8 @@ package import Snapshots
 /// Every resend is safe: Redis knows request ids for 15 minutes, Postgres for 45 days.
 package final class UsageOutbox {
     private struct Entry {
-        let ticket: AdmissionTicket
+        let requestID: String
+        let key: ServingKey
         /// Empty when the call ended with nothing to bill.
         let record: String
         let phase: SettlementPhase
@@ -43,10 +44,10 @@ package final class UsageOutbox {
     /// Settlements that Redis has not taken yet.
     package var unsettled: Int { failed.count + sending }
 
-    package func settle(_ ticket: AdmissionTicket, record: UsageRecord?) {
+    package func settle(_ requestID: String, _ key: ServingKey, record: UsageRecord?) {
         send(
             Entry(
-                ticket: ticket, record: record.map { String(decoding: $0.encoded, as: UTF8.self) } ?? "",
+                requestID: requestID, key: key, record: record.map { String(decoding: $0.encoded, as: UTF8.self) } ?? "",
                 phase: record?.phase ?? .final
             )
         )
@@ -54,15 +55,15 @@ package final class UsageOutbox {
 
     private func send(_ entry: Entry) {
         sending += 1
-        let keys = entry.ticket.keys
+        let keys = entry.key.partition
         redis.run(
             CallScripts.settle,
             keys: [
-                keys.epoch, keys.live, keys.holds, entry.ticket.userSlots, entry.ticket.keySlots,
-                RedisNames.done(entry.ticket.requestID, keys.partition), keys.usage,
+                keys.epoch, keys.live, keys.holds, entry.key.userSlots, entry.key.keySlots,
+                RedisNames.done(entry.requestID, keys.partition), keys.usage,
             ],
             arguments: [
-                entry.ticket.requestID, proposedEpoch, entry.record, entry.phase.rawValue, Leases.doneMarkerSeconds,
+                entry.requestID, proposedEpoch, entry.record, entry.phase.rawValue, Leases.doneMarkerSeconds,
             ]
         ) { [weak self] result in self?.didSend(entry, result) }
     }
@@ -76,11 +77,11 @@ package final class UsageOutbox {
             scheduleRetry()
             return
         }
-        noteEpoch(entry.ticket.keys.partition, String(decoding: epoch, as: UTF8.self))
+        noteEpoch(entry.key.partition.partition, String(decoding: epoch, as: UTF8.self))
         guard !entry.record.isEmpty, let streamID = StreamID(String(decoding: id, as: UTF8.self)) else { return }
         var kept = entry
         kept.streamID = streamID
-        covered[entry.ticket.keys.partition, default: []].append(kept)
+        covered[entry.key.partition.partition, default: []].append(kept)
         coveredCount += 1
         if coveredCount > Self.maximumCovered { dropOldest() }
     }

@@ -20,17 +20,17 @@ package enum AdmissionPolicy {
     }
 
     /// The key's group, if it serves at all.
-    package static func active(_ group: GroupSnapshot?) throws(GatewayError) -> GroupSnapshot {
-        guard let group, group.isActive else {
+    package static func active(_ group: ServingGroup?) throws(GatewayError) -> ServingGroup {
+        guard let group, group.snapshot.isActive else {
             throw GatewayError(.groupInactive, "The group of this API key is not active.")
         }
         return group
     }
 
     /// The key's group, if it serves the model.
-    package static func check(_ group: GroupSnapshot?, model: String) throws(GatewayError) -> GroupSnapshot {
+    package static func check(_ group: ServingGroup?, model: String) throws(GatewayError) -> ServingGroup {
         let group = try active(group)
-        if !group.modelAllowlist.isEmpty, !group.modelAllowlist.contains(model) {
+        if !group.snapshot.modelAllowlist.isEmpty, !group.snapshot.modelAllowlist.contains(model) {
             throw GatewayError(.modelNotAllowed, "This API key may not use this model.", field: "model")
         }
         return group

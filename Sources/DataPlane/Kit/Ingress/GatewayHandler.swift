@@ -53,7 +53,7 @@ package final class GatewayHandler {
                 try await answerUsage(exchange, requestID)
             case .models, .model:
                 let (key, config) = try await authenticate(exchange)
-                let group = try AdmissionPolicy.active(config.group(key.group))
+                let group = try AdmissionPolicy.active(config.group(key.snapshot.group))
                 try ModelLists.answer(operation, exchange, group: group, config: config, requestID: requestID)
             case .messages, .countTokens:
                 try await relay(exchange, operation, requestID)
@@ -87,19 +87,19 @@ package final class GatewayHandler {
 
     // MARK: Who is calling
 
-    private func authenticate(_ exchange: ServerExchange) async throws -> (KeySnapshot, GatewayConfig) {
+    private func authenticate(_ exchange: ServerExchange) async throws -> (ServingKey, GatewayConfig) {
         let key = try await identify(exchange)
-        try AdmissionPolicy.check(key, address: clientAddress(exchange), now: now)
+        try AdmissionPolicy.check(key.snapshot, address: clientAddress(exchange), now: now)
         return (key, try currentConfig())
     }
 
-    private func identify(_ exchange: ServerExchange) async throws -> KeySnapshot {
+    private func identify(_ exchange: ServerExchange) async throws -> ServingKey {
         guard let hash = CallerKey.hash(in: exchange.request.headers) else { throw AdmissionPolicy.unknownKey }
         if let answer = context.keys.cached(hash) { return try Self.key(in: answer) }
         return try Self.key(in: await context.keys.lookUp(hash))
     }
 
-    private static func key(in answer: KeyStore.Answer) throws -> KeySnapshot {
+    private static func key(in answer: KeyStore.Answer) throws -> ServingKey {
         switch answer {
         case .known(let key): return key
         case .unknown: throw AdmissionPolicy.unknownKey
@@ -164,7 +164,7 @@ package final class GatewayHandler {
         let (key, config) = try await authenticate(exchange)
         let body = try await readBody(exchange, limit: config.settings.bodyLimit)
         let summary = try await summarise(body)
-        let group = try AdmissionPolicy.check(config.group(key.group), model: summary.model)
+        let group = try AdmissionPolicy.check(config.group(key.snapshot.group), model: summary.model)
         let call = Call(
             context: context, exchange: exchange, requestID: requestID, config: config, key: key, group: group,
             summary: summary, body: body, operation: operation, createdAt: now, clientIP: clientIP(exchange)
@@ -174,7 +174,7 @@ package final class GatewayHandler {
             if call.price == nil, !config.settings.allowsUnpricedModels {
                 throw GatewayError(.modelNotPriced, "This model has no price.", field: "model")
             }
-            try await admit(call, hash: key.hash)
+            try await admit(call)
         }
         do {
             try await RelayRunner(call).run()
@@ -190,27 +190,24 @@ package final class GatewayHandler {
     }
 
     /// Admits the call in Redis; a key that has changed meanwhile is loaded and checked again, a busy one waited for.
-    private func admit(_ call: Call, hash: String) async throws {
+    private func admit(_ call: Call) async throws {
         var key = call.key
         var reloads = 0
         let deadline = MonotonicTime.now + .seconds(call.config.settings["queue_wait_seconds"])
         while true {
-            let ticket = AdmissionTicket(requestID: call.requestID, key: key)
             let answer = try await context.admission.admit(
-                ticket, key: key, groupRevision: call.group.revision, group: call.group.id,
-                isLenient: reloads >= Self.maximumReloads
+                call.requestID, key, call.group, isLenient: reloads >= Self.maximumReloads
             )
             switch answer {
             case .admitted:
-                call.key = key
-                return call.didAdmit(ticket)
+                return call.didAdmit(key)
             case .stale:
                 context.metrics.staleKeys.add()
                 reloads += 1
                 guard reloads <= Self.maximumReloads else { throw Self.notReady }
-                guard case .known(let newer) = await context.keys.lookUp(hash) else { throw AdmissionPolicy.unknownKey }
-                try AdmissionPolicy.check(newer, address: clientAddress(call.exchange), now: now)
-                if newer == key { await context.loop.sleep(Self.callerSlotPoll) }
+                guard case .known(let newer) = await context.keys.lookUp(key.snapshot.hash) else { throw AdmissionPolicy.unknownKey }
+                try AdmissionPolicy.check(newer.snapshot, address: clientAddress(call.exchange), now: now)
+                if newer.snapshot == key.snapshot { await context.loop.sleep(Self.callerSlotPoll) }
                 key = newer
             case .userBusy, .keyBusy:
                 guard MonotonicTime.now < deadline, !call.exchange.isCallerGone else {
@@ -228,7 +225,7 @@ package final class GatewayHandler {
     /// Answers for an expired or exhausted key as well.
     private func answerUsage(_ exchange: ServerExchange, _ requestID: String) async throws {
         let key = try await identify(exchange)
-        var unlimited = key
+        var unlimited = key.snapshot
         unlimited.expiresAt = nil
         try AdmissionPolicy.check(unlimited, address: clientAddress(exchange), now: now)
         guard let usage = try? await context.internalAPI.fetchUsage(of: key.id) else {

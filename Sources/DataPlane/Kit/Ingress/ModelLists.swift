@@ -8,7 +8,7 @@ import Snapshots
 /// `GET /v1/models`: what the key's group can really serve, in the shape that the caller's headers ask for.
 enum ModelLists {
     static func answer(
-        _ operation: Operation, _ exchange: ServerExchange, group: GroupSnapshot, config: GatewayConfig,
+        _ operation: Operation, _ exchange: ServerExchange, group: ServingGroup, config: GatewayConfig,
         requestID: String
     ) throws {
         let models = served(by: group, config)
@@ -25,9 +25,9 @@ enum ModelLists {
     }
 
     /// Mapped names where an account maps, else the priced models of its platform; within the group's allowlist.
-    static func served(by group: GroupSnapshot, _ config: GatewayConfig) -> [String] {
+    static func served(by group: ServingGroup, _ config: GatewayConfig) -> [String] {
         var models: Set<String> = []
-        for account in config.accounts(of: group.id) where account.snapshot.isActive && account.snapshot.isSchedulable {
+        for account in group.accounts where account.snapshot.isActive && account.snapshot.isSchedulable {
             if account.mapping.names.isEmpty {
                 models.formUnion(
                     config.prices.models.filter {
@@ -38,7 +38,7 @@ enum ModelLists {
                 models.formUnion(account.mapping.names)
             }
         }
-        if !group.modelAllowlist.isEmpty { models.formIntersection(group.modelAllowlist) }
+        if !group.snapshot.modelAllowlist.isEmpty { models.formIntersection(group.snapshot.modelAllowlist) }
         return models.sorted()
     }
 

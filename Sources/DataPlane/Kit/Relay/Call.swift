@@ -4,7 +4,7 @@ import Decisions
 package import Domain
 package import HTTPServing
 package import Reactor
-package import Snapshots
+import Snapshots
 import Telemetry
 
 /// One call from admission to settlement: what it holds, and how it is billed and logged.
@@ -14,15 +14,15 @@ package final class Call {
     package let requestID: String
     package let config: GatewayConfig
     /// As it was when the call was admitted.
-    package var key: KeySnapshot
-    package let group: GroupSnapshot
+    package var key: ServingKey
+    package let group: ServingGroup
     package let summary: CallSummary
     package let body: [UInt8]
     package let operation: Operation
     package let createdAt: Timestamp
     package let clientIP: String
-    /// Nil for calls that reserve nothing.
-    package var ticket: AdmissionTicket?
+    /// False for calls that reserve nothing.
+    private var isAdmitted = false
     package var price: ModelPrice?
 
     private var account: ServingAccount?
@@ -34,7 +34,7 @@ package final class Call {
 
     package init(
         context: WorkerContext, exchange: ServerExchange, requestID: String, config: GatewayConfig,
-        key: KeySnapshot, group: GroupSnapshot, summary: CallSummary, body: [UInt8], operation: Operation,
+        key: ServingKey, group: ServingGroup, summary: CallSummary, body: [UInt8], operation: Operation,
         createdAt: Timestamp, clientIP: String
     ) {
         self.context = context
@@ -52,9 +52,10 @@ package final class Call {
 
     // MARK: What it holds
 
-    package func didAdmit(_ ticket: AdmissionTicket) {
-        self.ticket = ticket
-        for set in ticket.heldSlots { context.leases.hold(set, requestID) }
+    package func didAdmit(_ key: ServingKey) {
+        self.key = key
+        isAdmitted = true
+        for set in key.heldSlots { context.leases.hold(set, requestID) }
     }
 
     package func didAcquire(_ account: ServingAccount) {
@@ -74,8 +75,8 @@ package final class Call {
 
     /// The caller is gone: its own slot is free at once, while the answer may still be read to its end.
     package func releaseCaller() {
-        guard let ticket else { return }
-        for set in ticket.heldSlots {
+        guard isAdmitted else { return }
+        for set in key.heldSlots {
             context.leases.drop(set, requestID)
             context.redis.send(.init(["ZREM", set, requestID])) { _ in }
         }
@@ -98,18 +99,18 @@ package final class Call {
         guard !isSettled, let account else { return }
         isSettled = true
         self.end = end
-        guard ticket != nil else { return releaseAccount() }
+        guard isAdmitted else { return releaseAccount() }
         var record = UsageRecord(
             requestID: requestID, createdAt: createdAt, user: key.user, key: key.id, group: group.id,
             account: account.id, model: summary.model, upstreamModel: upstreamModel, dialect: .anthropic,
             isStream: summary.isStream, status: status
         )
         record.usage = usage
-        record.multiplier = group.multiplier
+        record.multiplier = group.snapshot.multiplier
         record.accountMultiplier = account.snapshot.multiplier
         if let price {
             record.cost = PriceList.cost(
-                of: usage, at: price, multipliers: [group.multiplier, account.snapshot.multiplier]
+                of: usage, at: price, multipliers: [group.snapshot.multiplier, account.snapshot.multiplier]
             )
             record.accountCost = PriceList.cost(of: usage, at: price, multipliers: [account.snapshot.multiplier])
             record.priceVersion = price.revision
@@ -127,9 +128,9 @@ package final class Call {
     }
 
     private func settle(_ record: UsageRecord?) {
-        guard let ticket else { return }
-        for set in ticket.heldSlots { context.leases.drop(set, requestID) }
-        context.outbox.settle(ticket, record: record)
+        guard isAdmitted else { return }
+        for set in key.heldSlots { context.leases.drop(set, requestID) }
+        context.outbox.settle(requestID, key, record: record)
     }
 
     private func log(_ record: UsageRecord) {

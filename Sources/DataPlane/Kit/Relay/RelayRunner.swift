@@ -38,7 +38,7 @@ package final class RelayRunner {
             maximumSwitches: settings.maximumSwitches, deadline: now + settings.failoverDeadline,
             slotDeadline: now + .seconds(settings["queue_wait_seconds"])
         )
-        candidates = call.config.accounts(of: call.group.id).filter {
+        candidates = call.group.accounts.filter {
             $0.isUsable(now: call.createdAt) && $0.mapping.upstreamModel(for: call.summary.model) != nil
         }
     }
@@ -209,7 +209,7 @@ package final class RelayRunner {
         if upstreamModel != call.summary.model, let range = answer.modelRange {
             body = Splice.replacing(range, in: body, with: call.summary.model)
         }
-        context.metrics.verdict(UpstreamVerdict.success.reason)
+        context.metrics.successes.add()
         call.firstContentAt = .now
         call.settle(
             usage: answer.usage, isEstimated: false, end: .complete, status: response.head.status,

@@ -99,7 +99,7 @@ final class StreamPump: SilentStream {
             }
             if kind == .content {
                 call.firstContentAt = .now
-                call.context.metrics.verdict(UpstreamVerdict.success.reason)
+                call.context.metrics.successes.add()
                 commit()
             } else if output.count > Self.heldLimit {
                 commit()
@@ -183,7 +183,7 @@ final class StreamPump: SilentStream {
             finish(.done)
         case .streaming:
             call.releaseCaller()
-            let limit = call.key.concurrency > 0 ? call.key.concurrency : Self.defaultDrains
+            let limit = call.key.snapshot.concurrency > 0 ? call.key.snapshot.concurrency : Self.defaultDrains
             let time = call.config.settings.drainAfterDisconnect
             guard !meter.hasEnded, time > .zero, call.context.drains[call.key.id, default: 0] < limit else {
                 return stopReading()

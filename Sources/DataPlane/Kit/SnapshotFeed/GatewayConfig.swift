@@ -8,8 +8,7 @@ package import Snapshots
 package final class GatewayConfig: Sendable {
     package let snapshot: ConfigSnapshot
     package let prices: PriceList
-    private let groups: [GroupID: GroupSnapshot]
-    private let accounts: [GroupID: [ServingAccount]]
+    private let groups: [GroupID: ServingGroup]
 
     package init(_ snapshot: ConfigSnapshot) {
         self.snapshot = snapshot
@@ -22,21 +21,35 @@ package final class GatewayConfig: Sendable {
                 accounts[group, default: []].append(serving)
             }
         }
-        self.groups = groups
-        self.accounts = accounts
+        self.groups = groups.mapValues { ServingGroup($0, accounts: accounts[$0.id] ?? []) }
     }
 
     package var version: SnapshotVersion { snapshot.version }
     package var settings: GatewaySettings { snapshot.settings }
 
-    package func group(_ id: GroupID) -> GroupSnapshot? { groups[id] }
+    package func group(_ id: GroupID) -> ServingGroup? { groups[id] }
+}
 
-    /// The accounts of a group that calls can be sent to at all.
-    package func accounts(of group: GroupID) -> [ServingAccount] { accounts[group] ?? [] }
+/// A group with the accounts that its calls can be sent to at all.
+package final class ServingGroup: Sendable {
+    package let snapshot: GroupSnapshot
+    package let accounts: [ServingAccount]
+    /// The field of its revision in every partition, and the revision.
+    package let revisionField: String
+    package let revision: String
+
+    package var id: GroupID { snapshot.id }
+
+    init(_ snapshot: GroupSnapshot, accounts: [ServingAccount]) {
+        self.snapshot = snapshot
+        self.accounts = accounts
+        revisionField = "g\(snapshot.id)"
+        revision = String(snapshot.revision)
+    }
 }
 
 /// An account as the relay uses it.
-package struct ServingAccount: Sendable {
+package final class ServingAccount: Sendable {
     package let snapshot: AccountSnapshot
     package let mapping: ModelMapping
     package let target: UpstreamTarget

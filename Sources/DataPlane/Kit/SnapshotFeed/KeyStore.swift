@@ -16,7 +16,7 @@ package protocol KeySource: AnyObject {
 /// that a flood of them costs Redis and the control plane nothing.
 package final class KeyStore {
     package enum Answer: Sendable {
-        case known(KeySnapshot)
+        case known(ServingKey)
         case unknown
         /// Neither Redis nor the control plane could say.
         case unavailable
@@ -31,7 +31,7 @@ package final class KeyStore {
     private let redis: RedisClient
     private let source: any KeySource
     private let codec: SnapshotCodec
-    private var known = GenerationCache<String, KeySnapshot>(capacity: capacity)
+    private var known = GenerationCache<String, ServingKey>(capacity: capacity)
     private var unknown = GenerationCache<String, MonotonicTime>(capacity: capacity)
     private var lookUps: [String: [Promise<Answer>]] = [:]
     /// Counts changes of keys: an answer that was asked for before one of them is not remembered.
@@ -81,7 +81,7 @@ package final class KeyStore {
             if case .string(let text) = try await redis.send(RedisCommand(["GET", RedisNames.key(hash: hash)])),
                 let key = try? codec.decodeKey(text, hash: hash)
             {
-                return remember(.known(key), hash, ifUnchangedSince: before)
+                return remember(.known(ServingKey(key)), hash, ifUnchangedSince: before)
             }
             // Redis knows all keys while the marker stands, so a miss needs no second opinion.
             if case .string = try await redis.send(RedisCommand(["GET", RedisNames.keysComplete])) {
@@ -94,7 +94,7 @@ package final class KeyStore {
             guard let text = try await source.fetchKey(hash: hash) else {
                 return remember(.unknown, hash, ifUnchangedSince: before)
             }
-            return remember(.known(try codec.decodeKey(text, hash: hash)), hash, ifUnchangedSince: before)
+            return remember(.known(ServingKey(try codec.decodeKey(text, hash: hash))), hash, ifUnchangedSince: before)
         } catch {
             return known.value(for: hash).map { .known($0) } ?? .unavailable
         }

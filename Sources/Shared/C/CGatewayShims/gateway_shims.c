@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "include/gateway_shims.h"
 
+#include <malloc.h>
 #include <string.h>
 #include <time.h>
 
@@ -23,4 +24,9 @@ uint64_t tg_monotonic_nanoseconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void tg_keep_large_blocks(void) {
+    mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
 }

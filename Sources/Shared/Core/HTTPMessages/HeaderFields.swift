@@ -155,11 +155,16 @@ package struct FieldBytes {
 
     package init(raw: UnsafeRawBufferPointer) { self.raw = raw }
 
-    package func equals(_ text: String) -> Bool {
-        raw.count == text.utf8.count && raw.elementsEqual(text.utf8)
-    }
+    package func equals(_ text: String) -> Bool { raw.count == text.utf8.count && hasPrefix(text) }
 
-    package func hasPrefix(_ text: String) -> Bool { raw.starts(with: text.utf8) }
+    package func hasPrefix(_ text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { text in
+            guard raw.count >= text.count else { return false }
+            for index in 0..<text.count where raw[index] != text[index] { return false }
+            return true
+        }
+    }
 
     package var string: String { String(decoding: raw, as: UTF8.self) }
 }

@@ -68,7 +68,7 @@ final class HTTP1Connection: ClientConnection, ByteStreamHandler, HTTP1ParserDel
         let count = min(room, exchange.bodyCount - start)
         if count > 0 {
             exchange.request.body.withUnsafeBytes {
-                stream.write(UnsafeRawBufferPointer(rebasing: $0[start..<start + count]))
+                stream.writeThrough(UnsafeRawBufferPointer(rebasing: $0[start..<start + count]))
             }
         }
         exchange.didSend(count, now: now)

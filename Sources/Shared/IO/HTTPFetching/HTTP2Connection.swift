@@ -375,7 +375,7 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
         stream.write(UnsafeRawBufferPointer(start: header, count: 9))
         exchange.request.body.withUnsafeBytes { body in
             let start = min(exchange.bodySent, body.count)
-            stream.write(UnsafeRawBufferPointer(rebasing: body[start..<min(start + count, body.count)]))
+            stream.writeThrough(UnsafeRawBufferPointer(rebasing: body[start..<min(start + count, body.count)]))
         }
         exchange.didSend(count, now: now)
         return true

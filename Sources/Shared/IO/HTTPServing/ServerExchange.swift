@@ -14,6 +14,8 @@ package enum RequestBodyError: Error, Equatable {
 protocol ExchangeCarrier: AnyObject {
     /// The handler waits for the rest of the body.
     func bodyIsWanted()
+    /// Sends a 103 before the answer.
+    func sendEarlyHints()
     /// Sends the head, and with it the whole body; nil when pieces follow.
     func startAnswer(_ head: HTTPResponseHead, body: [UInt8]?)
     func writeAnswer(_ bytes: UnsafeRawBufferPointer)
@@ -105,6 +107,12 @@ package final class ServerExchange {
         guard answer == .none, let carrier else { return }
         answer = .finished
         carrier.startAnswer(head, body: body)
+    }
+
+    /// Sends `103 Early Hints` (RFC 8297) without a hint before the answer. HTTP/1.0 callers get none.
+    package func sendEarlyHints() {
+        guard answer == .none else { return }
+        carrier?.sendEarlyHints()
     }
 
     /// Sends the head; a body follows in pieces (chunked on HTTP/1.1 unless `content-length` is given).

@@ -12,6 +12,9 @@ package protocol ByteStream: AnyObject {
 
     /// Queues the bytes; they are copied.
     func write(_ bytes: UnsafeRawBufferPointer)
+    /// Offers the bytes, after what is queued, to the kernel at once and queues the rest: spares big pieces a copy. What
+    /// another connection must send first may still be queued there: `write` keeps such an order, this does not.
+    func writeThrough(_ bytes: UnsafeRawBufferPointer)
     /// Starts or stops reading. Not reading makes the peer wait: the kernel's window closes.
     func setReading(_ isOn: Bool)
     /// Asks for one `streamDidDrain` once everything queued has been taken by the kernel.
@@ -23,6 +26,7 @@ package protocol ByteStream: AnyObject {
 }
 
 extension ByteStream {
+    package func writeThrough(_ bytes: UnsafeRawBufferPointer) { write(bytes) }
     package func write(_ bytes: [UInt8]) { bytes.withUnsafeBytes { write($0) } }
     package func write(_ text: StaticString) {
         write(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))

@@ -110,6 +110,32 @@ package final class TCPStream: ByteStream, TurnEndObserver {
         scheduleFlush()
     }
 
+    /// Below this a copy is cheaper than a system call of its own.
+    private static let writeThroughMinimum = 8 * 1024
+
+    package func writeThrough(_ bytes: UnsafeRawBufferPointer) {
+        guard phase == .open, inFlight == 0, bytes.count >= Self.writeThroughMinimum else { return write(bytes) }
+        let queued = output.count
+        var taken = 0
+        output.withUnsafeMutableBytes { queued in
+            withUnsafeTemporaryAllocation(of: uv_buf_t.self, capacity: 2) { buffers in
+                buffers[0] = uv_buf_t(base: queued.baseAddress?.assumingMemoryBound(to: CChar.self), len: queued.count)
+                let start = UnsafeMutableRawPointer(mutating: bytes.baseAddress)
+                buffers[1] = uv_buf_t(base: start?.assumingMemoryBound(to: CChar.self), len: bytes.count)
+                // An error is met again, and reported, when the turn ends.
+                taken = max(0, Int(uv_try_write(stream, buffers.baseAddress, 2)))
+            }
+        }
+        if taken >= queued {
+            output.removeAll(keepingCapacity: true)
+            output.append(contentsOf: bytes[(taken - queued)...])
+        } else {
+            output.removeFirst(taken)
+            output.append(contentsOf: bytes)
+        }
+        scheduleFlush()
+    }
+
     package func notifyWhenDrained() {
         wantsDrain = true
         scheduleFlush()

@@ -37,6 +37,7 @@ final class PlanRunner {
     }
 
     private func send(_ head: HTTPResponseHead) async {
+        if plan.hasInterim { exchange.sendEarlyHints() }
         if plan.framing == .whole, plan.body.count <= Self.mostPendingBytes {
             exchange.respond(head, body: plan.body)
             bytesSent = plan.body.count

@@ -291,6 +291,10 @@ extension HTTP1Connection: ExchangeCarrier {
         resumeAtTurnEnd()
     }
 
+    func sendEarlyHints() {
+        if !isVersion10 { link.write("HTTP/1.1 103 Early Hints\r\n\r\n") }
+    }
+
     func startAnswer(_ head: HTTPResponseHead, body: [UInt8]?) {
         if !isRequestComplete, !canDiscardRest(exchange) { closesAfterAnswer = true }
         if head.headers.withValue("connection", { FieldBytes(raw: $0).equals("close") }) == true {

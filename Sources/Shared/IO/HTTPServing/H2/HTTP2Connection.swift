@@ -309,9 +309,9 @@ extension HTTP2Connection {
         scheduleFlush()
     }
 
-    func submitContinue(_ id: Int32) {
+    func submitInterim(_ status: Int, _ id: Int32) {
         guard phase == .open, let session else { return }
-        HTTP2Fields.withInterim(100) { fields, count in
+        HTTP2Fields.withInterim(status) { fields, count in
             _ = nghttp2_submit_headers(session.raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, nil, fields, count, nil)
         }
         scheduleFlush()

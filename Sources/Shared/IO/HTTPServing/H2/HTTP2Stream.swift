@@ -51,7 +51,7 @@ final class HTTP2Stream: ExchangeCarrier {
         if !isRequestComplete, exchange.bodyBytes == 0, !exchange.isResponseStarted,
             exchange.request.headers.contains("expect")
         {
-            connection.submitContinue(id)
+            connection.submitInterim(100, id)
         }
         connection.credit(self)
         let now = MonotonicTime.now
@@ -63,6 +63,8 @@ final class HTTP2Stream: ExchangeCarrier {
         bodyDeadline = min(now + connection.limits.bodyIdleTimeout, bodyEnd)
         connection.fire(by: bodyDeadline)
     }
+
+    func sendEarlyHints() { connection.submitInterim(103, id) }
 
     func startAnswer(_ head: HTTPResponseHead, body: [UInt8]?) {
         bodyDeadline = .never

@@ -102,7 +102,7 @@ package struct AnthropicMessage {
     }
 
     /// - Parameters:
-    ///   - textEvents: how many deltas the text has; nil is one for about 24 bytes.
+    ///   - textEvents: how many deltas the text has; nil is one for about 24 bytes, at most 2,000.
     ///   - hasContent: without it, the stream has a beginning and an end only.
     func stream(textEvents: Int?, hasContent: Bool = true) -> Stream {
         var stream = Stream()
@@ -173,7 +173,7 @@ package struct AnthropicMessage {
             let signature = Array(AnthropicContent.signature(of: thinking).utf8)
             append(delta: "signature_delta", "signature", signature[...], index, to: &stream)
         case .text(let content):
-            let count = textEvents ?? max(1, content.utf8.count / 24)
+            let count = textEvents ?? min(max(1, content.utf8.count / 24), 2_000)
             for part in UTF8Parts(content, count: count) {
                 append(delta: "text_delta", "text", part, index, to: &stream)
             }
