@@ -190,8 +190,15 @@ def test_usage_pages_and_filters(tenant: Tenant) -> None:
     for number in range(5):
         assert tenant.post(tenant.body(f"o{number + 1}")).status_code == 200
     tenant.rows(5)
-    page = tenant.admin.get("/admin/usage", key_id=tenant.key_row["id"], page_size=2)
-    assert len(page["items"]) == 2
+    seen, cursor = [], {}
+    for expected in (2, 2, 1):
+        page = tenant.admin.get("/admin/usage", key_id=tenant.key_row["id"], page_size=2, **cursor)
+        assert len(page["items"]) == expected
+        seen += [row["output_tokens"] for row in page["items"]]
+        cursor = {"cursor": page["next_cursor"]}
+    # Newest first.
+    assert seen == [5, 4, 3, 2, 1]
+    assert page["next_cursor"] is None
     for query in ({"user_id": tenant.user["id"]}, {"group_id": tenant.group["id"]},
                   {"account_id": tenant.accounts[0].row["id"]}):
         assert len(tenant.admin.items("usage", **query)) == 5, query

@@ -42,12 +42,16 @@ class Admin:
         self.call("DELETE", f"/admin/{resource}/{row['id']}")
 
     def items(self, resource: str, **query: object) -> list[dict]:
-        """Every item of a list, page by page."""
+        """Every item of a list, page by page; usage is paged by cursor, the rest by number."""
         found: list[dict] = []
         page = 1
         while True:
-            answer = self.get(f"/admin/{resource}", page=page, page_size=100, **query)
+            answer = self.get(f"/admin/{resource}", page_size=100, **query)
             found += answer["items"]
-            if not answer["items"] or len(found) >= answer["total"]:
+            if answer.get("next_cursor"):
+                query["cursor"] = answer["next_cursor"]
+            elif "total" in answer and answer["items"] and len(found) < answer["total"]:
+                page += 1
+                query["page"] = page
+            else:
                 return found
-            page += 1

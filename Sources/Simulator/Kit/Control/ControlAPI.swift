@@ -6,7 +6,7 @@ package import HTTPMessages
 ///
 /// | route | does |
 /// |---|---|
-/// | `GET requests?since=&limit=&bodies=0` | records with larger ids, oldest first |
+/// | `GET requests?since=&limit=&credential=&bodies=0` | records with larger ids, oldest first |
 /// | `DELETE requests` | forgets records and sums |
 /// | `GET stats` | sums over the calls since then |
 /// | `GET`, `POST`, `DELETE faults`, `DELETE faults/{id}` | armed faults; `DELETE faults` also resets the counters |
@@ -69,7 +69,7 @@ package struct ControlAPI {
         guard since >= 0, (1...RequestLog.mostRecords).contains(limit) else {
             return refuse(400, "since: from 0; limit: from 1 to \(RequestLog.mostRecords)")
         }
-        let records = log.records(after: since, limit: limit)
+        let records = log.records(after: since, limit: limit, credential: head.queryValue("credential"))
         let withBody = head.queryValue("bodies") != "0"
         return json { json in
             json.arrayMember("requests") { for record in records { record.write(to: &$0, withBody: withBody) } }

@@ -168,11 +168,13 @@ package final class RequestLog {
         records[index].body = nil
     }
 
-    /// Up to `limit` records with larger ids, oldest first.
-    package func records(after id: Int, limit: Int) -> ArraySlice<RequestRecord> {
+    /// Up to `limit` records with larger ids, oldest first; only those with this credential if one is named.
+    package func records(after id: Int, limit: Int, credential: String? = nil) -> ArraySlice<RequestRecord> {
         let kept = records[firstIndex...]
         let start = kept.first.map { max(0, id &- $0.id &+ 1) } ?? 0
-        return kept.dropFirst(min(start, kept.count)).prefix(limit)
+        let later = kept.dropFirst(min(start, kept.count))
+        guard let credential else { return later.prefix(limit) }
+        return later.filter { $0.credential?.secret == credential }.prefix(limit)
     }
 
     /// Forgets all records and sums; calls under way are not counted when they end.
