@@ -142,6 +142,9 @@ let package = Package(
             [
                 "ControlKit", "Crypto", "Domain", "HTTPMessages", "Postgres", "Reactor", "Redis", "Snapshots", "Telemetry",
                 "TestSupport",
+            ]
+        ),
+        suite(
             "ControlPlaneTests",
             [
                 "ControlKit", "Crypto", "Domain", "Formats", "HTTPMessages", "Postgres", "Reactor", "Service",
