@@ -1,4 +1,4 @@
-import ControlKit
+@testable import ControlKit
 import Crypto
 import Formats
 import HTTPFetching
@@ -51,8 +51,11 @@ final class AdminServer {
         ]
     }
 
-    static func plane(_ loop: EventLoop, database: String) -> ControlPlane {
-        var reader = ConfigReader(environment: environment(database: database))
+    static func plane(_ loop: EventLoop, database: String, withAdmin: Bool = true) -> ControlPlane {
+        let environment = environment(database: database).filter { entry in
+            withAdmin || !["TOLLGATE_ADMIN_EMAIL", "TOLLGATE_ADMIN_PASSWORD"].contains(entry.key)
+        }
+        var reader = ConfigReader(environment: environment)
         let config = ControlPlaneConfig(&reader)
         #expect(reader.faults == [])
         return ControlPlane(config, loop, Log(service: "test", level: .error))
