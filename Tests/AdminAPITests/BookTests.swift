@@ -1,12 +1,13 @@
 import Domain
-
-@testable import ControlKit
 import Formats
+import HTTPMessages
 import Postgres
 import Reactor
 import Telemetry
 import TestSupport
 import Testing
+
+@testable import ControlKit
 
 extension AdminServer {
     var now: Int64 { WallClock.microseconds }
@@ -18,7 +19,9 @@ extension AdminServer {
         }
     }
 
-    func addUsage(_ id: String, user: Int64, key: Int64, model: String = "claude-sonnet-5", at time: String) async throws {
+    func addUsage(_ id: String, user: Int64, key: Int64, model: String = "claude-sonnet-5", at time: String)
+        async throws
+    {
         try await plane.pool.execute(
             """
             insert into usage_records (request_id, created_at, user_id, key_id, account_id, group_id, model,
@@ -36,7 +39,9 @@ extension AdminServer {
 extension AdminAPITests {
     @Suite("The books")
     struct Books {
-        @Test("every change leaves a revision, an outbox entry and an audit entry, and is published before it is answered")
+        @Test(
+            "every change leaves a revision, an outbox entry and an audit entry, and is published before it is answered"
+        )
         func change() async throws {
             try await withAdmin { admin in
                 var published = 0
@@ -58,7 +63,10 @@ extension AdminAPITests {
                     ("PATCH", "/admin/users/\(user)", ["rpm": 5], ["user \(user)"]),
                     ("POST", "/admin/users/\(user)/balance", ["amount": "1"], ["user \(user)"]),
                     ("PATCH", "/admin/accounts/\(account.id)", ["rpm": 5], ["config 0"]),
-                    ("PATCH", "/admin/accounts/\(account.id)", ["credentials": ["api_key": "x"]], ["account \(account.id)", "config 0"]),
+                    (
+                        "PATCH", "/admin/accounts/\(account.id)", ["credentials": ["api_key": "x"]],
+                        ["account \(account.id)", "config 0"]
+                    ),
                     ("PUT", "/admin/settings/gateway", [:], ["config 0"]),
                     ("DELETE", "/admin/keys/\(key.id)", nil, ["key \(key.id)"]),
                 ]
@@ -102,14 +110,20 @@ extension AdminAPITests {
                 for index in 0..<25 {
                     // Several at the same moment: the request id decides.
                     try await admin.addUsage(
-                        "req-\(index < 10 ? "0" : "")\(index)", user: index % 5 == 0 ? user : 1, key: Int64(index % 3),
-                        model: index % 2 == 0 ? "claude-sonnet-5" : "gpt-6-sol", at: "2026-11-0\(1 + index / 5)T12:00:00Z"
+                        "req-\(index < 10 ? "0" : "")\(index)",
+                        user: index % 5 == 0 ? user : 1,
+                        key: Int64(index % 3),
+                        model: index % 2 == 0 ? "claude-sonnet-5" : "gpt-6-sol",
+                        at: "2026-11-0\(1 + index / 5)T12:00:00Z"
                     )
                 }
                 var seen: [String] = []
                 var cursor = ""
                 repeat {
-                    let answer = try await admin.call("GET", "/admin/usage?page_size=4" + (cursor.isEmpty ? "" : "&cursor=\(cursor)"))
+                    let answer = try await admin.call(
+                        "GET",
+                        "/admin/usage?page_size=4" + (cursor.isEmpty ? "" : "&cursor=\(cursor)")
+                    )
                     seen += answer.items.compactMap { $0["request_id"]?.string }
                     cursor = answer["next_cursor"]?.string ?? ""
                 } while !cursor.isEmpty
@@ -122,16 +136,24 @@ extension AdminAPITests {
                 #expect(try await total("/admin/usage?model=gpt-6-sol&page_size=200") == 12)
                 #expect(try await total("/admin/usage?request_id=req-07") == 1)
                 #expect(try await total("/admin/usage?from=2026-11-02T00:00:00Z&to=2026-11-03T00:00:00Z") == 5)
-                #expect(try await admin.call("GET", "/admin/usage?from=x&cursor=y&user=1").faults == ["cursor", "from", "user"])
+                #expect(
+                    try await admin.call("GET", "/admin/usage?from=x&cursor=y&user=1").faults == [
+                        "cursor", "from", "user",
+                    ]
+                )
 
                 let row = try #require(try await admin.call("GET", "/admin/usage?request_id=req-00").items.first)
                 #expect(row["cost"] == "1.23456789" && row["account_multiplier"] == "1.25" && row["ip"] == "10.0.0.1")
-                #expect(row["upstream_model"] == "upstream" && row["end"] == "complete" && row["first_token_ms"] == .null)
+                #expect(
+                    row["upstream_model"] == "upstream" && row["end"] == "complete" && row["first_token_ms"] == .null
+                )
 
                 let token = try await admin.login("user@example.com", "a good password")["token"]?.string
                 let own = try await admin.call("GET", "/usage", token: token).items
                 #expect(own.count == 5)
-                for name in ["ip", "account_id", "account_cost", "upstream_model"] { #expect(own.allSatisfy { $0[name] == nil }) }
+                for name in ["ip", "account_id", "account_cost", "upstream_model"] {
+                    #expect(own.allSatisfy { $0[name] == nil })
+                }
                 #expect(try await admin.call("GET", "/usage?user_id=1", token: token).status == 400)
             }
         }
@@ -178,8 +200,14 @@ extension AdminAPITests {
                     try await Migrations.run(Migrations.all + [changed], in: pool)
                 }
                 // A step that fails leaves nothing behind.
-                let broken = Migration(version: 3, name: "three", script: "create table third (id int); select nonsense;")
-                await #expect(throws: (any Error).self) { try await Migrations.run(Migrations.all + [step, broken], in: pool) }
+                let broken = Migration(
+                    version: 3,
+                    name: "three",
+                    script: "create table third (id int); select nonsense;"
+                )
+                await #expect(throws: (any Error).self) {
+                    try await Migrations.run(Migrations.all + [step, broken], in: pool)
+                }
                 #expect(try await admin.count("select count(*) as count from pg_class where relname = 'third'") == 0)
             }
         }
@@ -205,6 +233,25 @@ extension AdminAPITests {
                 await #expect(throws: StartError.self) { try await plane.start() }
                 await plane.stop()
             }
+        }
+
+        @Test("while the database is away calls are told to come back, and then they can")
+        func databaseAway() async throws {
+            let postgres = try await PrivatePostgres.start()
+            let database = try await postgres.newDatabase()
+            try await onLoop { loop in
+                let admin = try await AdminServer.start(loop, database: database)
+                try await postgres.kill()
+                let away = try await admin.call("GET", "/admin/users")
+                #expect(away.status == 503 && away.headers["retry-after"] != nil)
+                #expect(away["type"] == "urn:tollgate:problem:unavailable")
+                try await postgres.restart()
+                var back = away
+                for _ in 0..<20 where back.status != 200 { back = try await admin.call("GET", "/admin/users") }
+                #expect(back.status == 200)
+                await admin.stop()
+            }
+            try await postgres.stop()
         }
 
         @Test("probes answer on the admin listener")

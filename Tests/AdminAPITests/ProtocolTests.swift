@@ -1,8 +1,8 @@
 import Formats
-
-@testable import ControlKit
 import HTTPMessages
 import Testing
+
+@testable import ControlKit
 
 extension AdminAPITests {
     @Suite("The protocol of the API")
@@ -21,7 +21,8 @@ extension AdminAPITests {
                     (try await admin.call("GET", "/admin/users/99999"), 404),
                     (try await admin.call("GET", "/admin/users/99999999999999999999"), 404),
                     (try await admin.call("PUT", "/admin/users"), 405),
-                    (try await post("", [json]), 400), (try await post("{", [json]), 400), (try await post("[]", [json]), 400),
+                    (try await post("", [json]), 400), (try await post("{", [json]), 400),
+                    (try await post("[]", [json]), 400),
                     (try await post("\"x\"", [json]), 400), (try await post("{\"name\": \"\u{1}\"", [json]), 400),
                     (try await post(String(repeating: "[", count: 5000), [json]), 400),
                     (try await post("{}", []), 415), (try await post("{}", [("content-type", "text/plain")]), 415),
@@ -58,15 +59,22 @@ extension AdminAPITests {
             try await withAdmin { admin in
                 let answer = try await admin.call("GET", "/openapi.json", token: .some(nil))
                 #expect(answer["openapi"] == "3.1.0")
-                for path in ["/api/v1/auth/login", "/api/v1/admin/accounts/{id}", "/api/v1/admin/groups/sort-order", "/api/v1/openapi.json"] {
+                for path in [
+                    "/api/v1/auth/login", "/api/v1/admin/accounts/{id}", "/api/v1/admin/groups/sort-order",
+                    "/api/v1/openapi.json",
+                ] {
                     #expect(answer["paths"]?[path] != nil, "\(path)")
                 }
             }
         }
 
-        @Test("text that looks like SQL is text", arguments: [
-            "'; drop table users; --", "\" or 1=1", "%", "_", "\\", "$1", "a'b\"c\\d", "Robert'); DELETE FROM groups;--",
-        ])
+        @Test(
+            "text that looks like SQL is text",
+            arguments: [
+                "'; drop table users; --", "\" or 1=1", "%", "_", "\\", "$1", "a'b\"c\\d",
+                "Robert'); DELETE FROM groups;--",
+            ]
+        )
         func injection(_ text: String) async throws {
             try await withAdmin { admin in
                 let id = try await admin.makeGroup(text)
@@ -82,7 +90,9 @@ extension AdminAPITests {
         @Test("pages follow one another without gap or overlap, in every order")
         func pages() async throws {
             try await withAdmin { admin in
-                for index in 0..<7 { _ = try await admin.makeGroup("g\(index)", ["platform": index % 2 == 0 ? "openai" : "gemini"]) }
+                for index in 0..<7 {
+                    _ = try await admin.makeGroup("g\(index)", ["platform": index % 2 == 0 ? "openai" : "gemini"])
+                }
                 for sort in ["name", "-name", "-created_at", "platform", "-platform"] {
                     var names: [String] = []
                     for page in 1...4 {

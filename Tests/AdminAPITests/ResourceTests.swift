@@ -1,10 +1,10 @@
 import Crypto
-
-@testable import ControlKit
 import Domain
 import Formats
 import Postgres
 import Testing
+
+@testable import ControlKit
 
 extension AdminAPITests {
     @Suite("Users and wallets")
@@ -13,11 +13,14 @@ extension AdminAPITests {
         func life() async throws {
             try await withAdmin { admin in
                 let created = try await admin.call(
-                    "POST", "/admin/users",
+                    "POST",
+                    "/admin/users",
                     ["email": "Größe@exämple.com", "password": "пароль-пароль", "concurrency": 3, "rpm": 60]
                 )
                 #expect(created.status == 201)
-                #expect(created["email"] == "Größe@exämple.com" && created["role"] == "user" && created["balance"] == "0")
+                #expect(
+                    created["email"] == "Größe@exämple.com" && created["role"] == "user" && created["balance"] == "0"
+                )
                 #expect(created.body["password"] == nil)
                 let path = "/admin/users/\(created.id)"
                 #expect(try await admin.call("GET", path).body == created.body)
@@ -26,7 +29,9 @@ extension AdminAPITests {
                 let patched = try await admin.call("PATCH", path, ["rpm": .null, "role": "admin"])
                 #expect(patched["rpm"] == 0 && patched["concurrency"] == 3 && patched["role"] == "admin")
                 let again = try await admin.call(
-                    "POST", "/admin/users", ["email": "GRÖSSE@exämple.com", "password": "пароль-пароль"]
+                    "POST",
+                    "/admin/users",
+                    ["email": "GRÖSSE@exämple.com", "password": "пароль-пароль"]
                 )
                 #expect(again.status == 201)
 
@@ -44,7 +49,11 @@ extension AdminAPITests {
             try await withAdmin { admin in
                 _ = try await admin.makeUser("one@example.com")
                 let other = try await admin.makeUser("two@example.com")
-                let answer = try await admin.call("POST", "/admin/users", ["email": "ONE@example.com", "password": "a good password"])
+                let answer = try await admin.call(
+                    "POST",
+                    "/admin/users",
+                    ["email": "ONE@example.com", "password": "a good password"]
+                )
                 #expect(answer.status == 409 && answer.faults == ["email"])
                 let patch = try await admin.call("PATCH", "/admin/users/\(other)", ["email": "one@EXAMPLE.com"])
                 #expect(patch.status == 409 && patch.faults == ["email"])
@@ -92,7 +101,11 @@ extension AdminAPITests {
                 let path = "/admin/users/\(user)/balance"
                 let amounts = ["25.00", "-3.5", "0.000000001", "-40", "100", "7", "-0.5", "1", "2", "3"]
                 let answers = try await admin.together(amounts.count) { index in
-                    try await admin.call("POST", path, ["amount": .string(amounts[index]), "note": .string("Nr. \(index) 💶")])
+                    try await admin.call(
+                        "POST",
+                        path,
+                        ["amount": .string(amounts[index]), "note": .string("Nr. \(index) 💶")]
+                    )
                 }
                 #expect(answers.allSatisfy { $0.status == 200 })
                 let balance = try await admin.call("GET", "/admin/users/\(user)")["balance"]?.string
@@ -139,7 +152,9 @@ extension AdminAPITests {
                     ["name": "Neu"], ["multiplier": "1.5"], ["claude_code_only": true], ["daily_limit": "5"],
                     ["weekly_limit": "6"], ["monthly_limit": "7"], ["open": true], ["model_allowlist": ["claude-*"]],
                 ]
-                let answers = try await admin.together(fields.count) { try await admin.call("PATCH", "/admin/groups/\(group)", fields[$0]) }
+                let answers = try await admin.together(fields.count) {
+                    try await admin.call("PATCH", "/admin/groups/\(group)", fields[$0])
+                }
                 #expect(answers.allSatisfy { $0.status == 200 })
                 let result = try await admin.call("GET", "/admin/groups/\(group)").body
                 for field in fields { #expect(result.merged(with: field) == result) }
@@ -153,14 +168,18 @@ extension AdminAPITests {
         func life() async throws {
             try await withAdmin { admin in
                 let created = try await admin.call(
-                    "POST", "/admin/groups",
+                    "POST",
+                    "/admin/groups",
                     [
                         "name": "群组 Größe", "platform": "gemini", "multiplier": "0.8", "subscription": true,
-                        "daily_limit": "10.5", "weekly_limit": "0", "model_allowlist": ["gemini-*", "gemma-3"], "open": true,
+                        "daily_limit": "10.5", "weekly_limit": "0", "model_allowlist": ["gemini-*", "gemma-3"],
+                        "open": true,
                     ]
                 )
                 #expect(created.status == 201)
-                #expect(created["name"] == "群组 Größe" && created["multiplier"] == "0.8" && created["daily_limit"] == "10.5")
+                #expect(
+                    created["name"] == "群组 Größe" && created["multiplier"] == "0.8" && created["daily_limit"] == "10.5"
+                )
                 #expect(created["weekly_limit"] == .null && created["status"] == "active")
                 let path = "/admin/groups/\(created.id)"
                 let patched = try await admin.call("PATCH", path, ["daily_limit": .null, "status": "inactive"])
@@ -197,10 +216,17 @@ extension AdminAPITests {
         func fallback() async throws {
             try await withAdmin { admin in
                 let plain = try await admin.makeGroup("plain")
-                let strict = try await admin.makeGroup("strict", ["claude_code_only": true, "fallback_group_id": .int(plain)])
+                let strict = try await admin.makeGroup(
+                    "strict",
+                    ["claude_code_only": true, "fallback_group_id": .int(plain)]
+                )
                 let foreign = try await admin.makeGroup("foreign", ["platform": "openai"])
                 for wrong in [strict, foreign, 9999] {
-                    let answer = try await admin.call("PATCH", "/admin/groups/\(strict)", ["fallback_group_id": .int(wrong)])
+                    let answer = try await admin.call(
+                        "PATCH",
+                        "/admin/groups/\(strict)",
+                        ["fallback_group_id": .int(wrong)]
+                    )
                     #expect(answer.status == 400 && answer.faults == ["fallback_group_id"])
                 }
                 let turned = try await admin.call("PATCH", "/admin/groups/\(plain)", ["claude_code_only": true])
@@ -219,7 +245,8 @@ extension AdminAPITests {
                 #expect(try await names() == ["a", "b", "c"])
                 func put(_ places: [(Int64, Int64)]) async throws -> AdminServer.Answer {
                     try await admin.call(
-                        "PUT", "/admin/groups/sort-order",
+                        "PUT",
+                        "/admin/groups/sort-order",
                         ["items": .array(places.map { ["id": .int($0.0), "sort_order": .int($0.1)] })]
                     )
                 }
@@ -238,7 +265,8 @@ extension AdminAPITests {
     struct Accounts {
         private static func secrets(_ id: Int64, _ admin: AdminServer) async throws -> [String: String] {
             let rows = try await admin.plane.pool.query(
-                "select credentials_sealed from accounts where id = $1", [.integer(id)]
+                "select credentials_sealed from accounts where id = $1",
+                [.integer(id)]
             )
             let sealed = try #require(rows.first).text("credentials_sealed")
             return try CredentialSealing(try #require(admin.plane.config.masterKeys)).open(sealed, of: AccountID(id))
@@ -272,7 +300,11 @@ extension AdminAPITests {
                 #expect(try await Self.secrets(account.id, admin) == ["api_key": "sk-ant-secret-2"])
                 // Nowhere in the database is a secret in clear: not in the row, not in the audit log.
                 for table in ["accounts", "audit_log", "outbox"] {
-                    #expect(try await admin.count("select count(*) as count from \(table) t where t::text like '%sk-ant-secret%'") == 0)
+                    #expect(
+                        try await admin.count(
+                            "select count(*) as count from \(table) t where t::text like '%sk-ant-secret%'"
+                        ) == 0
+                    )
                 }
             }
         }
@@ -282,7 +314,9 @@ extension AdminAPITests {
             try await withAdmin { admin in
                 let group = try await admin.makeGroup()
                 let proxy = try await admin.call(
-                    "POST", "/admin/proxies", ["name": "p", "protocol": "socks5", "host": "localhost", "port": 1080]
+                    "POST",
+                    "/admin/proxies",
+                    ["name": "p", "protocol": "socks5", "host": "localhost", "port": 1080]
                 )
                 let fields: JSON = [
                     "name": "Konto № 1 — 账户", "group_ids": [.int(group)], "priority": 1, "concurrency": 2, "rpm": 3,
@@ -314,14 +348,19 @@ extension AdminAPITests {
                 let own = try await admin.makeGroup("own")
                 let foreign = try await admin.makeGroup("foreign", ["platform": "openai"])
                 let answer = try await admin.call(
-                    "POST", "/admin/accounts",
+                    "POST",
+                    "/admin/accounts",
                     [
                         "name": "", "platform": "anthropic", "type": "apikey", "credentials": [:],
                         "group_ids": [.int(own), .int(foreign), 9999], "proxy_id": 5, "priority": "high",
                     ]
                 )
                 #expect(answer.status == 400)
-                #expect(answer.faults == ["credentials.api_key", "group_ids[1]", "group_ids[2]", "name", "priority", "proxy_id"])
+                #expect(
+                    answer.faults == [
+                        "credentials.api_key", "group_ids[1]", "group_ids[2]", "name", "priority", "proxy_id",
+                    ]
+                )
                 #expect(try await admin.call("GET", "/admin/accounts")["total"] == 0)
             }
         }
@@ -335,12 +374,17 @@ extension AdminAPITests {
                 try await admin.plane.pool.execute("delete from outbox")
                 let audits = try await admin.count("select count(*) as count from audit_log")
                 let create = try await admin.call(
-                    "POST", "/admin/accounts",
-                    ["name": "taken", "platform": "anthropic", "type": "apikey", "credentials": ["api_key": "k"], "group_ids": [.int(group)]]
+                    "POST",
+                    "/admin/accounts",
+                    [
+                        "name": "taken", "platform": "anthropic", "type": "apikey", "credentials": ["api_key": "k"],
+                        "group_ids": [.int(group)],
+                    ]
                 )
                 #expect(create.status == 409 && create.faults == ["name"])
                 let patch = try await admin.call(
-                    "PATCH", "/admin/accounts/\(other.id)",
+                    "PATCH",
+                    "/admin/accounts/\(other.id)",
                     ["name": "taken", "group_ids": [.int(group)], "credentials": ["api_key": "k2"]]
                 )
                 #expect(patch.status == 409)
@@ -360,10 +404,15 @@ extension AdminAPITests {
                     ["credentials": ["api_key": "new-key"]], ["credentials": ["base_url": "https://example.com"]],
                     ["priority": 3], ["rpm": 4], ["quota_daily": "5"], ["schedulable": false],
                 ]
-                let answers = try await admin.together(edits.count) { try await admin.call("PATCH", "/admin/accounts/\(account.id)", edits[$0]) }
+                let answers = try await admin.together(edits.count) {
+                    try await admin.call("PATCH", "/admin/accounts/\(account.id)", edits[$0])
+                }
                 #expect(answers.allSatisfy { $0.status == 200 })
                 let result = try await admin.call("GET", "/admin/accounts/\(account.id)")
-                #expect(result["priority"] == 3 && result["rpm"] == 4 && result["quota_daily"] == "5" && result["schedulable"] == false)
+                #expect(
+                    result["priority"] == 3 && result["rpm"] == 4 && result["quota_daily"] == "5"
+                        && result["schedulable"] == false
+                )
                 #expect(result["credentials"]?["base_url"] == "https://example.com")
                 #expect(try await Self.secrets(account.id, admin) == ["api_key": "new-key"])
                 #expect(try await admin.count("select credentials_version as count from accounts") == 3)
@@ -377,23 +426,32 @@ extension AdminAPITests {
                     ("anthropic", "apikey", ["api_key": "k"]), ("anthropic", "oauth", ["refresh_token": "r"]),
                     ("anthropic", "setup_token", ["access_token": "t"]),
                     ("anthropic", "bedrock", ["auth_mode": "apikey", "api_key": "k", "region": "us-east-1"]),
-                    ("openai", "apikey", ["api_key": "k"]), ("gemini", "oauth", ["access_token": "a", "project_id": "p"]),
+                    ("openai", "apikey", ["api_key": "k"]),
+                    ("gemini", "oauth", ["access_token": "a", "project_id": "p"]),
                     ("antigravity", "apikey", ["api_key": "k", "base_url": "https://x.example"]),
                 ]
                 for (index, (platform, type, credentials)) in kinds.enumerated() {
                     let answer = try await admin.call(
-                        "POST", "/admin/accounts",
-                        ["name": .string("a\(index)"), "platform": .string(platform), "type": .string(type), "credentials": credentials]
+                        "POST",
+                        "/admin/accounts",
+                        [
+                            "name": .string("a\(index)"), "platform": .string(platform), "type": .string(type),
+                            "credentials": credentials,
+                        ]
                     )
                     #expect(answer.status == 201, "\(answer.body.text)")
                 }
                 #expect(try await admin.call("GET", "/admin/accounts?platform=anthropic&type=bedrock")["total"] == 1)
                 #expect(try await admin.call("GET", "/admin/accounts?platform=anthropic&sort=-name").items.count == 4)
-                try await admin.plane.pool.execute("update accounts set status = 'error', error_message = 'Kaputt' where id = 1")
+                try await admin.plane.pool.execute(
+                    "update accounts set status = 'error', error_message = 'Kaputt' where id = 1"
+                )
                 let broken = try await admin.call("GET", "/admin/accounts/1")
                 #expect(broken["status"] == "error" && broken["error_message"] == "Kaputt")
                 // An edit of something else does not make it well.
-                #expect(try await admin.call("PATCH", "/admin/accounts/1", ["priority": 2])["error_message"] == "Kaputt")
+                #expect(
+                    try await admin.call("PATCH", "/admin/accounts/1", ["priority": 2])["error_message"] == "Kaputt"
+                )
                 let well = try await admin.call("POST", "/admin/accounts/1/recover")
                 #expect(well["status"] == "active" && well["error_message"] == .null)
             }
@@ -407,7 +465,11 @@ extension AdminAPITests {
             try await withAdmin { admin in
                 let group = try await admin.makeGroup()
                 let user = try await admin.makeUser()
-                let created = try await admin.makeKey(user: user, group: group, ["quota": "5", "ip_whitelist": ["10.0.0.0/8"]])
+                let created = try await admin.makeKey(
+                    user: user,
+                    group: group,
+                    ["quota": "5", "ip_whitelist": ["10.0.0.0/8"]]
+                )
                 let key = try #require(created["key"]?.string)
                 #expect(APIKeyFormat.isWellFormed(key))
                 #expect(created["key_prefix"] == .string(APIKeyFormat.displayPrefix(key)))
@@ -417,10 +479,18 @@ extension AdminAPITests {
                 let rotated = try await admin.call("POST", path + "/rotate")
                 let next = try #require(rotated["key"]?.string)
                 #expect(next != key && rotated.id == created.id && rotated["quota"] == "5")
-                #expect(try await admin.count("select count(*) as count from api_keys where key_hash = '\(APIKeyFormat.hash(next))'") == 1)
+                #expect(
+                    try await admin.count(
+                        "select count(*) as count from api_keys where key_hash = '\(APIKeyFormat.hash(next))'"
+                    ) == 1
+                )
                 for table in ["api_keys", "audit_log"] {
                     for text in [key, next] {
-                        #expect(try await admin.count("select count(*) as count from \(table) t where t::text like '%\(text)%'") == 0)
+                        #expect(
+                            try await admin.count(
+                                "select count(*) as count from \(table) t where t::text like '%\(text)%'"
+                            ) == 0
+                        )
                     }
                 }
             }
@@ -433,7 +503,8 @@ extension AdminAPITests {
                 let user = try await admin.makeUser()
                 var expected: [Int64: String] = [:]
                 for (fields, status) in [
-                    ([:], "active"), (["status": "disabled"], "disabled"), (["expires_at": "2020-01-01T00:00:00Z"], "expired"),
+                    ([:], "active"), (["status": "disabled"], "disabled"),
+                    (["expires_at": "2020-01-01T00:00:00Z"], "expired"),
                     (["quota": "1"], "quota_exhausted"), (["quota": "2"], "active"),
                     (["status": "disabled", "expires_at": "2020-01-01T00:00:00Z"], "disabled"),
                 ] as [(JSON, String)] {
@@ -447,7 +518,9 @@ extension AdminAPITests {
                     #expect(ids == Set(expected.filter { $0.value == status }.keys))
                 }
                 let exhausted = try #require(expected.first { $0.value == "quota_exhausted" }).key
-                #expect(try await admin.call("POST", "/admin/keys/\(exhausted)/reset-quota")["display_status"] == "active")
+                #expect(
+                    try await admin.call("POST", "/admin/keys/\(exhausted)/reset-quota")["display_status"] == "active"
+                )
                 let expired = try #require(expected.first { $0.value == "expired" }).key
                 let cleared = try await admin.call("POST", "/admin/keys/\(expired)/clear-expiration")
                 #expect(cleared["display_status"] == "active" && cleared["expires_at"] == .null)
@@ -482,8 +555,12 @@ extension AdminAPITests {
                 func call(_ method: String, _ path: String, _ body: JSON? = nil) async throws -> AdminServer.Answer {
                     try await admin.call(method, path, body, token: token)
                 }
-                #expect(try await call("POST", "/keys", ["name": "k", "group_id": .int(closed)]).faults == ["group_id"])
-                #expect(try await call("POST", "/keys", ["name": "k", "group_id": .int(open), "rpm": 9]).faults == ["rpm"])
+                #expect(
+                    try await call("POST", "/keys", ["name": "k", "group_id": .int(closed)]).faults == ["group_id"]
+                )
+                #expect(
+                    try await call("POST", "/keys", ["name": "k", "group_id": .int(open), "rpm": 9]).faults == ["rpm"]
+                )
                 let key = try await call("POST", "/keys", ["name": "k", "group_id": .int(open), "quota": "3"])
                 #expect(key.status == 201 && key["key"]?.string != nil && key["user_id"] == .int(user))
                 #expect(try await call("GET", "/keys").items.compactMap { $0["id"]?.int64 } == [key.id])
@@ -514,7 +591,9 @@ extension AdminAPITests {
                 let family = try await admin.call("GET", "/admin/prices?match=prefix").items
                 #expect(family.compactMap { $0["model"]?.string } == ["claude-", "gemini-", "gpt-"])
                 let created = try await admin.call(
-                    "POST", "/admin/prices", ["model": "mein-modell", "input": "1.5", "output": "0.000000001", "web_search": "0.01"]
+                    "POST",
+                    "/admin/prices",
+                    ["model": "mein-modell", "input": "1.5", "output": "0.000000001", "web_search": "0.01"]
                 )
                 #expect(created.status == 201 && created["input"] == "1.5" && created["cache_read"] == .null)
                 let twin = try await admin.call("POST", "/admin/prices", ["model": "mein-modell", "input": "2"])
@@ -536,13 +615,19 @@ extension AdminAPITests {
         func proxies() async throws {
             try await withAdmin { admin in
                 let created = try await admin.call(
-                    "POST", "/admin/proxies",
-                    ["name": "Ausgang", "protocol": "https", "host": "proxy.example", "port": 3128, "username": "u", "password": "geheim-1"]
+                    "POST",
+                    "/admin/proxies",
+                    [
+                        "name": "Ausgang", "protocol": "https", "host": "proxy.example", "port": 3128, "username": "u",
+                        "password": "geheim-1",
+                    ]
                 )
                 #expect(created.status == 201 && created["password"] == "•••")
                 let path = "/admin/proxies/\(created.id)"
                 let sealed = { () async throws -> String? in
-                    try await admin.plane.pool.query("select password_sealed from proxies").first?.optionalText("password_sealed")
+                    try await admin.plane.pool.query("select password_sealed from proxies").first?.optionalText(
+                        "password_sealed"
+                    )
                 }
                 let first = try await sealed()
                 #expect(try await admin.call("PATCH", path, ["password": "•••", "port": 3129])["port"] == 3129)
@@ -550,17 +635,23 @@ extension AdminAPITests {
                 #expect(try await admin.call("PATCH", path, ["password": "geheim-2"]).status == 200)
                 #expect(try await sealed() != first)
                 let opened = try SealedBox.open(
-                    try #require(try await sealed()), for: SealingContext(kind: "proxy", id: created.id, field: "password"),
+                    try #require(try await sealed()),
+                    for: SealingContext(kind: "proxy", id: created.id, field: "password"),
                     with: try #require(admin.plane.config.masterKeys)
                 )
                 #expect(String(decoding: opened, as: UTF8.self) == "geheim-2")
                 let account = try await admin.makeAccount(["proxy_id": .int(created.id)])
                 #expect(try await admin.call("DELETE", path).status == 409)
-                #expect(try await admin.call("PATCH", "/admin/accounts/\(account.id)", ["proxy_id": .null]).status == 200)
+                #expect(
+                    try await admin.call("PATCH", "/admin/accounts/\(account.id)", ["proxy_id": .null]).status == 200
+                )
                 #expect(try await admin.call("PATCH", path, ["password": .null])["password"] == .null)
                 #expect(try await admin.call("PATCH", path, ["password": "•••"]).faults == ["password"])
                 #expect(try await admin.call("DELETE", path).status == 204)
-                #expect(try await admin.count("select count(*) as count from audit_log t where t::text like '%geheim%'") == 0)
+                #expect(
+                    try await admin.count("select count(*) as count from audit_log t where t::text like '%geheim%'")
+                        == 0
+                )
             }
         }
 
@@ -576,7 +667,9 @@ extension AdminAPITests {
                 #expect(try await admin.call("PUT", path, [:]).body == ["enabled": true, "cooldown_minutes": 10])
                 let gateway = try await admin.call("GET", "/admin/settings/gateway")
                 #expect(gateway["body_limit_bytes"] == 33_554_432 && gateway["max_switches"] == 10)
-                #expect(try await admin.call("PUT", "/admin/settings/gateway", ["max_switches": 3])["max_switches"] == 3)
+                #expect(
+                    try await admin.call("PUT", "/admin/settings/gateway", ["max_switches": 3])["max_switches"] == 3
+                )
                 #expect(try await admin.call("GET", "/admin/settings/nothing").status == 404)
                 #expect(try await admin.call("PATCH", path, [:]).status == 405)
             }

@@ -1,11 +1,11 @@
 import Domain
 import Formats
-
-@testable import ControlKit
 import HTTPMessages
 import Postgres
 import TestSupport
 import Testing
+
+@testable import ControlKit
 
 extension AdminAPITests {
     @Suite("Signing in")
@@ -27,7 +27,10 @@ extension AdminAPITests {
                 let hours = (end - Timestamp(microseconds: admin.now)).components.seconds / 3600
                 #expect((11...12).contains(hours))
                 // The database never has the token itself.
-                #expect(try await admin.count("select count(*) as count from sessions where token_hash like '%\(token)%'") == 0)
+                #expect(
+                    try await admin.count("select count(*) as count from sessions where token_hash like '%\(token)%'")
+                        == 0
+                )
             }
         }
 
@@ -38,7 +41,8 @@ extension AdminAPITests {
                 #expect(user > 0)
                 var texts: Set<String> = []
                 for (email, password) in [
-                    (AdminServer.email, "wrong"), ("nobody@example.com", "wrong"), ("off@example.com", "a good password"),
+                    (AdminServer.email, "wrong"), ("nobody@example.com", "wrong"),
+                    ("off@example.com", "a good password"),
                     ("' or 1=1 --", "wrong"), (AdminServer.email, "' or '1'='1"),
                 ] {
                     let answer = try await admin.login(email, password)
@@ -54,7 +58,9 @@ extension AdminAPITests {
         @Test("who guesses is told to wait, who signs in well never is")
         func throttled() async throws {
             try await withAdmin { admin in
-                for _ in 0..<15 { #expect(try await admin.login(AdminServer.email, AdminServer.password).status == 200) }
+                for _ in 0..<15 {
+                    #expect(try await admin.login(AdminServer.email, AdminServer.password).status == 200)
+                }
                 var statuses: [Int] = []
                 var last: AdminServer.Answer?
                 for _ in 0..<12 {
@@ -75,7 +81,10 @@ extension AdminAPITests {
             try await withAdmin { admin in
                 _ = try await admin.makeUser()
                 let token = try await admin.login("user@example.com", "a good password")["token"]?.string
-                for path in ["/admin/users", "/admin/groups", "/admin/accounts", "/admin/keys", "/admin/prices", "/admin/usage", "/admin/audit", "/admin/settings/gateway"] {
+                for path in [
+                    "/admin/users", "/admin/groups", "/admin/accounts", "/admin/keys", "/admin/prices", "/admin/usage",
+                    "/admin/audit", "/admin/settings/gateway",
+                ] {
                     #expect(try await admin.call("GET", path, token: .some(nil)).status == 401)
                     #expect(try await admin.call("GET", path, token: "tgs_invented").status == 401)
                     #expect(try await admin.call("GET", path, token: token).status == 403)
@@ -96,8 +105,10 @@ extension AdminAPITests {
                 let csrf = try #require(login["csrf_token"]?.string)
                 func call(_ method: String, _ headers: [(String, String)]) async throws -> Int {
                     try await admin.call(
-                        method, method == "GET" ? "/auth/me" : "/admin/groups",
-                        method == "GET" ? nil : ["name": "G", "platform": "openai"], headers: [cookie] + headers,
+                        method,
+                        method == "GET" ? "/auth/me" : "/admin/groups",
+                        method == "GET" ? nil : ["name": "G", "platform": "openai"],
+                        headers: [cookie] + headers,
                         token: .some(nil)
                     ).status
                 }
@@ -138,14 +149,22 @@ extension AdminAPITests {
         @Test("a changed password ends the other sessions and keeps this one")
         func password() async throws {
             try await withAdmin { admin in
-                let other = try #require(try await admin.login(AdminServer.email, AdminServer.password)["token"]?.string)
+                let other = try #require(
+                    try await admin.login(AdminServer.email, AdminServer.password)["token"]?.string
+                )
                 let path = "/auth/password"
-                let wrong = try await admin.call("POST", path, ["current_password": "no", "new_password": "another good one"])
+                let wrong = try await admin.call(
+                    "POST",
+                    path,
+                    ["current_password": "no", "new_password": "another good one"]
+                )
                 #expect(wrong.status == 400 && wrong.faults == ["current_password"])
                 let short = try await admin.call("POST", path, ["current_password": "no", "new_password": "short"])
                 #expect(short.status == 400 && short.faults == ["new_password"])
                 let right = try await admin.call(
-                    "POST", path, ["current_password": .string(AdminServer.password), "new_password": "another good one"]
+                    "POST",
+                    path,
+                    ["current_password": .string(AdminServer.password), "new_password": "another good one"]
                 )
                 #expect(right.status == 204)
                 #expect(try await admin.call("GET", "/auth/me").status == 200)
@@ -160,7 +179,9 @@ extension AdminAPITests {
             try await withAdmin { admin in
                 let id = try await admin.makeUser()
                 let token = try await admin.login("user@example.com", "a good password")["token"]?.string
-                #expect(try await admin.call("PATCH", "/admin/users/\(id)", ["password": "a better password"]).status == 200)
+                #expect(
+                    try await admin.call("PATCH", "/admin/users/\(id)", ["password": "a better password"]).status == 200
+                )
                 #expect(try await admin.call("GET", "/auth/me", token: token).status == 401)
                 #expect(try await admin.login("user@example.com", "a better password").status == 200)
             }
@@ -170,5 +191,9 @@ extension AdminAPITests {
 
 /// Each test has a control plane and a database of its own; one after the other, because a server has only so many
 /// connections.
-@Suite("The admin API on a real database", .serialized, .enabled(if: PrivatePostgres.isAvailable, "needs PostgreSQL 15"))
+@Suite(
+    "The admin API on a real database",
+    .serialized,
+    .enabled(if: PrivatePostgres.isAvailable, "needs PostgreSQL 15")
+)
 struct AdminAPITests {}
