@@ -176,9 +176,16 @@ final class AdminServer {
     }
 }
 
+extension PrivatePostgres {
+    private static let forAdminTests = Task { try await start() }
+
+    /// The suite's own server: control planes take more connections than the one that all suites share has to give.
+    static func admin() async throws -> PrivatePostgres { try await forAdminTests.value }
+}
+
 /// Runs `body` against a control plane on a database of its own.
 func withAdmin(_ body: @escaping @Sendable (AdminServer) async throws -> Void) async throws {
-    let database = try await PrivatePostgres.shared().newDatabase()
+    let database = try await PrivatePostgres.admin().newDatabase()
     try await onLoop { loop in
         let server = try await AdminServer.start(loop, database: database)
         do {

@@ -163,7 +163,7 @@ extension AdminAPITests {
     struct Starting {
         @Test("control planes that start together on an empty database make one schema, one admin and one price list")
         func together() async throws {
-            let database = try await PrivatePostgres.shared().newDatabase()
+            let database = try await PrivatePostgres.admin().newDatabase()
             try await onLoop { loop in
                 let planes = (0..<3).map { _ in AdminServer.plane(loop, database: database) }
                 let done = planes.map { _ in Promise<Void>() }
@@ -227,7 +227,7 @@ extension AdminAPITests {
 
         @Test("without users and without a named admin it says so")
         func noAdmin() async throws {
-            let database = try await PrivatePostgres.shared().newDatabase()
+            let database = try await PrivatePostgres.admin().newDatabase()
             try await onLoop { loop in
                 let plane = AdminServer.plane(loop, database: database, withAdmin: false)
                 await #expect(throws: StartError.self) { try await plane.start() }

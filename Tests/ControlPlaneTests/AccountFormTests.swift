@@ -312,19 +312,23 @@ struct CredentialFieldTests {
         let first = CredentialEdit(
             plain: [:],
             sealedFields: ["access_token", "refresh_token"],
-            newSecrets: ["access_token": "a1", "refresh_token": "r1"]
+            newSecrets: ["access_token": "secret-a1", "refresh_token": "secret-r1"]
         )
         let stored = try sealing.apply(first, to: nil, of: AccountID(1))
         #expect(stored.version == 1)
         let second = CredentialEdit(
             plain: [:],
             sealedFields: ["access_token", "refresh_token"],
-            newSecrets: ["access_token": "a2"]
+            newSecrets: ["access_token": "secret-a2"]
         )
         let next = try sealing.apply(second, to: stored, of: AccountID(1))
         #expect(next.version == 2)
-        #expect(try sealing.open(next.sealed, of: AccountID(1)) == ["access_token": "a2", "refresh_token": "r1"])
+        #expect(
+            try sealing.open(next.sealed, of: AccountID(1)) == [
+                "access_token": "secret-a2", "refresh_token": "secret-r1",
+            ]
+        )
         #expect(throws: SealingError.tampered) { try sealing.open(next.sealed, of: AccountID(2)) }
-        #expect(!next.sealed.contains("a2"))
+        #expect(!next.sealed.contains("secret"))
     }
 }
