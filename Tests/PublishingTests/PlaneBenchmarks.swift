@@ -78,6 +78,8 @@ struct PlaneBenchmarks {
                 """,
                 [.integer(group.raw)]
             )
+            // As autovacuum would have done.
+            try await world.run("analyze")
             let publisher = world.publisher()
             var started = MonotonicTime.now
             try await publisher.healNow()
