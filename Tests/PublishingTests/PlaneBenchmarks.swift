@@ -14,10 +14,17 @@ struct PlaneBenchmarks {
     @Test("writing and reading a usage record")
     func records() {
         var record = UsageRecord(
-            requestID: "req_01JABCDEFGHJKMNPQRSTVWXYZ0", createdAt: Timestamp(microseconds: 1_793_867_400_000_000),
-            user: UserID(1234), key: KeyID(5678), group: GroupID(12), account: AccountID(345),
-            model: "claude-sonnet-4-5-20250929", upstreamModel: "claude-sonnet-4-5-20250929", dialect: .anthropic,
-            isStream: true, status: 200
+            requestID: "req_01JABCDEFGHJKMNPQRSTVWXYZ0",
+            createdAt: Timestamp(microseconds: 1_793_867_400_000_000),
+            user: UserID(1234),
+            key: KeyID(5678),
+            group: GroupID(12),
+            account: AccountID(345),
+            model: "claude-sonnet-4-5-20250929",
+            upstreamModel: "claude-sonnet-4-5-20250929",
+            dialect: .anthropic,
+            isStream: true,
+            status: 200
         )
         record.userAgent = "claude-cli/2.0.14 (external, cli)"
         record.ip = "203.0.113.77"
