@@ -140,8 +140,8 @@ let package = Package(
         suite(
             "PublishingTests",
             [
-                "ControlKit", "Crypto", "Domain", "HTTPMessages", "Postgres", "Reactor", "Redis", "Snapshots", "Telemetry",
-                "TestSupport",
+                "ControlKit", "Crypto", "Domain", "Formats", "HTTPFetching", "HTTPMessages", "HTTPServing", "Postgres",
+                "Reactor", "Redis", "Snapshots", "Telemetry", "TestSupport",
             ]
         ),
         suite(
