@@ -47,6 +47,12 @@ package final class Simulator {
     private func answer(_ exchange: ServerExchange) async {
         let path = exchange.request.path
         if path.hasPrefix(ControlAPI.prefix) { return await control(exchange) }
+        if path == "/health/live" || path == "/health/ready" {
+            return exchange.respond(
+                HTTPResponseHead(status: 200, headers: ["content-type": "application/json"]),
+                body: JSONWriter.object { $0.member("status", "ok") }
+            )
+        }
         guard let platform = platforms.first(where: { $0.serves(path) }) else {
             return exchange.respond(
                 HTTPResponseHead(status: 404, headers: ["content-type": "application/json"]),
