@@ -120,7 +120,7 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: strict
         ),
-        suite("RedisTests", ["Redis", "Reactor", "TestSupport"]),
+        suite("RedisTests", ["Redis", "Reactor", "TLS", "TestSupport"]),
         suite("FormatsTests", ["Formats", "CInflate", "TestSupport"]),
         suite("CryptoTests", ["Crypto", "Formats", "TestSupport"]),
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),

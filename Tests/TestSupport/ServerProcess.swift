@@ -117,9 +117,21 @@ package final class TemporaryFolder: Sendable {
     }
 }
 
-/// Runs blocking work on libuv's thread pool, away from the threads that run tests.
+/// Runs blocking work on one of four threads kept for that: away from the threads that run tests, and from libuv's
+/// pool, which looks names up for the code under test.
 package func offMainThread<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
-    try await onLoop { loop in try await loop.offload { Result { try work() } }.get() }
+    let turn = Launchers.turn.wrappingAdd(1, ordering: .relaxed).newValue
+    let loops = try Launchers.loops.get()
+    let loop = loops[Int(turn % UInt(loops.count))]
+    let result = await withCheckedContinuation { continuation in
+        loop.execute { continuation.resume(returning: Result { try work() }) }
+    }
+    return try result.get()
+}
+
+private enum Launchers {
+    static let turn = Atomic<UInt>(0)
+    static let loops = Result { try (0..<4).map { try LoopThread(name: "launcher \($0)").loop } }
 }
 
 /// Whether a program can be run: an absolute path, or a name found in PATH.
