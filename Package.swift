@@ -82,7 +82,7 @@ let package = Package(
             ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2", "CCurl", "CUV", "CGatewayShims"]
         ),
         library("Redis", in: "Shared/IO", ["Reactor", "TLS", "CHiredis", "COpenSSL"]),
-        library("Postgres", in: "ControlPlane", ["Reactor", "CPQ", "CUV"]),
+        library("Postgres", in: "ControlPlane", ["Reactor", "CPQ", "CUV", "COpenSSL"]),
         library(
             "Service", in: "Shared/IO",
             ["Reactor", "Telemetry", "HTTPServing", "HTTPMessages"]

@@ -85,6 +85,31 @@ struct PostgresPoolTests {
         }
     }
 
+    @Test("over TLS the server's name is checked, and large results arrive whole")
+    func tls() async throws {
+        let certificates = try TestCertificates.shared()
+        let pair = certificates.server
+        let postgres = try await PrivatePostgres.start(certificate: (file: pair.certificate, keyFile: pair.key))
+        let trust = "sslmode=verify-full&sslrootcert="
+        let good = "postgres://tollgate@localhost:\(postgres.port)/postgres?" + trust
+        try await onLoop { loop in
+            let pool = PostgresPool(loop, url: good + certificates.authority.certificate, options: .patient)
+            defer { pool.close() }
+            let rows = try await pool.query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+            #expect(try rows[0].bool("ssl"))
+            for size in [8_000, 16_384, 100_000, 3_000_000] {
+                let text = try await pool.query("SELECT repeat('x', \(size)) AS text")[0].text("text")
+                #expect(text.utf8.count == size)
+            }
+            try await expectRows(100_000, pool, "SELECT generate_series(1, 100000)")
+
+            let distrusting = PostgresPool(loop, url: good + certificates.stranger.certificate, options: .patient)
+            defer { distrusting.close() }
+            let error = await #expect(throws: PostgresError.self) { try await distrusting.query("SELECT 1") }
+            #expect("\(String(describing: error))".contains("certificate verify failed"))
+        }
+    }
+
     @Test(
         "a pool that cannot connect says why, without the password",
         arguments: [

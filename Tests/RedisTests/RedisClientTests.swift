@@ -302,6 +302,34 @@ struct RedisClientTests {
         }
     }
 
+    @Test("so is its output in bytes, and room comes back with the server")
+    func boundedOutput() async throws {
+        let redis = try await PrivateRedis.start()
+        try await onLoop { loop in
+            try await withRedis(loop, redis.url) { client in
+                redis.freeze()
+                var outcomes: [Bool] = []
+                let done = Promise<Void>()
+                var set = RedisCommand(["SET", "large"])
+                set.add([UInt8](repeating: 1, count: 8 << 20))
+                for _ in 0..<20 {
+                    client.send(set) { result in
+                        outcomes.append(result == .success(.status("OK")))
+                        if outcomes.count == 20 { done.succeed(()) }
+                    }
+                    // The kernel takes some.
+                    await loop.sleep(.milliseconds(2))
+                }
+                redis.thaw()
+                try await done.wait()
+                let accepted = outcomes.count { $0 }
+                #expect(accepted >= 8 && accepted <= 12)
+                let answer = try await client.send(set)
+                #expect(answer == .status("OK"))
+            }
+        }
+    }
+
     @Test("a master that became a replica is left and sought again")
     func becameReplica() async throws {
         let redis = try await PrivateRedis.start()
