@@ -133,6 +133,7 @@ struct PostgresFaultTests {
             defer { pool.close() }
             let pid = try await pool.query("SELECT pg_backend_pid() AS pid")[0].int("pid")
             postgres.freeze(backend: Int32(pid))
+            defer { postgres.thaw(backend: Int32(pid)) }
             // 200 ms for the server, 5 s of grace.
             await #expect(throws: PostgresError.timedOut) { try await pool.query("SELECT 1") }
             #expect(pool.openConnections == 0)

@@ -62,7 +62,7 @@ package final class PrivatePostgres: Sendable {
             [Self.programs + "/postgres", "-D", data] + settings.flatMap { ["-c", $0] },
             folder: folder.path,
             asUser: Self.account,
-            deathSignal: "QUIT",
+            lastSignal: .quit,
             readyText: "database system is ready to accept connections"
         )
         try process.start()
@@ -102,9 +102,10 @@ package final class PrivatePostgres: Sendable {
     /// Starts the server after `stop` or `kill`.
     package func start() async throws { try await offMainThread { [process] in try process.start() } }
 
-    /// Stops one backend where it stands (SIGSTOP): it keeps its connection and answers nothing. It ends with the
-    /// server.
+    /// Stops one backend where it stands (SIGSTOP): it keeps its connection and answers nothing. A server cannot end
+    /// before it is thawed.
     package func freeze(backend pid: Int32) { Glibc.kill(pid, SIGSTOP) }
+    package func thaw(backend pid: Int32) { Glibc.kill(pid, SIGCONT) }
 
     /// Starts the server again on its port and data.
     package func restart() async throws {
