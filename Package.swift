@@ -82,7 +82,7 @@ let package = Package(
             ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2", "CCurl", "CUV", "CGatewayShims"]
         ),
         library("Redis", in: "Shared/IO", ["Reactor", "TLS", "CHiredis", "COpenSSL"]),
-        library("Postgres", in: "ControlPlane", ["Reactor", "CPQ", "CUV"]),
+        library("Postgres", in: "ControlPlane", ["Reactor", "CPQ", "CUV", "COpenSSL"]),
         library(
             "Service", in: "Shared/IO",
             ["Reactor", "Telemetry", "HTTPServing", "HTTPMessages"]
@@ -120,7 +120,7 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: strict
         ),
-        suite("RedisTests", ["Redis", "Reactor", "TestSupport"]),
+        suite("RedisTests", ["Redis", "Reactor", "TLS", "TestSupport"]),
         suite("FormatsTests", ["Formats", "CInflate", "TestSupport"]),
         suite("CryptoTests", ["Crypto", "Formats", "TestSupport"]),
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
