@@ -31,8 +31,8 @@ struct HTTP2LimitTests {
     @Test("a connection without streams ends after the keep-alive time, PINGs notwithstanding")
     func idleTimeout() async throws {
         try await onLoop { loop in
-            let server = try TestServer(loop, limits: { $0.keepAliveTimeout = .milliseconds(100) }) { exchange in
-                await loop.sleep(.milliseconds(200))
+            let server = try TestServer(loop, limits: { $0.keepAliveTimeout = .milliseconds(400) }) { exchange in
+                await loop.sleep(.milliseconds(600))
                 exchange.respond(200, "ok")
             }
             let client = try await server.connectHTTP2()
@@ -43,7 +43,7 @@ struct HTTP2LimitTests {
                 await loop.sleep(.milliseconds(10))
             }
             #expect(client.hasEnded)
-            #expect(start.elapsed >= .milliseconds(90))
+            #expect(start.elapsed >= .milliseconds(350))
             #expect(client.goaways.map { $0.code } == [0])
             await server.stop()
         }
