@@ -280,6 +280,23 @@ struct HTTP2LimitTests {
         }
     }
 
+    @Test("two names for the host are refused unless they are the same", arguments: ["a", "b"])
+    func ambiguousHost(host: String) async throws {
+        try await onLoop { loop in
+            var seen: [String] = []
+            let server = try TestServer(loop) { exchange in
+                seen += exchange.request.headers.values("host")
+                exchange.respond(200, "taken")
+            }
+            let client = try await server.connect()
+            let field: [UInt8] = [0, 4] + [UInt8]("host".utf8) + [1] + [UInt8](host.utf8)
+            client.send(http2Preface + frame(4) + frame(1, flags: 5, stream: 1, getBlock + field))
+            try await client.wait(for: host == "a" ? "taken" : "Bad Request")
+            #expect(seen == (host == "a" ? ["a"] : []))
+            await server.stop()
+        }
+    }
+
     @Test("draining says GOAWAY twice, takes what is on its way, and drops no stream")
     func drains() async throws {
         try await onLoop { loop in

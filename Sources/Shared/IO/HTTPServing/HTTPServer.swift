@@ -12,7 +12,7 @@ package final class HTTPServer {
     private var listeners: [Listener] = []
     private var connections: [ObjectIdentifier: any ServerConnection] = [:]
     private(set) var isDraining = false
-    private var drained: Promise<Void>?
+    private var drains: [Promise<Void>] = []
     private var date = DateLine()
     /// Where heads are put together; empty between uses.
     var scratch: [UInt8] = []
@@ -51,11 +51,10 @@ package final class HTTPServer {
         for connection in Array(connections.values) { connection.drain() }
         if !connections.isEmpty {
             let done = Promise<Void>()
-            drained = done
+            drains.append(done)
             let timer = loop.schedule(after: deadline) { done.succeed(()) }
             try? await done.wait()
             timer.stop()
-            drained = nil
         }
         let rest = Array(connections.values)
         for connection in rest { connection.cut() }
@@ -94,7 +93,9 @@ package final class HTTPServer {
 
     func connectionDidEnd(_ link: ConnectionLink) {
         connections[ObjectIdentifier(link)] = nil
-        if connections.isEmpty { drained?.succeed(()) }
+        guard connections.isEmpty, !drains.isEmpty else { return }
+        for drain in drains { drain.succeed(()) }
+        drains = []
     }
 
     func exchangeDidStart() { openExchanges += 1 }
