@@ -66,7 +66,7 @@ struct HTTP1LimitTests {
     func bodyIdleTimeout() async throws {
         try await onLoop { loop in
             var errors: [RequestBodyError] = []
-            let server = try TestServer(loop, limits: { $0.bodyIdleTimeout = .milliseconds(500) }) { exchange in
+            let server = try TestServer(loop, limits: { $0.bodyIdleTimeout = .milliseconds(1500) }) { exchange in
                 do {
                     exchange.respond(200, "\(try await exchange.collectBody(limit: 100).count)")
                 } catch { if let error = error as? RequestBodyError { errors.append(error) } }
@@ -75,7 +75,7 @@ struct HTTP1LimitTests {
             client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
             // Together longer than the timeout, which each piece starts anew.
             for _ in 0..<4 {
-                await loop.sleep(.milliseconds(150))
+                await loop.sleep(.milliseconds(450))
                 client.send("x")
             }
             #expect(client.text.isEmpty)
