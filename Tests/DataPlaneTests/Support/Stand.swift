@@ -71,6 +71,8 @@ final class Stand {
         var accounts = 1
         var concurrency = 0
         var mapping: [String: String] = [:]
+        /// Puts a relay between the worker and Redis that can lose answers.
+        var usesRelay = false
     }
 
     static let secret = [UInt8](repeating: 7, count: 32)
@@ -89,7 +91,12 @@ final class Stand {
     let apiKey = APIKeyFormat.generate(random: { SecureRandom.bytes($0) })
     private(set) var key: KeySnapshot
     private(set) var config: ConfigSnapshot
+    /// Between the worker and Redis.
+    let relay: RedisRelay
     let context: WorkerContext
+    /// Shown every exchange of the worker before it is handled.
+    let watch = Watch()
+    final class Watch { var onExchange: ((ServerExchange) -> Void)? }
     let gateway: HTTPServer
     let address: SocketAddress
     let caller: HTTPClient
@@ -148,7 +155,9 @@ final class Stand {
             )
         ]
         for (name, value) in options.settings { _ = config.settings.set(name, value) }
-        let own = RedisClient(loop, configuration)
+        relay = try RedisRelay(loop, port: server.port)
+        let url = options.usesRelay ? "redis://127.0.0.1:\(relay.port)" : server.url
+        let own = RedisClient(loop, try #require(RedisConfiguration(url: url)))
         let client = try HTTPClient(loop)
         let api = InternalAPI(client, control.target, token: Secret("token"))
         context = WorkerContext(
@@ -165,7 +174,11 @@ final class Stand {
         own.start()
         _ = await own.waitUntilConnected(.seconds(5))
         let handler = GatewayHandler(context, Probes(health, metrics.registry))
-        gateway = HTTPServer(loop, limits: options.limits) { await handler.handle($0) }
+        let watch = watch
+        gateway = HTTPServer(loop, limits: options.limits) { exchange in
+            watch.onExchange?(exchange)
+            await handler.handle(exchange)
+        }
         address = try gateway.listen(on: #require(SocketAddress("127.0.0.1:0")))
         caller = try HTTPClient(loop)
         try await publish()
@@ -317,6 +330,7 @@ final class Stand {
         for upstream in upstreams { await upstream.stop() }
         _ = await control.server.drain(deadline: .zero)
         context.close()
+        relay.stop()
         redis.close()
         log.close()
     }

@@ -18,6 +18,8 @@ package final class GatewayHandler {
     /// How often a call whose key or group has changed asks again before it gives up; with the pauses between, longer
     /// than an announced change is on its way.
     private static let maximumReloads = 8
+    /// A key is refused for this long without another look at it.
+    private static let refusalLifetime = Duration.seconds(1)
 
     private let context: WorkerContext
     private let probes: Probes
@@ -103,9 +105,25 @@ package final class GatewayHandler {
     // MARK: Who is calling
 
     private func authenticate(_ exchange: ServerExchange) async throws -> (ServingKey, GatewayConfig) {
+        (try await accepted(exchange, allowsExpired: false), try currentConfig())
+    }
+
+    /// The caller's key when it may be used.
+    ///
+    /// No admission compares the revision of one that is refused here: it is looked up again, or a key that was enabled
+    /// while the announcement got lost would stay refused.
+    private func accepted(_ exchange: ServerExchange, allowsExpired: Bool) async throws -> ServingKey {
         let key = try await identify(exchange)
-        try AdmissionPolicy.check(key.snapshot, address: clientAddress(exchange), now: now)
-        return (key, try currentConfig())
+        let address = clientAddress(exchange)
+        do {
+            try AdmissionPolicy.check(key.snapshot, address: address, now: now, allowsExpired: allowsExpired)
+            return key
+        } catch {
+            guard key.loadedAt.elapsed >= Self.refusalLifetime else { throw error }
+            let newer = try Self.key(in: await context.keys.lookUp(key.snapshot.hash))
+            try AdmissionPolicy.check(newer.snapshot, address: address, now: now, allowsExpired: allowsExpired)
+            return newer
+        }
     }
 
     private func identify(_ exchange: ServerExchange) async throws -> ServingKey {
