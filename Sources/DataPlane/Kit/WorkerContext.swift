@@ -73,7 +73,11 @@ package final class WorkerContext {
         silence = SilenceWatch(loop, pace)
         outbox.onRetry = { count in metrics.recordRetries.add(count) }
         admission.onEpoch = { [outbox] partition, epoch in outbox.noteEpoch(partition, epoch) }
-        redis.onConnect = { [outbox] in outbox.redisDidConnect() }
+        redis.onConnect = { [weak outbox, unowned redis] in
+            // A script that has to be loaded first comes behind what was sent after it: a settlement must not.
+            for script in CallScripts.all { redis.send(RedisCommand(["SCRIPT", "LOAD", script.source])) { _ in } }
+            outbox?.redisDidConnect()
+        }
     }
 
     /// Ends what runs by itself and all connections; calls must have ended before.

@@ -110,7 +110,7 @@ final class Stand {
         let configuration = try #require(RedisConfiguration(url: server.url))
         redis = RedisClient(loop, configuration)
         redis.start()
-        _ = await redis.waitUntilConnected(.seconds(5))
+        try #require(await redis.waitUntilConnected(.seconds(20)))
         upstreams = try (0..<options.accounts).map { _ in try FakeUpstream(loop) }
         control = try FakeControlPlane(loop)
         ring = try MasterKeyRing("m1:" + Base64.encode(Self.secret, .standard))
@@ -172,7 +172,7 @@ final class Stand {
             pace: options.pace
         )
         own.start()
-        _ = await own.waitUntilConnected(.seconds(5))
+        try #require(await own.waitUntilConnected(.seconds(20)))
         let handler = GatewayHandler(context, Probes(health, metrics.registry))
         let watch = watch
         gateway = HTTPServer(loop, limits: options.limits) { exchange in

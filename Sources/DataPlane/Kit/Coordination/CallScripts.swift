@@ -7,6 +7,8 @@ package import Redis
 /// Where a partition has no epoch, a script makes one of what the worker proposes and the time: a Redis that forgets
 /// twice never gets the same one again, not even from the same worker.
 package enum CallScripts {
+    package static let all = [admit, settle, acquire, release, renew]
+
     /// Admits a call: checks revisions, takes the caller's slots and notes the reservation.
     ///
     /// Keys: epoch, revisions, live, holds, the user's slots, the key's slots.
