@@ -147,7 +147,8 @@ let package = Package(
             "DataPlaneTests",
             [
                 "GatewayKit", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers", "Crypto",
-                "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS", "CInflate", "TestSupport",
+                "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS", "CInflate", "Service",
+                "TestSupport",
             ]
         ),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),

@@ -174,7 +174,7 @@ package final class Worker {
     }
 
     /// Drains: no new connections, streams finish within the setting's time, records reach Redis, then the loop ends.
-    private func stop() {
+    package func stop() {
         guard !isStopping else { return }
         isStopping = true
         health.update { $0.isDraining = true }
