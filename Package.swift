@@ -136,6 +136,21 @@ let package = Package(
         ),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
         suite("SimulatorTests", ["SimulatorKit", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "TestSupport", "CInflate"]),
+        suite(
+            "GatewayTests",
+            [
+                "GatewayKit", "Domain", "HTTPMessages", "HTTPFetching", "Snapshots", "Providers", "Reactor", "Service",
+                "Crypto", "Formats", "TestSupport",
+            ]
+        ),
+        suite(
+            "DataPlaneTests",
+            [
+                "GatewayKit", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers", "Crypto",
+                "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS", "CInflate", "Service",
+                "TestSupport",
+            ]
+        ),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),
         suite(
             "PublishingTests",

@@ -43,7 +43,10 @@ struct RequestBody {
     mutating func want(limit: Int) {
         isWanted = true
         self.limit = limit
-        if bytes.count > limit { fail(.tooLarge) }
+        guard bytes.count > limit, failure == nil else { return }
+        // Also one that has arrived whole before anybody asked for it.
+        failure = .tooLarge
+        bytes = []
     }
 
     mutating func wait(_ continuation: UnsafeContinuation<Void, Never>) { waiter = continuation }

@@ -102,10 +102,14 @@ package final class ServerExchange {
 
     // MARK: Answer
 
+    /// The status of the answer; nil before there is one, and when the caller was gone by then.
+    package private(set) var answeredStatus: Int?
+
     /// Sends a whole answer; `content-length` is added.
     package func respond(_ head: HTTPResponseHead, body: [UInt8]) {
         guard answer == .none, let carrier else { return }
         answer = .finished
+        answeredStatus = head.status
         carrier.startAnswer(head, body: body)
     }
 
@@ -119,6 +123,7 @@ package final class ServerExchange {
     package func startResponse(_ head: HTTPResponseHead) {
         guard answer == .none, let carrier else { return }
         answer = .started
+        answeredStatus = head.status
         carrier.startAnswer(head, body: nil)
     }
 

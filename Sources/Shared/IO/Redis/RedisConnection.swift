@@ -55,10 +55,12 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
         self.timeout = timeout
         timer = LoopTimer(loop) { [unowned self] in timerFired() }
         stream.handler = self
+        stream.goesFirst = true
         stream.setReading(true)
     }
 
     var inFlight: Int { pending.count }
+    var endsTurnFirst: Bool { true }
 
     /// Whether another command can be taken: the queue is bounded, or a Redis that hangs would fill our memory.
     var hasRoom: Bool {
