@@ -108,7 +108,10 @@ class BodyChannel: Expiring {
             demandDidChange()
         }
         if case .none = ending {
-            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in collector = continuation }
+            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+                // The task may have been suspended on the way in here.
+                if case .none = ending { collector = continuation } else { continuation.resume() }
+            }
         }
         reader = .gone
         let body = kept

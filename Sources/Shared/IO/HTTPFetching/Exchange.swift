@@ -65,7 +65,8 @@ final class Exchange: BodyChannel {
     func response() async throws -> FetchResponse {
         if head == nil, failure == nil {
             await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-                headWaiter = continuation
+                // The task may have been suspended on the way in here.
+                if head == nil, failure == nil { headWaiter = continuation } else { continuation.resume() }
             }
         }
         if let failure { throw failure }

@@ -30,6 +30,7 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
     private var isFlushScheduled = false
     private var isOutputBlocked = false
     private var hasFreedStreams = false
+    private var hasSettings = false
     private var budget: FloodBudget
     /// The exchange whose head is being read.
     var reading: Exchange?
@@ -100,8 +101,9 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
 
     var openStreams: Int { open.count }
 
-    /// What the peer allows and we want at a time.
+    /// What the peer allows and we want at a time; before the peer has said it, what the last one allowed.
     var streamLimit: Int {
+        guard hasSettings else { return pool.streamLimit }
         let peer = nghttp2_session_get_remote_settings(session.raw, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
         return min(options.streamsPerConnection, Int(peer))
     }
@@ -131,7 +133,8 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
         let id = HTTP2Fields.withRequest(
             exchange.request.head,
             scheme: pool.endpoint.isTLS ? "https" : "http",
-            authority: exchange.request.head.headers["host"] ?? pool.authority
+            authority: exchange.request.head.headers["host"] ?? pool.authority,
+            contentLength: exchange.bodyCount
         ) { fields, count in
             withUnsafePointer(to: &provider) { provider in
                 nghttp2_submit_request(
@@ -216,11 +219,16 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
         switch nghttp2_frame_type(UInt32(header.type)) {
         case NGHTTP2_DATA: if isEnd { didReceiveEnd(header.stream_id) }
         case NGHTTP2_HEADERS: didReceiveHead(isEnd: isEnd, streamID: header.stream_id)
-        case NGHTTP2_SETTINGS: if !isAck { pool.streamLimitDidChange(self) }
+        case NGHTTP2_SETTINGS: if !isAck { didReceiveSettings() }
         case NGHTTP2_PING: if isAck { didReceivePong() }
         case NGHTTP2_GOAWAY: retire()
         default: break
         }
+    }
+
+    private func didReceiveSettings() {
+        hasSettings = true
+        pool.streamLimitDidChange(self)
     }
 
     private func didReceiveHead(isEnd: Bool, streamID: Int32) {

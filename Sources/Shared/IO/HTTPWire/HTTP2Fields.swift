@@ -7,10 +7,13 @@ package import HTTPMessages
 /// the message.
 package enum HTTP2Fields {
     /// Lends the fields of a request, `host` having become `:authority`.
+    ///
+    /// - Parameter contentLength: takes the place of what the head says; 0 is not said. Nil keeps what it says.
     package static func withRequest<Value>(
         _ head: HTTPRequestHead,
         scheme: StaticString,
         authority: String,
+        contentLength: Int? = nil,
         _ body: (UnsafePointer<nghttp2_nv>, Int) throws -> Value
     ) rethrows -> Value {
         var method = head.method
@@ -19,16 +22,21 @@ package enum HTTP2Fields {
         return try method.withUTF8 { method in
             try target.withUTF8 { target in
                 try authority.withUTF8 { authority in
-                    try withFields(head.headers, first: 4, leavingOut: LeftOut(host: true)) { fields in
-                        fields.append(":method", UnsafeRawBufferPointer(method))
-                        fields.append(
-                            ":scheme",
-                            UnsafeRawBufferPointer(start: scheme.utf8Start, count: scheme.utf8CodeUnitCount)
-                        )
-                        fields.append(":authority", UnsafeRawBufferPointer(authority))
-                        fields.append(":path", UnsafeRawBufferPointer(target))
-                    } body: {
-                        try body($0, $1)
+                    try withUnsafeTemporaryAllocation(byteCount: 32, alignment: 1) { digits in
+                        let length = contentLength.map { writeDecimal(max($0, 0), endingAt: 32, of: digits) }
+                        let left = LeftOut(host: true, contentLength: contentLength != nil)
+                        return try withFields(head.headers, first: 5, leavingOut: left) { fields in
+                            fields.append(":method", UnsafeRawBufferPointer(method))
+                            fields.append(
+                                ":scheme",
+                                UnsafeRawBufferPointer(start: scheme.utf8Start, count: scheme.utf8CodeUnitCount)
+                            )
+                            fields.append(":authority", UnsafeRawBufferPointer(authority))
+                            fields.append(":path", UnsafeRawBufferPointer(target))
+                            if contentLength != 0, let length { fields.append("content-length", length) }
+                        } body: {
+                            try body($0, $1)
+                        }
                     }
                 }
             }
