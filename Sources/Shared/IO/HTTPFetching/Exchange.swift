@@ -1,5 +1,4 @@
 import HTTPMessages
-import HTTPWire
 import Reactor
 
 /// One request and its answer, from `send` until the answer's end: what the pool, a connection and the reader share.
@@ -45,7 +44,6 @@ final class Exchange: BodyChannel {
     var streamID: Int32 = -1
     var place = -1
     var bodySent = 0
-    var fields = HTTP2HeadCollector()
     /// When the connection began to send it.
     private(set) var sentAt: MonotonicTime
 
@@ -58,7 +56,7 @@ final class Exchange: BodyChannel {
         sentAt = now
         endsAt = now + request.timeouts.total
         waitLeft = request.timeouts.connect
-        waitEndsAt = now + waitLeft
+        waitEndsAt = now
     }
 
     /// Waits for the answer's head.
@@ -79,6 +77,7 @@ final class Exchange: BodyChannel {
     /// No connection is free: the deadline of the wait begins to count.
     func mustWait() {
         isWaitCounted = true
+        waitEndsAt = activity + waitLeft
         scheduleDeadline(waitEndsAt)
     }
 
@@ -93,8 +92,10 @@ final class Exchange: BodyChannel {
         activity = now
         sentAt = now
         bodySent = 0
-        scheduleDeadline(now + request.timeouts.idle)
     }
+
+    /// The connection cannot take all of the body at once.
+    func mustWaitToSend() { scheduleDeadline(activity + request.timeouts.idle) }
 
     /// The connection has taken more of the body.
     func didSend(_ count: Int, now: MonotonicTime) {
@@ -161,9 +162,7 @@ final class Exchange: BodyChannel {
         minimumSerial = pool.nextSerial
         carrier = nil
         stage = .waiting
-        fields = HTTP2HeadCollector()
         activity = .now
-        waitEndsAt = activity + waitLeft
         pool.enqueue(self)
         return true
     }
