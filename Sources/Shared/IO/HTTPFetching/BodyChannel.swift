@@ -35,6 +35,9 @@ class BodyChannel: Expiring {
     /// Tells the source that the reader is gone; nothing may be delivered any more.
     func readerDidCancel() {}
 
+    /// The caller of `send` wants no answer any more.
+    func cancelBySender() { cancel() }
+
     /// Bytes waiting for the reader.
     final var unreadCount: Int { owed }
 
