@@ -353,14 +353,14 @@ struct CurlClientTests {
             request.timeouts.total = .milliseconds(60)
             #expect(await client.failure(of: request) == .totalTimedOut)
             request.timeouts.total = .seconds(10)
-            request.timeouts.idle = .milliseconds(60)
+            request.timeouts.idle = .milliseconds(300)
             answer = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nbody"
             #expect(await client.failure(of: request) == .idleTimedOut)
             // Not while the reader pauses.
             let response = try await client.send(request)
             let reading = Reading(response)
             response.setPaused(true)
-            await loop.sleep(.milliseconds(150))
+            await loop.sleep(.milliseconds(500))
             #expect(!reading.isEnded)
             response.setPaused(false)
             await loop.wait { reading.isEnded }

@@ -261,15 +261,15 @@ struct HTTP2FaultTests {
     )
     func health(answers: Bool) async throws {
         var options = HTTPClient.Options()
-        options.pingAfter = .milliseconds(30)
-        options.pingTimeout = .milliseconds(200)
+        options.pingAfter = .milliseconds(400)
+        options.pingTimeout = .milliseconds(400)
         try await fetching(options) { loop, client in
             let peer = try HTTP2Peer(loop) { link, request in link.answer("ok", on: request.streamID) }
             peer.answersPings = answers
             defer { peer.close() }
             #expect(try await client.send(.get(peer.address, .http2)).text() == "ok")
             #expect(peer.links.first?.pings == 0)
-            await loop.sleep(.milliseconds(50))
+            await loop.sleep(.milliseconds(500))
             #expect(try await client.send(.get(peer.address, .http2)).text() == "ok")
             #expect(peer.links.first?.pings == 1)
             #expect(peer.links.count == (answers ? 1 : 2))
