@@ -54,6 +54,7 @@ let package = Package(
         system("CUV"), system("CNGHTTP2"), system("CHTTPParser"), system("COpenSSL"), system("CCurl"),
         system("CHiredis"), system("CPQ"), system("CXXHash"), system("CArgon2"), system("CInflate"),
         .target(name: "CGatewayShims", path: "Sources/Shared/C/CGatewayShims"),
+        .target(name: "CCurlShims", dependencies: ["CCurl"], path: "Sources/Shared/C/CCurlShims"),
         .target(
             name: "CSimdJSON",
             path: "Sources/Shared/C/CSimdJSON",
@@ -79,7 +80,7 @@ let package = Package(
         library("HTTPServing", in: "Shared/IO", ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2"]),
         library(
             "HTTPFetching", in: "Shared/IO",
-            ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2", "CCurl", "CUV", "CGatewayShims"]
+            ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2", "CCurl", "CCurlShims", "CUV"]
         ),
         library("Redis", in: "Shared/IO", ["Reactor", "TLS", "CHiredis", "COpenSSL"]),
         library("Postgres", in: "ControlPlane", ["Reactor", "CPQ", "CUV", "COpenSSL"]),
