@@ -13,6 +13,11 @@ from harness.process import resident_bytes
 from harness.raw import Answer, Closed, RawConnection, exchange, request
 from harness.tenancy import Tenant
 
+
+@pytest.fixture
+def tenant(shared_tenant: Tenant) -> Tenant:
+    return shared_tenant
+
 ERROR_TYPES = {400: "invalid_request_error", 404: "not_found_error", 405: "invalid_request_error",
                413: "request_too_large", 415: "invalid_request_error"}
 
