@@ -124,8 +124,12 @@ let package = Package(
         suite("FormatsTests", ["Formats", "CInflate", "TestSupport"]),
         suite("CryptoTests", ["Crypto", "Formats", "TestSupport"]),
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
+        suite("DomainTests", ["Domain"]),
+        suite("DecisionsTests", ["Decisions", "Domain"]),
+        suite("DialectsTests", ["Dialects", "Domain", "Formats"]),
+        suite("ProvidersTests", ["Providers", "Domain", "HTTPMessages"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
-        suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2"]),
+        suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2", "TestSupport"]),
         suite(
             "HTTPServingTests",
             ["HTTPServing", "HTTPWire", "HTTPMessages", "Reactor", "TLS", "CNGHTTP2", "TestSupport"]
@@ -133,6 +137,27 @@ let package = Package(
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
         suite("SimulatorTests", ["SimulatorKit", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "TestSupport", "CInflate"]),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),
+        suite(
+            "PublishingTests",
+            [
+                "ControlKit", "Crypto", "Domain", "HTTPMessages", "Postgres", "Reactor", "Redis", "Snapshots", "Telemetry",
+                "TestSupport",
+            ]
+        ),
+        suite(
+            "ControlPlaneTests",
+            [
+                "ControlKit", "Crypto", "Domain", "Formats", "HTTPMessages", "Postgres", "Reactor", "Service",
+                "Telemetry",
+            ]
+        ),
+        suite(
+            "AdminAPITests",
+            [
+                "ControlKit", "Crypto", "Domain", "Formats", "HTTPFetching", "HTTPMessages", "Postgres", "Reactor",
+                "Service", "Snapshots", "Telemetry", "TestSupport",
+            ]
+        ),
         suite(
             "HTTPFetchingTests",
             ["HTTPFetching", "HTTPMessages", "Reactor", "TLS", "TestSupport", "CNGHTTP2"]

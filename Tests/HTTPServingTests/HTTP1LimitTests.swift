@@ -6,7 +6,7 @@ import Testing
 
 /// Everything here runs against real time, with limits short enough for a test; what is asserted is the order of
 /// events and lower bounds, never that something was quick.
-@Suite("HTTP/1 callers that hold the server up", .timeLimit(.minutes(1)))
+@Suite("HTTP/1 callers that hold the server up", .timeLimit(.minutes(3)))
 struct HTTP1LimitTests {
     static let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 

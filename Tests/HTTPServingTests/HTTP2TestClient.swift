@@ -20,6 +20,8 @@ final class HTTP2TestClient: ByteStreamHandler {
     struct Body {
         var bytes: [UInt8]
         var isLast: Bool
+        var sent = 0
+        var left: Int { bytes.count - sent }
     }
 
     let loop: EventLoop
@@ -141,7 +143,7 @@ final class HTTP2TestClient: ByteStreamHandler {
     }
 
     /// How much of a stream's body the server has let us send.
-    func unsent(_ id: Int32) -> Int { bodies[id]?.bytes.count ?? 0 }
+    func unsent(_ id: Int32) -> Int { bodies[id]?.left ?? 0 }
 
     /// Bytes that no nghttp2 would send.
     func sendRaw(_ bytes: [UInt8]) { stream.write(bytes) }
@@ -152,11 +154,11 @@ final class HTTP2TestClient: ByteStreamHandler {
         _ flags: UnsafeMutablePointer<UInt32>
     ) -> Int {
         guard let body = bodies[id] else { return -1 }
-        let count = min(body.bytes.count, buffer.count)
+        let count = min(body.left, buffer.count)
         if count == 0, !body.isLast { return Int(NGHTTP2_ERR_DEFERRED.rawValue) }
-        buffer.copyBytes(from: body.bytes[..<count])
-        bodies[id]?.bytes.removeFirst(count)
-        if body.isLast, count == body.bytes.count { flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue }
+        buffer.copyBytes(from: body.bytes[body.sent..<(body.sent + count)])
+        bodies[id]?.sent += count
+        if body.isLast, count == body.left { flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue }
         return count
     }
 
@@ -197,7 +199,7 @@ final class HTTP2TestClient: ByteStreamHandler {
         guard !condition(self) else { return }
         let promise = Promise<Void>()
         waiting = (condition, promise)
-        let timer = loop.schedule(after: .seconds(10)) { promise.fail(WaitedTooLong(had: what)) }
+        let timer = loop.schedule(after: .seconds(30)) { promise.fail(WaitedTooLong(had: what)) }
         try await promise.wait()
         timer.stop()
     }

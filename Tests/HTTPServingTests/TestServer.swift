@@ -35,7 +35,7 @@ final class TestServer {
     func until(_ what: String = "", _ condition: () -> Bool) async throws {
         let start = MonotonicTime.now
         while !condition() {
-            if start.elapsed > .seconds(10) { throw WaitedTooLong(had: what) }
+            if start.elapsed > .seconds(30) { throw WaitedTooLong(had: what) }
             await loop.sleep(.milliseconds(1))
         }
     }
@@ -44,12 +44,12 @@ final class TestServer {
 /// The other end of a connection, byte by byte.
 final class RawClient: ByteStreamHandler {
     let loop: EventLoop
-    let stream: TCPStream
+    let stream: any ByteStream
     private(set) var received: [UInt8] = []
     private(set) var hasEnded = false
     private var waiting: (condition: (RawClient) -> Bool, promise: Promise<Void>)?
 
-    init(_ loop: EventLoop, _ stream: TCPStream) {
+    init(_ loop: EventLoop, _ stream: any ByteStream) {
         self.loop = loop
         self.stream = stream
         stream.handler = self
@@ -66,7 +66,7 @@ final class RawClient: ByteStreamHandler {
         guard !condition(self) else { return }
         let promise = Promise<Void>()
         waiting = (condition, promise)
-        let timer = loop.schedule(after: .seconds(10)) { [unowned self] in
+        let timer = loop.schedule(after: .seconds(30)) { [unowned self] in
             promise.fail(WaitedTooLong(had: text))
         }
         try await promise.wait()
@@ -158,4 +158,12 @@ extension String {
 extension ServerExchange {
     func respond(_ status: Int, _ text: String) { respond(HTTPResponseHead(status: status), body: [UInt8](text.utf8)) }
     func write(_ text: String) { write([UInt8](text.utf8)) }
+}
+
+/// Bytes that are not the same everywhere, made without a loop of the test's own.
+func patterned(_ count: Int) -> [UInt8] {
+    var bytes = [UInt8](0..<251)
+    while bytes.count < count { bytes += bytes }
+    bytes.removeLast(bytes.count - count)
+    return bytes
 }

@@ -40,7 +40,8 @@ struct AnthropicAnswerTests {
             plan.eventNames == [
                 "message_start", "content_block_start", "ping", "content_block_delta", "content_block_delta",
                 "content_block_delta", "content_block_stop", "message_delta", "message_stop",
-            ])
+            ]
+        )
         #expect(plan.events.allSatisfy { $0.data["type"]?.string == $0.name })
         let start = plan.events[0].data["message"]
         #expect(start?["content"] == [])
@@ -49,9 +50,12 @@ struct AnthropicAnswerTests {
         #expect(plan.events[7].data["delta"]?["stop_reason"] == "end_turn")
     }
 
-    @Test("streamed and whole answers say the same and cost the same", arguments: [
-        "claude-sim", "claude-sim-e50", "claude-sim-b1", "claude-sim-b10000-e7", "claude-sim-tools2",
-    ])
+    @Test(
+        "streamed and whole answers say the same and cost the same",
+        arguments: [
+            "claude-sim", "claude-sim-e50", "claude-sim-b1", "claude-sim-b10000-e7", "claude-sim-tools2",
+        ]
+    )
     func streamedEqualsWhole(model: String) {
         let desk = Desk()
         let tools: JSON = ["tools": [["name": "a", "input_schema": ["type": "object"]]]]
@@ -122,6 +126,38 @@ struct AnthropicAnswerTests {
         #expect(refused.errorMessage == "messages.1.content.0: Invalid `signature` in `thinking` block")
     }
 
+    @Test("thinking that is not to be shown has a signature only, and is counted all the same")
+    func hiddenThinking() {
+        let desk = Desk()
+        let plan = desk.ask(Desk.request(stream: true, ["thinking": ["type": "adaptive", "display": "omitted"]]))
+        #expect(plan.streamed(0, "thinking").isEmpty)
+        #expect(plan.streamed(0, "signature") == AnthropicContent.signature(of: ""))
+        let usage = plan.events.first { $0.name == "message_delta" }?.data["usage"]
+        #expect((usage?["output_tokens_details"]?["thinking_tokens"]?.int ?? 0) > 8)
+    }
+
+    @Test("max_tokens of zero fills the cache and says nothing")
+    func warming() {
+        let desk = Desk()
+        for stream in [false, true] {
+            let plan = desk.ask(Desk.request(stream: stream, ["max_tokens": 0]))
+            #expect(plan.status == 200)
+            #expect(plan.contentEvents == 0)
+            #expect(plan.usage.last?.total.output == 0)
+        }
+    }
+
+    @Test("a system message between two turns changes neither")
+    func systemMessage() {
+        let desk = Desk()
+        let plan = desk.ask(
+            Desk.request([
+                "messages": [["role": "user", "content": "Hello"], ["role": "system", "content": "Be brief"]]
+            ])
+        )
+        #expect(plan.json["content"]?[0]?["text"]?.string?.hasSuffix("] Hello") == true)
+    }
+
     @Test("a schema asked for is answered with a value that fits it")
     func structured() throws {
         let desk = Desk()
@@ -141,8 +177,11 @@ struct AnthropicAnswerTests {
     func otherRoutes() {
         let desk = Desk()
         let count = desk.send(
-            "POST", "/v1/messages/count_tokens", Desk.key,
-            (["model": "m", "messages": [["role": "user", "content": "12345678"]]] as JSON).encoded)
+            "POST",
+            "/v1/messages/count_tokens",
+            Desk.key,
+            (["model": "m", "messages": [["role": "user", "content": "12345678"]]] as JSON).encoded
+        )
         #expect(count.json == ["input_tokens": 2])
 
         let first = desk.send("GET", "/v1/models?limit=2")
@@ -165,8 +204,11 @@ struct AnthropicAnswerTests {
         #expect(byKey.head?.headers.contains("anthropic-ratelimit-unified-status") == false)
         #expect(byKey.head?.headers["anthropic-organization-id"]?.hasPrefix("00000000-0000-4000-8000-") == true)
         let byToken = desk.send(
-            "POST", "/v1/messages", ["authorization": "bearer sk-ant-oat", "anthropic-version": "2023-06-01"],
-            Desk.request().encoded)
+            "POST",
+            "/v1/messages",
+            ["authorization": "bearer sk-ant-oat01-x", "anthropic-version": "2023-06-01"],
+            Desk.request().encoded
+        )
         #expect(byToken.status == 200)
         #expect(byToken.head?.headers["anthropic-ratelimit-unified-5h-status"] == "allowed")
         #expect(byToken.head?.headers.contains("anthropic-ratelimit-requests-limit") == false)

@@ -6,18 +6,21 @@ import Testing
 
 @Suite("Faults of the Anthropic simulator")
 struct AnthropicFaultTests {
-    @Test("every status has the API's own body", arguments: [
-        ("400", 400, "invalid_request_error", "prompt is too long"),
-        ("400credit", 400, "invalid_request_error", "credit balance is too low"),
-        ("400disabled", 400, "invalid_request_error", "organization has been disabled"),
-        ("401", 401, "authentication_error", "invalid x-api-key"),
-        ("402", 402, "billing_error", "billing"), ("403", 403, "permission_error", "permission"),
-        ("404", 404, "not_found_error", "model: claude-sim-404"), ("408", 408, "timeout_error", "timeout"),
-        ("413", 413, "request_too_large", "maximum size"), ("429", 429, "rate_limit_error", "rate limit"),
-        ("500", 500, "api_error", "Internal server error"), ("504", 504, "timeout_error", "timed out"),
-        ("529", 529, "overloaded_error", "Overloaded"), ("418", 418, "invalid_request_error", "418"),
-        ("599", 599, "api_error", "599"),
-    ])
+    @Test(
+        "every status has the API's own body",
+        arguments: [
+            ("400", 400, "invalid_request_error", "prompt is too long"),
+            ("400credit", 400, "invalid_request_error", "credit balance is too low"),
+            ("400disabled", 400, "invalid_request_error", "organization has been disabled"),
+            ("401", 401, "authentication_error", "invalid x-api-key"),
+            ("402", 402, "billing_error", "billing"), ("403", 403, "permission_error", "permission"),
+            ("404", 404, "not_found_error", "model: claude-sim-404"), ("408", 408, "timeout_error", "timeout"),
+            ("413", 413, "request_too_large", "maximum size"), ("429", 429, "rate_limit_error", "rate limit"),
+            ("500", 500, "api_error", "Internal server error"), ("504", 504, "timeout_error", "timed out"),
+            ("529", 529, "overloaded_error", "Overloaded"), ("418", 418, "invalid_request_error", "418"),
+            ("599", 599, "api_error", "599"),
+        ]
+    )
     func statuses(word: String, status: Int, type: String, message: String) {
         let desk = Desk()
         for stream in [false, true] {
@@ -25,16 +28,21 @@ struct AnthropicFaultTests {
             #expect(plan.status == status)
             #expect(plan.errorType == type)
             #expect(plan.errorMessage?.contains(message) == true)
-            #expect(plan.head?.headers["x-should-retry"] == ([408, 429].contains(status) || status >= 500 ? "true" : nil))
+            #expect(
+                plan.head?.headers["x-should-retry"] == ([408, 429].contains(status) || status >= 500 ? "true" : nil)
+            )
             #expect(plan.ending == .complete)
             #expect(plan.usage.isEmpty)
             #expect(plan.fault == word)
         }
     }
 
-    @Test("a proxy's error page is HTML, or text", arguments: [
-        ("403html", 403, "text/html"), ("502", 502, "text/html"), ("503", 503, "text/plain"),
-    ])
+    @Test(
+        "a proxy's error page is HTML, or text",
+        arguments: [
+            ("403html", 403, "text/html"), ("502", 502, "text/html"), ("503", 503, "text/plain"),
+        ]
+    )
     func pages(word: String, status: Int, type: String) {
         let desk = Desk()
         let plan = desk.ask(model: "claude-sim-\(word)")
@@ -43,19 +51,22 @@ struct AnthropicFaultTests {
         #expect(plan.json == .null)
     }
 
-    @Test("a 429 says when it ends, as its variant asks", arguments: [
-        ("429", "retry-after", nil), ("429", "anthropic-ratelimit-unified-status", nil),
-        ("429retry30", "retry-after", "30"), ("429reset30", "retry-after", "30"),
-        ("429reset30", "anthropic-ratelimit-requests-reset", "2027-01-15T08:00:30Z"),
-        ("429unified", "anthropic-ratelimit-unified-5h-reset", "1800000060"),
-        ("429unified90", "anthropic-ratelimit-unified-5h-status", "rejected"),
-        ("429unified90", "anthropic-ratelimit-unified-7d-status", "allowed"),
-        ("429weekly90", "anthropic-ratelimit-unified-7d-reset", "1800000090"),
-        ("429weekly90", "anthropic-ratelimit-unified-representative-claim", "seven_day"),
-        ("429ms90", "anthropic-ratelimit-unified-5h-reset", "1800000090000"),
-        ("429past90", "anthropic-ratelimit-unified-5h-reset", "1799999910"),
-        ("429unified99999999999", "anthropic-ratelimit-unified-5h-reset", "4800000000"),
-    ])
+    @Test(
+        "a 429 says when it ends, as its variant asks",
+        arguments: [
+            ("429", "retry-after", nil), ("429", "anthropic-ratelimit-unified-status", nil),
+            ("429retry30", "retry-after", "30"), ("429reset30", "retry-after", "30"),
+            ("429reset30", "anthropic-ratelimit-requests-reset", "2027-01-15T08:00:30Z"),
+            ("429unified", "anthropic-ratelimit-unified-5h-reset", "1800000060"),
+            ("429unified90", "anthropic-ratelimit-unified-5h-status", "rejected"),
+            ("429unified90", "anthropic-ratelimit-unified-7d-status", "allowed"),
+            ("429weekly90", "anthropic-ratelimit-unified-7d-reset", "1800000090"),
+            ("429weekly90", "anthropic-ratelimit-unified-representative-claim", "seven_day"),
+            ("429ms90", "anthropic-ratelimit-unified-5h-reset", "1800000090000"),
+            ("429past90", "anthropic-ratelimit-unified-5h-reset", "1799999910"),
+            ("429unified99999999999", "anthropic-ratelimit-unified-5h-reset", "4800000000"),
+        ]
+    )
     func resets(word: String, field: String, value: String?) {
         let desk = Desk()
         #expect(desk.ask(model: "claude-sim-\(word)").head?.headers[field] == value)
@@ -64,7 +75,7 @@ struct AnthropicFaultTests {
     @Test("an expired token is told so")
     func bearer() {
         let desk = Desk()
-        let headers: HeaderFields = ["authorization": "Bearer t-sim-401", "anthropic-version": "2023-06-01"]
+        let headers: HeaderFields = ["authorization": "Bearer sk-ant-oat01-sim-401", "anthropic-version": "2023-06-01"]
         let plan = desk.send("POST", "/v1/messages", headers, Desk.request().encoded)
         #expect(plan.status == 401)
         #expect(plan.errorMessage?.hasPrefix("OAuth token has expired") == true)
@@ -81,10 +92,13 @@ struct AnthropicFaultTests {
         #expect(reset.ending == .cut)
     }
 
-    @Test("a stream ends where the fault says", arguments: [
-        ("cut0", AnswerPlan.Ending.cut, 0), ("cut3", .cut, 3), ("cut", .cut, 5), ("cut99", .cut, 10),
-        ("cutclean2", .cutClean, 2), ("stall4", .silence, 4), ("errevent1", .errorEvent, 1),
-    ])
+    @Test(
+        "a stream ends where the fault says",
+        arguments: [
+            ("cut0", AnswerPlan.Ending.cut, 0), ("cut3", .cut, 3), ("cut", .cut, 5), ("cut99", .cut, 10),
+            ("cutclean2", .cutClean, 2), ("stall4", .silence, 4), ("errevent1", .errorEvent, 1),
+        ]
+    )
     func cuts(word: String, ending: AnswerPlan.Ending, deltas: Int) {
         let desk = Desk()
         for pace in ["", "-d1", "-fd5-d1"] {
@@ -109,9 +123,12 @@ struct AnthropicFaultTests {
         #expect(event?.data["error"]?["type"] == "overloaded_error")
     }
 
-    @Test("a whole answer is broken in the middle of its body", arguments: [
-        ("cut", AnswerPlan.Ending.cut, true), ("stall", .silence, true), ("cutclean", .cutClean, false),
-    ])
+    @Test(
+        "a whole answer is broken in the middle of its body",
+        arguments: [
+            ("cut", AnswerPlan.Ending.cut, true), ("stall", .silence, true), ("cutclean", .cutClean, false),
+        ]
+    )
     func wholeCuts(word: String, ending: AnswerPlan.Ending, isAnnounced: Bool) {
         let desk = Desk()
         let whole = desk.ask(model: "claude-sim-\(word)-every2")

@@ -6,61 +6,64 @@ import Testing
 
 @Suite("What the Anthropic simulator refuses")
 struct AnthropicRefusalTests {
-    @Test("a body is refused with the API's own message", arguments: [
-        ("", "The request body is not valid JSON"), ("{", "The request body is not valid JSON"),
-        (#"{"a":"\#u{1}"}"#, "The request body is not valid JSON"), ("[]", "Input should be an object"),
-        ("{}", "model: Field required"), (#"{"model":1}"#, "model: Input should be a valid string"),
-        (#"{"model":""}"#, "model: String should have at least 1 character"),
-        (#"{"model":"m"}"#, "max_tokens: Field required"),
-        (#"{"model":"m","max_tokens":"1"}"#, "max_tokens: Input should be a valid integer"),
-        (#"{"model":"m","max_tokens":0}"#, "max_tokens: must be greater than or equal to 1"),
-        (#"{"model":"m","max_tokens":1}"#, "messages: Field required"),
-        (#"{"model":"m","max_tokens":1,"messages":{}}"#, "messages: Input should be a valid list"),
-        (#"{"model":"m","max_tokens":1,"messages":[]}"#, "messages: at least one message is required"),
-        (#"{"model":"m","max_tokens":1,"messages":[1]}"#, "messages.0: Input should be an object"),
-        (#"{"model":"m","max_tokens":1,"messages":[{"content":"x"}]}"#, "messages.0.role: Field required"),
-        (
-            #"{"model":"m","max_tokens":1,"messages":[{"role":"system","content":"x"}]}"#,
-            "messages.0.role: Input should be 'user' or 'assistant'"
-        ),
-        (#"{"model":"m","max_tokens":1,"messages":[{"role":"user"}]}"#, "messages.0.content: Field required"),
-        (
-            #"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":""}]}"#,
-            "messages.0: all messages must have non-empty content except for the optional final assistant message"
-        ),
-        (
-            #"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"text":"x"}]}]}"#,
-            "messages.0.content.0.type: Field required"
-        ),
-        (
-            #"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"text","text":""}]}]}"#,
-            "messages: text content blocks must be non-empty"
-        ),
-        (
-            #"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"image"}]}]}"#,
-            "messages.0.content.0.source: Field required"
-        ),
-        (
-            #"{"model":"m","max_tokens":1,"stream":"yes","messages":[{"role":"user","content":"x"}]}"#,
-            "stream: Input should be a valid boolean"
-        ),
-        (
-            #"{"model":"m","max_tokens":1,"temperature":2,"messages":[{"role":"user","content":"x"}]}"#,
-            "temperature: range: 0..1"
-        ),
-        (
-            #"{"model":"m","max_tokens":1,"thinking":{"type":"enabled","budget_tokens":5},"messages":[]}"#,
-            "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"
-        ),
-        (
-            #"{"model":"m","max_tokens":1,"tools":[{"name":"t"}],"messages":[{"role":"user","content":"x"}]}"#,
-            "tools.0.custom.input_schema: Field required"
-        ),
-        (
-            #"{"model":"m","max_tokens":1,"tool_choice":{"type":"tool","name":"t"},"messages":[{"role":"user","content":"x"}]}"#,
-            "Tool 't' not found in provided tools"
-        ),
-    ])
+    @Test(
+        "a body is refused with the API's own message",
+        arguments: [
+            ("", "The request body is not valid JSON"), ("{", "The request body is not valid JSON"),
+            (#"{"a":"\#u{1}"}"#, "The request body is not valid JSON"), ("[]", "Input should be an object"),
+            ("{}", "model: Field required"), (#"{"model":1}"#, "model: Input should be a valid string"),
+            (#"{"model":""}"#, "model: String should have at least 1 character"),
+            (#"{"model":"m"}"#, "max_tokens: Field required"),
+            (#"{"model":"m","max_tokens":"1"}"#, "max_tokens: Input should be a valid integer"),
+            (#"{"model":"m","max_tokens":-1}"#, "max_tokens: must be greater than or equal to 0"),
+            (#"{"model":"m","max_tokens":1}"#, "messages: Field required"),
+            (#"{"model":"m","max_tokens":1,"messages":{}}"#, "messages: Input should be a valid list"),
+            (#"{"model":"m","max_tokens":1,"messages":[]}"#, "messages: at least one message is required"),
+            (#"{"model":"m","max_tokens":1,"messages":[1]}"#, "messages.0: Input should be an object"),
+            (#"{"model":"m","max_tokens":1,"messages":[{"content":"x"}]}"#, "messages.0.role: Field required"),
+            (
+                #"{"model":"m","max_tokens":1,"messages":[{"role":"tool","content":"x"}]}"#,
+                "messages.0.role: Input should be 'user', 'assistant' or 'system'"
+            ),
+            (#"{"model":"m","max_tokens":1,"messages":[{"role":"user"}]}"#, "messages.0.content: Field required"),
+            (
+                #"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":""}]}"#,
+                "messages.0: all messages must have non-empty content except for the optional final assistant message"
+            ),
+            (
+                #"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"text":"x"}]}]}"#,
+                "messages.0.content.0.type: Field required"
+            ),
+            (
+                #"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"text","text":""}]}]}"#,
+                "messages: text content blocks must be non-empty"
+            ),
+            (
+                #"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"image"}]}]}"#,
+                "messages.0.content.0.source: Field required"
+            ),
+            (
+                #"{"model":"m","max_tokens":1,"stream":"yes","messages":[{"role":"user","content":"x"}]}"#,
+                "stream: Input should be a valid boolean"
+            ),
+            (
+                #"{"model":"m","max_tokens":1,"temperature":2,"messages":[{"role":"user","content":"x"}]}"#,
+                "temperature: range: 0..1"
+            ),
+            (
+                #"{"model":"m","max_tokens":1,"thinking":{"type":"enabled","budget_tokens":5},"messages":[]}"#,
+                "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"
+            ),
+            (
+                #"{"model":"m","max_tokens":1,"tools":[{"name":"t"}],"messages":[{"role":"user","content":"x"}]}"#,
+                "tools.0.custom.input_schema: Field required"
+            ),
+            (
+                #"{"model":"m","max_tokens":1,"tool_choice":{"type":"tool","name":"t"},"messages":[{"role":"user","content":"x"}]}"#,
+                "Tool 't' not found in provided tools"
+            ),
+        ]
+    )
     func bodies(body: String, message: String) {
         let desk = Desk()
         let plan = desk.send("POST", "/v1/messages", Desk.key, Array(body.utf8))
@@ -84,10 +87,47 @@ struct AnthropicRefusalTests {
         let body = Desk.request().encoded
         let unversioned = desk.send("POST", "/v1/messages", ["x-api-key": "k"], body)
         #expect(unversioned.errorMessage == "anthropic-version: header is required")
-        let twice: HeaderFields = ["x-api-key": "k", "anthropic-version": "2023-06-01", "Anthropic-Version": "2023-06-01"]
+        let twice: HeaderFields = [
+            "x-api-key": "k", "anthropic-version": "2023-06-01", "Anthropic-Version": "2023-06-01",
+        ]
         #expect(
             desk.send("POST", "/v1/messages", twice, body).errorMessage
-                == "anthropic-version: \"2023-06-01, 2023-06-01\" is not a valid version")
+                == "anthropic-version: \"2023-06-01, 2023-06-01\" is not a valid version"
+        )
+    }
+
+    @Test(
+        "the version of 2026 refuses what the one before accepts",
+        arguments: [
+            (["temperature": 1.0], "temperature: Extra inputs are not permitted"),
+            (["top_p": 0.5], "top_p: Extra inputs are not permitted"),
+            (["top_k": 40], "top_k: Extra inputs are not permitted"),
+            (
+                ["messages": [["role": "user", "content": [["type": "text", "text": "x", "citations": [["a": 1]]]]]]],
+                "messages.0.content.0.text.citations: Extra inputs are not permitted"
+            ),
+            (
+                [
+                    "messages": [
+                        ["role": "user", "content": "x"],
+                        [
+                            "role": "assistant",
+                            "content": [["type": "document", "source": ["type": "text", "data": "y"]]],
+                        ],
+                    ]
+                ],
+                "messages.1.content.0: `document` blocks can only be in `user` messages"
+            ),
+        ] as [(JSON, String)]
+    )
+    func versions(more: JSON, message: String) {
+        let desk = Desk()
+        let body = Desk.request(more).encoded
+        #expect(desk.send("POST", "/v1/messages", Desk.key, body).status == 200)
+        let current: HeaderFields = ["x-api-key": "k", "anthropic-version": "2026-10-21"]
+        let plan = desk.send("POST", "/v1/messages", current, body)
+        #expect(plan.status == 400)
+        #expect(plan.errorMessage == message)
     }
 
     @Test("only good credentials pass, once some are named or revoked")

@@ -8,7 +8,9 @@ struct AnthropicToolTests {
     private static let tools: JSON = [
         [
             "name": "get_weather",
-            "input_schema": ["type": "object", "properties": ["city": ["type": "string"], "days": ["type": "integer"]]],
+            "input_schema": [
+                "type": "object", "properties": ["city": ["type": "string"], "days": ["type": "integer"]],
+            ],
         ],
         ["name": "get_time", "input_schema": ["type": "object", "properties": ["zone": ["type": "string"]]]],
     ]
@@ -17,19 +19,22 @@ struct AnthropicToolTests {
         (plan.json["content"]?.array ?? []).filter { $0["type"] == "tool_use" }.compactMap { $0["name"]?.string }
     }
 
-    @Test("tools are called when the text, the choice or a word asks for them", arguments: [
-        ("Hello", [:], "claude-sim", []),
-        ("use tool get_time", [:], "claude-sim", ["get_time"]),
-        ("use tool get_time, then use tool get_weather", [:], "claude-sim", ["get_time", "get_weather"]),
-        ("use tool get_time and use tool get_time", [:], "claude-sim", ["get_time", "get_time"]),
-        ("use tool nothing", [:], "claude-sim", []),
-        ("use all tools", [:], "claude-sim", ["get_weather", "get_time"]),
-        ("use all tools", ["disable_parallel_tool_use": true, "type": "auto"], "claude-sim", ["get_weather"]),
-        ("use all tools", ["type": "none"], "claude-sim", []),
-        ("Hello", ["type": "any"], "claude-sim", ["get_weather"]),
-        ("Hello", ["type": "tool", "name": "get_time"], "claude-sim", ["get_time"]),
-        ("Hello", [:], "claude-sim-tools3", ["get_weather", "get_time", "get_weather"]),
-    ] as [(String, JSON, String, [String])])
+    @Test(
+        "tools are called when the text, the choice or a word asks for them",
+        arguments: [
+            ("Hello", [:], "claude-sim", []),
+            ("use tool get_time", [:], "claude-sim", ["get_time"]),
+            ("use tool get_time, then use tool get_weather", [:], "claude-sim", ["get_time", "get_weather"]),
+            ("use tool get_time and use tool get_time", [:], "claude-sim", ["get_time", "get_time"]),
+            ("use tool nothing", [:], "claude-sim", []),
+            ("use all tools", [:], "claude-sim", ["get_weather", "get_time"]),
+            ("use all tools", ["disable_parallel_tool_use": true, "type": "auto"], "claude-sim", ["get_weather"]),
+            ("use all tools", ["type": "none"], "claude-sim", []),
+            ("Hello", ["type": "any"], "claude-sim", ["get_weather"]),
+            ("Hello", ["type": "tool", "name": "get_time"], "claude-sim", ["get_time"]),
+            ("Hello", [:], "claude-sim-tools3", ["get_weather", "get_time", "get_weather"]),
+        ] as [(String, JSON, String, [String])]
+    )
     func chosen(text: String, choice: JSON, model: String, expected: [String]) {
         let desk = Desk()
         var more: JSON = ["tools": Self.tools]
@@ -95,7 +100,8 @@ struct AnthropicToolTests {
         }
         let desk = Desk()
         let plan = desk.ask(
-            Desk.request(text: "use tool t", ["tools": [["name": "t", "input_schema": schema]]]))
+            Desk.request(text: "use tool t", ["tools": [["name": "t", "input_schema": schema]]])
+        )
         #expect(plan.status == 200)
         #expect(plan.body.count < 400_000)
     }

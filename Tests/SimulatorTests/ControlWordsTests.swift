@@ -4,9 +4,12 @@ import Testing
 
 @Suite("Control words")
 struct ControlWordsTests {
-    @Test("each number word sets its figure and no other", arguments: [
-        "e", "b", "l", "fd", "d", "chop", "tools", "i", "o", "cr", "cw", "c1h", "ws",
-    ])
+    @Test(
+        "each number word sets its figure and no other",
+        arguments: [
+            "e", "b", "l", "fd", "d", "chop", "tools", "i", "o", "cr", "cw", "c1h", "ws",
+        ]
+    )
     func numbers(word: String) {
         let words = ControlWords(in: "claude-sonnet-4-5-sim-\(word)17")
         let figures: KeyValuePairs<String, Int?> = [
@@ -21,15 +24,20 @@ struct ControlWordsTests {
         #expect((ControlWords(in: "sim-\(word)") == ControlWords()) == (word != "tools"))
     }
 
-    @Test("each fault word names its fault", arguments: [
-        ("hang", .hang), ("reset", .reset), ("slow", .slowHead(10_000)), ("slow50", .slowHead(50)),
-        ("cut", .cut(after: nil)), ("cut3", .cut(after: 3)), ("cutclean0", .cutClean(after: 0)),
-        ("stall2", .stall(after: 2)), ("errevent1", .errorEvent(after: 1)), ("empty", .empty),
-        ("emptybody", .emptyBody), ("garbage", .garbage), ("hugeevent", .hugeEvent(1)), ("hugeevent4", .hugeEvent(4)),
-        ("gzip", .gzip), ("longlength", .longLength), ("shortlength", .shortLength),
-        ("529", .status(529, variant: "", amount: nil)), ("400credit", .status(400, variant: "credit", amount: nil)),
-        ("429retry30", .status(429, variant: "retry", amount: 30)),
-    ] as [(String, Fault)])
+    @Test(
+        "each fault word names its fault",
+        arguments: [
+            ("hang", .hang), ("reset", .reset), ("slow", .slowHead(10_000)), ("slow50", .slowHead(50)),
+            ("cut", .cut(after: nil)), ("cut3", .cut(after: 3)), ("cutclean0", .cutClean(after: 0)),
+            ("stall2", .stall(after: 2)), ("errevent1", .errorEvent(after: 1)), ("empty", .empty),
+            ("emptybody", .emptyBody), ("garbage", .garbage), ("hugeevent", .hugeEvent(1)),
+            ("hugeevent4", .hugeEvent(4)),
+            ("gzip", .gzip), ("longlength", .longLength), ("shortlength", .shortLength),
+            ("529", .status(529, variant: "", amount: nil)),
+            ("400credit", .status(400, variant: "credit", amount: nil)),
+            ("429retry30", .status(429, variant: "retry", amount: 30)),
+        ] as [(String, Fault)]
+    )
     func faults(word: String, fault: Fault) {
         #expect(ControlWords(in: "claude-sim-\(word)").fault == fault)
         #expect(ControlWords(in: "sk-ant-SIM-\(word.uppercased())-a1b2").fault == fault)
@@ -45,10 +53,13 @@ struct ControlWordsTests {
         #expect(words.hasInterim)
     }
 
-    @Test("a name without the marker has no words", arguments: [
-        "", "claude-sonnet-4-5-20250929", "claude-429-e10", "sim", "-sim", "maxsim-429", "sim-", "sim--", "sim-éé-",
-        "simsim-429",
-    ])
+    @Test(
+        "a name without the marker has no words",
+        arguments: [
+            "", "claude-sonnet-4-5-20250929", "claude-429-e10", "sim", "-sim", "maxsim-429", "sim-", "sim--", "sim-éé-",
+            "simsim-429",
+        ]
+    )
     func none(name: String) {
         #expect(ControlWords(in: name) == ControlWords())
     }

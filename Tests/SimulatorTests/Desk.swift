@@ -13,11 +13,17 @@ final class Desk {
     static let key: HeaderFields = ["x-api-key": "sk-ant-test", "anthropic-version": "2023-06-01"]
 
     func send(
-        _ method: String, _ target: String, _ headers: HeaderFields = Desk.key, _ body: [UInt8]? = []
+        _ method: String,
+        _ target: String,
+        _ headers: HeaderFields = Desk.key,
+        _ body: [UInt8]? = []
     ) -> AnswerPlan {
         let head = HTTPRequestHead(method: method, target: target, headers: headers)
         return platform.answer(
-            SimulatedCall(head: head, body: body, sequence: state.nextSequence(), now: now), &state, parser)
+            SimulatedCall(head: head, body: body, sequence: state.nextSequence(), now: now),
+            &state,
+            parser
+        )
     }
 
     func ask(_ body: JSON, key: String = "sk-ant-test") -> AnswerPlan {
@@ -32,7 +38,10 @@ final class Desk {
     }
 
     static func request(
-        model: String = "claude-sim", text: JSON = "Hello", stream: Bool = false, _ more: JSON = [:]
+        model: String = "claude-sim",
+        text: JSON = "Hello",
+        stream: Bool = false,
+        _ more: JSON = [:]
     ) -> JSON {
         let body: JSON = [
             "model": .string(model), "max_tokens": 1024, "stream": .bool(stream),

@@ -14,8 +14,15 @@ struct RecordingTests {
             plan.usage = [(0, reported)]
         }
         return RequestRecord(
-            id: id, head: HTTPRequestHead(method: "POST", target: "/v1/messages"), body: body,
-            credential: Credential(.apiKey, key), version: .http2, isTLS: false, receivedAt: 0, plan: plan)
+            id: id,
+            head: HTTPRequestHead(method: "POST", target: "/v1/messages"),
+            body: body,
+            credential: Credential(.apiKey, key),
+            version: .http2,
+            isTLS: false,
+            receivedAt: 0,
+            plan: plan
+        )
     }
 
     @Test("the log keeps the last ten thousand records, in order")
@@ -83,7 +90,10 @@ struct RecordingTests {
 
         func send(_ method: String, _ path: String, _ body: JSON? = nil) -> AnswerPlan {
             ControlAPI(log: log, parser: parser).answer(
-                HTTPRequestHead(method: method, target: "/__sim/\(path)"), body: body?.encoded ?? [], &state)
+                HTTPRequestHead(method: method, target: "/__sim/\(path)"),
+                body: body?.encoded ?? [],
+                &state
+            )
         }
     }
 
@@ -100,12 +110,15 @@ struct RecordingTests {
         #expect(panel.send("GET", "faults").json["faults"] == [])
     }
 
-    @Test("bad control calls are refused", arguments: [
-        ("faults", nil), ("faults", "x"), ("faults", [:]), ("faults", ["words": "no-such-word"]),
-        ("faults", ["words": "529", "count": 0]), ("faults", ["words": "529", "model": 1]),
-        ("credentials", nil), ("credentials", []), ("credentials", ["valid": "a"]), ("credentials", ["valid": [1]]),
-        ("credentials", ["revoked": .null]),
-    ] as [(String, JSON?)])
+    @Test(
+        "bad control calls are refused",
+        arguments: [
+            ("faults", nil), ("faults", "x"), ("faults", [:]), ("faults", ["words": "no-such-word"]),
+            ("faults", ["words": "529", "count": 0]), ("faults", ["words": "529", "model": 1]),
+            ("credentials", nil), ("credentials", []), ("credentials", ["valid": "a"]), ("credentials", ["valid": [1]]),
+            ("credentials", ["revoked": .null]),
+        ] as [(String, JSON?)]
+    )
     func refused(path: String, body: JSON?) {
         let panel = Panel()
         let plan = panel.send("POST", path, body)
@@ -130,12 +143,22 @@ struct RecordingTests {
     func shown() {
         let panel = Panel()
         let head = HTTPRequestHead(
-            method: "POST", target: "/v1/messages?beta=true", headers: ["x-api-key": "k", "x-twice": "1", "X-Twice": "2"])
+            method: "POST",
+            target: "/v1/messages?beta=true",
+            headers: ["x-api-key": "k", "x-twice": "1", "X-Twice": "2"]
+        )
         var plan = AnswerPlan(200, [:], body: [])
         plan.model = "m"
         let record = RequestRecord(
-            id: 1, head: head, body: Array(#"{"a":1}"#.utf8), credential: Credential(.apiKey, "k"), version: .http1,
-            isTLS: true, receivedAt: 1_800_000_000_000_001, plan: plan)
+            id: 1,
+            head: head,
+            body: Array(#"{"a":1}"#.utf8),
+            credential: Credential(.apiKey, "k"),
+            version: .http1,
+            isTLS: true,
+            receivedAt: 1_800_000_000_000_001,
+            plan: plan
+        )
         panel.log.open(record)
         panel.log.close(record, .complete, bytesSent: 9, usage: ReportedUsage(), now: 1_800_000_000_000_501)
         let binary = self.record(2, body: [0xff])

@@ -22,9 +22,13 @@ private final class Stand {
         endpoint = Endpoint(isTLS: false, host: "127.0.0.1", port: address.port, wireProtocol: wire)
     }
 
-    func send(_ method: String, _ target: String, _ body: [UInt8] = [], key: String = "k") async throws -> FetchResponse {
+    func send(_ method: String, _ target: String, _ body: [UInt8] = [], key: String = "k") async throws -> FetchResponse
+    {
         let head = HTTPRequestHead(
-            method: method, target: target, headers: ["x-api-key": key, "anthropic-version": "2023-06-01"])
+            method: method,
+            target: target,
+            headers: ["x-api-key": key, "anthropic-version": "2023-06-01"]
+        )
         return try await client.send(FetchRequest(to: endpoint, head, body: body))
     }
 
@@ -63,7 +67,8 @@ struct SocketTests {
     private static let wires: [Endpoint.WireProtocol] = [.http1, .http2]
 
     private func onStand<Value: Sendable>(
-        _ wire: Endpoint.WireProtocol, _ body: @escaping @Sendable (Stand) async throws -> Value
+        _ wire: Endpoint.WireProtocol,
+        _ body: @escaping @Sendable (Stand) async throws -> Value
     ) async throws -> Value {
         try await onLoop { loop in
             let stand = try Stand(loop, wire)
@@ -72,10 +77,14 @@ struct SocketTests {
         }
     }
 
-    @Test("what arrives is what was planned, streamed or whole, chopped or paced", arguments: wires, [
-        "claude-sim", "claude-sim-e50", "claude-sim-e5-d1", "claude-sim-chop5", "claude-sim-b3000000",
-        "claude-sim-hugeevent1", "claude-sim-interim", "claude-sim-interim-e3-l2-fd2",
-    ])
+    @Test(
+        "what arrives is what was planned, streamed or whole, chopped or paced",
+        arguments: wires,
+        [
+            "claude-sim", "claude-sim-e50", "claude-sim-e5-d1", "claude-sim-chop5", "claude-sim-b3000000",
+            "claude-sim-hugeevent1", "claude-sim-interim", "claude-sim-interim-e3-l2-fd2",
+        ]
+    )
     func planned(wire: Endpoint.WireProtocol, model: String) async throws {
         let arrived = try await onStand(wire) { stand in
             var bodies: [[UInt8]] = []
@@ -93,11 +102,15 @@ struct SocketTests {
         }
     }
 
-    @Test("a broken answer breaks off where it should, and is recorded so", arguments: wires, [
-        ("cut2", "cut", true), ("cutclean2", "cut_clean", false), ("errevent2", "error_event", false),
-        ("empty", "empty", false), ("emptybody", "empty", false), ("garbage", "cut_clean", false),
-        ("longlength", "cut", true),
-    ])
+    @Test(
+        "a broken answer breaks off where it should, and is recorded so",
+        arguments: wires,
+        [
+            ("cut2", "cut", true), ("cutclean2", "cut_clean", false), ("errevent2", "error_event", false),
+            ("empty", "empty", false), ("emptybody", "empty", false), ("garbage", "cut_clean", false),
+            ("longlength", "cut", true),
+        ]
+    )
     func broken(wire: Endpoint.WireProtocol, fault: (word: String, end: String, isError: Bool)) async throws {
         let (bytes, isError) = try await onStand(wire) { stand in
             let response = try await stand.ask(model: "claude-sim-e4-\(fault.word)")
@@ -110,9 +123,13 @@ struct SocketTests {
         #expect(bytes == Desk().ask(model: "claude-sim-e4-\(fault.word)", stream: true).body)
     }
 
-    @Test("an answer shorter or longer than announced never passes as whole", arguments: wires, [
-        "longlength", "shortlength", "cut", "stall",
-    ])
+    @Test(
+        "an answer shorter or longer than announced never passes as whole",
+        arguments: wires,
+        [
+            "longlength", "shortlength", "cut", "stall",
+        ]
+    )
     func wrongLength(wire: Endpoint.WireProtocol, word: String) async throws {
         let planned = Desk().ask(model: "claude-sim-\(word)")
         let bytes = try await onStand(wire) { stand in
@@ -136,9 +153,12 @@ struct SocketTests {
             var request = FetchRequest(
                 to: stand.endpoint,
                 HTTPRequestHead(
-                    method: "POST", target: "/v1/messages",
-                    headers: ["x-api-key": "k", "anthropic-version": "2023-06-01"]),
-                body: Desk.request(model: "claude-sim-hang").encoded)
+                    method: "POST",
+                    target: "/v1/messages",
+                    headers: ["x-api-key": "k", "anthropic-version": "2023-06-01"]
+                ),
+                body: Desk.request(model: "claude-sim-hang").encoded
+            )
             request.timeouts.firstByte = .milliseconds(50)
             await #expect(throws: FetchError.firstByteTimedOut) { _ = try await stand.client.send(request) }
             try await stand.expectEnd("client_gone")

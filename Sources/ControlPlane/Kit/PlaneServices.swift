@@ -21,7 +21,10 @@ package final class PlaneServices {
         package var settlers = 1
 
         package init(
-            databaseURL: Secret, redis: RedisConfiguration, snapshotKey: [UInt8], internalTokens: [Secret]
+            databaseURL: Secret,
+            redis: RedisConfiguration,
+            snapshotKey: [UInt8],
+            internalTokens: [Secret]
         ) {
             self.databaseURL = databaseURL
             self.redis = redis
@@ -44,7 +47,8 @@ package final class PlaneServices {
     package init(_ loop: EventLoop, _ configuration: Configuration, log: Log, metrics: MetricsRegistry) {
         self.log = log
         let pool = PostgresPool(
-            loop, url: configuration.databaseURL.reveal(),
+            loop,
+            url: configuration.databaseURL.reveal(),
             maximum: Self.otherConnections + configuration.settlers
         )
         pool.onFailure = { log.warning("database connection failed", ["error": "\($0)"]) }
@@ -52,7 +56,12 @@ package final class PlaneServices {
         let redis = RedisClient(loop, configuration.redis)
         self.redis = redis
         let publisher = SnapshotPublisher(
-            loop, pool, redis, SnapshotSigner(key: configuration.snapshotKey), log: log, metrics: metrics
+            loop,
+            pool,
+            redis,
+            SnapshotSigner(key: configuration.snapshotKey),
+            log: log,
+            metrics: metrics
         )
         self.publisher = publisher
         let settlementMetrics = SettlementMetrics(metrics)
@@ -61,8 +70,12 @@ package final class PlaneServices {
         }
         expiry = SettledExpiry(loop, pool, log: log)
         internalAPI = InternalAPI(
-            tokens: configuration.internalTokens, publisher, pool, redis,
-            RecordSettlement(log: log, metrics: settlementMetrics), log: log
+            tokens: configuration.internalTokens,
+            publisher,
+            pool,
+            redis,
+            RecordSettlement(log: log, metrics: settlementMetrics),
+            log: log
         )
     }
 

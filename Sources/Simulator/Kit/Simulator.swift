@@ -1,9 +1,8 @@
+import Formats
+import HTTPMessages
 import HTTPServing
 package import Reactor
 package import TLS
-
-import Formats
-import HTTPMessages
 import Telemetry
 
 /// The provider simulator: a server that answers as the providers do, and as they do when something is wrong.
@@ -51,26 +50,44 @@ package final class Simulator {
         guard let platform = platforms.first(where: { $0.serves(path) }) else {
             return exchange.respond(
                 HTTPResponseHead(status: 404, headers: ["content-type": "application/json"]),
-                body: JSONWriter.object { $0.member("error", "no platform serves this path") })
+                body: JSONWriter.object { $0.member("error", "no platform serves this path") }
+            )
         }
         let receivedAt = WallClock.microseconds
         guard let body = await body(of: exchange, limit: platform.bodyLimit) else { return }
         let sequence = state.nextSequence()
         let plan = platform.answer(
-            SimulatedCall(head: exchange.request, body: body.isWhole ? body.bytes : nil, sequence: sequence, now: receivedAt),
-            &state, parser)
+            SimulatedCall(
+                head: exchange.request,
+                body: body.isWhole ? body.bytes : nil,
+                sequence: sequence,
+                now: receivedAt
+            ),
+            &state,
+            parser
+        )
         let record = RequestRecord(
-            id: sequence, head: exchange.request, body: body.bytes,
-            credential: platform.credential(of: exchange.request), version: exchange.version, isTLS: exchange.isTLS,
-            receivedAt: receivedAt, plan: plan)
+            id: sequence,
+            head: exchange.request,
+            body: body.bytes,
+            credential: platform.credential(of: exchange.request),
+            version: exchange.version,
+            isTLS: exchange.isTLS,
+            receivedAt: receivedAt,
+            plan: plan
+        )
         log.open(record)
         let runner = PlanRunner(plan, on: exchange)
         runners[sequence] = runner
         let end = await runner.run()
         runners[sequence] = nil
         log.close(
-            record, end, bytesSent: runner.bytesSent, usage: plan.usage(after: runner.bytesSent),
-            now: WallClock.microseconds)
+            record,
+            end,
+            bytesSent: runner.bytesSent,
+            usage: plan.usage(after: runner.bytesSent),
+            now: WallClock.microseconds
+        )
     }
 
     private func control(_ exchange: ServerExchange) async {

@@ -19,8 +19,10 @@ package enum SimulatorProgram {
             if let address = config.address { try listen(simulator, on: address, tls: nil, log) }
             if let secure = config.secure {
                 let context = try TLSContext.server(
-                    certificateChainFile: secure.certificateFile, privateKeyFile: secure.keyFile,
-                    alpn: ["h2", "http/1.1"])
+                    certificateChainFile: secure.certificateFile,
+                    privateKeyFile: secure.keyFile,
+                    alpn: ["h2", "http/1.1"]
+                )
                 try listen(simulator, on: secure.address, tls: context, log)
             }
             let signals = [SIGTERM, SIGINT].map { signal in SignalWatcher(loop, signal) { loop.stop() } }
@@ -36,7 +38,10 @@ package enum SimulatorProgram {
     }
 
     private static func listen(
-        _ simulator: Simulator, on address: SocketAddress, tls: TLSContext?, _ log: Log
+        _ simulator: Simulator,
+        on address: SocketAddress,
+        tls: TLSContext?,
+        _ log: Log
     ) throws {
         let bound = try simulator.listen(on: address, tls: tls)
         log.info("simulator listening", ["address": "\(bound)", "tls": .bool(tls != nil)])

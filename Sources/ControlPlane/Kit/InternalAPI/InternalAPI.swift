@@ -14,7 +14,9 @@ package struct InternalAnswer: Hashable, Sendable {
     package var contentType: String
     package var body: [UInt8]
 
-    static func text(_ body: [UInt8]) -> Self { Self(status: 200, contentType: "text/plain; charset=utf-8", body: body) }
+    static func text(_ body: [UInt8]) -> Self {
+        Self(status: 200, contentType: "text/plain; charset=utf-8", body: body)
+    }
     static func json(_ body: [UInt8]) -> Self { Self(status: 200, contentType: "application/json", body: body) }
     static func refusal(_ status: Int, _ message: StaticString) -> Self {
         Self(status: status, contentType: "text/plain; charset=utf-8", body: Array("\(message)\n".utf8))
@@ -38,8 +40,12 @@ package final class InternalAPI {
 
     /// - Parameter tokens: any of them lets in; two while one replaces the other.
     package init(
-        tokens: [Secret], _ publisher: SnapshotPublisher, _ pool: PostgresPool, _ redis: RedisClient,
-        _ settlement: RecordSettlement, log: Log
+        tokens: [Secret],
+        _ publisher: SnapshotPublisher,
+        _ pool: PostgresPool,
+        _ redis: RedisClient,
+        _ settlement: RecordSettlement,
+        log: Log
     ) {
         self.tokens = tokens
         self.publisher = publisher
@@ -68,7 +74,10 @@ package final class InternalAPI {
             } catch RequestBodyError.callerGone {
                 return
             } catch {
-                log.warning("internal call failed", ["path": .text(String(exchange.request.path)), "error": "\(error)"])
+                log.warning(
+                    "internal call failed",
+                    ["path": .text(String(exchange.request.path)), "error": "\(error)"]
+                )
                 answer = .refusal(503, "not possible now, try again")
             }
         }

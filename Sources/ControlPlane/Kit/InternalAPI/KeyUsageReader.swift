@@ -24,7 +24,8 @@ package final class KeyUsageReader {
     /// - Throws: `RedisError`, `PostgresError`.
     package func read(_ key: KeyID) async throws -> KeyUsage? {
         let owner = try await pool.query(
-            "select user_id from api_keys where id = $1 and deleted_at is null", [.integer(key.raw)]
+            "select user_id from api_keys where id = $1 and deleted_at is null",
+            [.integer(key.raw)]
         ).first
         guard let user = try owner.map({ UserID(try $0.int("user_id")) }) else { return nil }
         let waiting = try await unsettled(of: user)
@@ -115,12 +116,14 @@ package final class KeyUsageReader {
     }
 
     private static func settled(
-        _ requestIDs: [String], _ connection: PostgresConnection
+        _ requestIDs: [String],
+        _ connection: PostgresConnection
     ) async throws -> [String: SettlementPhase] {
         guard !requestIDs.isEmpty else { return [:] }
         var phases: [String: SettlementPhase] = [:]
         for row in try await connection.query(
-            "select request_id, phase from settled where request_id = any($1::text[])", [.texts(requestIDs)]
+            "select request_id, phase from settled where request_id = any($1::text[])",
+            [.texts(requestIDs)]
         ) {
             phases[try row.text("request_id")] = try row.choice("phase") as SettlementPhase
         }
@@ -138,11 +141,14 @@ package final class KeyUsageReader {
             [.text(requestID)]
         ).map { row in
             UsageFacts(
-                key: KeyID(try row.int("key_id")), createdAt: try row.time("created_at"),
+                key: KeyID(try row.int("key_id")),
+                createdAt: try row.time("created_at"),
                 usage: TokenUsage(
-                    input: try row.int("input_tokens"), output: try row.int("output_tokens"),
+                    input: try row.int("input_tokens"),
+                    output: try row.int("output_tokens"),
                     cacheWrite5m: try row.int("cache_creation_5m_tokens"),
-                    cacheWrite1h: try row.int("cache_creation_1h_tokens"), cacheRead: try row.int("cache_read_tokens")
+                    cacheWrite1h: try row.int("cache_creation_1h_tokens"),
+                    cacheRead: try row.int("cache_read_tokens")
                 ),
                 cost: try row.money("cost")
             )

@@ -47,7 +47,9 @@ package struct RecordSettlement {
             let middle = items.startIndex + items.count / 2
             let first = items[..<middle]
             var outcome = try await settle(
-                first, positions: Self.positions(of: first, in: positions), connection
+                first,
+                positions: Self.positions(of: first, in: positions),
+                connection
             )
             let second = try await settle(items[middle...], positions: positions, connection)
             outcome.add(second)

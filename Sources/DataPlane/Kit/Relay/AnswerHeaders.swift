@@ -20,13 +20,15 @@ package enum AnswerHeaders {
         case 6: return name.equals("server") || name.equals("cf-ray")
         case 7: return name.equals("trailer") || name.equals("upgrade") || name.equals("alt-svc")
         case 10: return name.equals("connection") || name.equals("keep-alive") || name.equals("set-cookie")
-        case 12: return name.equals("x-request-id")
+        case 12: return name.equals("x-request-id") || name.equals("x-robots-tag")
         case 14: return name.equals("content-length")
         case 15: return name.equals("cf-cache-status")
         case 16: return name.equals("proxy-connection") || name.equals("content-encoding")
         case 17: return name.equals("transfer-encoding")
         case 18: return name.equals("proxy-authenticate")
         case 19: return name.equals("openai-organization")
+        // Says something of the upstream's host, which the caller's browser would take for ours.
+        case 25: return name.equals("strict-transport-security") || name.hasPrefix("anthropic-organization-id")
         default:
             return name.hasPrefix("anthropic-ratelimit-") || name.hasPrefix("anthropic-organization-id")
                 || name.hasPrefix("x-ratelimit-") || name.hasPrefix("x-codex-") || name.hasPrefix("x-tollgate-")

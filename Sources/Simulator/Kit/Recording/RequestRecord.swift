@@ -48,8 +48,14 @@ package final class RequestRecord {
     fileprivate let isMetered: Bool
 
     package init(
-        id: Int, head: HTTPRequestHead, body: [UInt8], credential: Credential?, version: HTTPVersion, isTLS: Bool,
-        receivedAt: Int64, plan: AnswerPlan
+        id: Int,
+        head: HTTPRequestHead,
+        body: [UInt8],
+        credential: Credential?,
+        version: HTTPVersion,
+        isTLS: Bool,
+        receivedAt: Int64,
+        plan: AnswerPlan
     ) {
         self.id = id
         self.head = head

@@ -94,10 +94,12 @@ final class PlanRunner {
 
     private func pause(_ delay: Duration, atLeastOneTurn: Bool = false) async {
         guard delay > .zero || atLeastOneTurn, !exchange.isCallerGone else { return }
-        let timer = timer ?? LoopTimer(exchange.loop) { [unowned self] in
-            hasTimerFired = true
-            wake()
-        }
+        let timer =
+            timer
+            ?? LoopTimer(exchange.loop) { [unowned self] in
+                hasTimerFired = true
+                wake()
+            }
         self.timer = timer
         hasTimerFired = false
         timer.start(after: delay)

@@ -41,7 +41,13 @@ package struct FaultDesk {
         lastID += 1
         let words = ControlWords(words: text)
         let fault = ArmedFault(
-            id: lastID, text: text, words: words, credential: credential, model: model, remaining: count)
+            id: lastID,
+            text: text,
+            words: words,
+            credential: credential,
+            model: model,
+            remaining: count
+        )
         armed.append(fault)
         return fault
     }
@@ -66,7 +72,9 @@ package struct FaultDesk {
             words = gated(ControlWords(in: model), name: "m\u{0}\(model)", credential: credential)
         }
         if let credential {
-            words = words.overlaid(by: gated(ControlWords(in: credential), name: "k\u{0}\(credential)", credential: nil))
+            words = words.overlaid(
+                by: gated(ControlWords(in: credential), name: "k\u{0}\(credential)", credential: nil)
+            )
         }
         let index = armed.firstIndex { $0.remaining > 0 && $0.matches(credential: credential, model: model) }
         if let index {

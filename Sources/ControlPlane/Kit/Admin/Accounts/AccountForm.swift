@@ -76,6 +76,37 @@ package enum AccountForm {
         ]
     }
 
+    /// A body as it was understood, with all that is wrong with it; at most one fault a field.
+    package struct Reading {
+        package fileprivate(set) var draft: AccountDraft
+        package fileprivate(set) var credentials: CredentialEdit
+        package private(set) var faults: [FieldFault] = []
+
+        package func isFaulty(_ field: String) -> Bool { faults.contains { $0.field == field } }
+
+        package mutating func add(_ more: [FieldFault]) {
+            for fault in more where !isFaulty(fault.field) { faults.append(fault) }
+        }
+    }
+
+    /// Reads a body for creation, or as a patch onto the account as it is. Groups and proxy are not looked up.
+    package static func read(_ body: JSON, current: AccountRecord?) -> Reading {
+        var draft = Draft(current?.fields ?? AccountDraft())
+        let formFaults = form.fill(&draft, from: body, for: current == nil ? .create : .patch)
+        let platform = current?.fields.platform ?? draft.fields.platform
+        let type = current?.fields.type ?? draft.fields.type
+        let (edit, credentialFaults) = CredentialForm.edit(
+            draft.credentials, of: current?.credentials, platform: platform, type: type
+        )
+        var reading = Reading(draft: draft.fields, credentials: edit)
+        reading.add(formFaults)
+        // Credentials can only be judged for a platform and type that go together.
+        guard !reading.isFaulty("platform"), !reading.isFaulty("type") else { return reading }
+        reading.add(faults(draft.fields, from: current?.fields))
+        if !reading.isFaulty("type"), !reading.isFaulty("credentials") { reading.add(credentialFaults) }
+        return reading
+    }
+
     /// What one field's own rules cannot see.
     ///
     /// - Parameter current: the account as it is; nil on creation.

@@ -155,34 +155,18 @@ package struct AccountRoutes {
 
     /// Every fault of form, credentials, groups and proxy at once.
     private func validated(
-        _ body: JSON,
-        current: AccountRecord?,
-        on connection: PostgresConnection
+        _ body: JSON, current: AccountRecord?, on connection: PostgresConnection
     ) async throws -> (AccountDraft, CredentialEdit) {
-        var draft = AccountForm.Draft(current?.fields ?? AccountDraft())
-        var faults = form.fill(&draft, from: body, for: current == nil ? .create : .patch)
-        var known = Set(faults.map(\.field))
-        func add(_ more: [FieldFault]) {
-            faults += more.filter { known.insert($0.field).inserted }
+        var reading = AccountForm.read(body, current: current)
+        if !reading.isFaulty("platform"), !reading.draft.groups.isEmpty {
+            let groups = try await GroupStore.find(reading.draft.groups, on: connection)
+            reading.add(AccountForm.groupFaults(reading.draft, found: groups))
         }
-        let hasKind = !known.contains("platform") && !known.contains("type")
-        if hasKind { add(AccountForm.faults(draft.fields, from: current?.fields)) }
-        let (edit, credentialFaults) = CredentialForm.edit(
-            draft.credentials,
-            of: current?.credentials,
-            platform: current?.fields.platform ?? draft.fields.platform,
-            type: current?.fields.type ?? draft.fields.type
-        )
-        if hasKind, !known.contains("type"), !known.contains("credentials") { add(credentialFaults) }
-        if !known.contains("platform"), !draft.fields.groups.isEmpty {
-            let groups = try await GroupStore.find(draft.fields.groups, on: connection)
-            add(AccountForm.groupFaults(draft.fields, found: groups))
+        if let proxy = reading.draft.proxy, try await ProxyStore.find(ProxyID(proxy), on: connection) == nil {
+            reading.add([FieldFault("proxy_id", "is not a proxy")])
         }
-        if let proxy = draft.fields.proxy, try await ProxyStore.find(ProxyID(proxy), on: connection) == nil {
-            add([FieldFault("proxy_id", "is not a proxy")])
-        }
-        if !faults.isEmpty { throw Problem.invalid(faults) }
-        return (draft.fields, edit)
+        if !reading.faults.isEmpty { throw Problem.invalid(reading.faults) }
+        return (reading.draft, reading.credentials)
     }
 
     private func delete(_ request: AdminRequest) async throws -> AdminAnswer {

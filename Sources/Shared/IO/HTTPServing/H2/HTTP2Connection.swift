@@ -27,6 +27,8 @@ final class HTTP2Connection: ServerConnection, TurnEndObserver {
     private var session: HTTP2Session?
     private var phase = Phase.open
     private var streams: [Int32: HTTP2Stream] = [:]
+    /// Kept because the session may still point to them: a connection can fail in the middle of sending.
+    private var dropped: [HTTP2Stream] = []
     private var isFlushScheduled = false
     private var waitsForDrain = false
 
@@ -159,12 +161,13 @@ final class HTTP2Connection: ServerConnection, TurnEndObserver {
             do throws(HTTP2Error) {
                 try session.drainOutput { frame in
                     link.write(frame)
-                    return !link.isBackedUp
+                    return phase == .open && !link.isBackedUp
                 }
             } catch {
                 return end { link.abort() }
             }
         }
+        guard phase == .open else { return }
         for stream in answeredEarly where streams[stream.id] != nil { reset(stream, .noError) }
         answeredEarly.removeAll(keepingCapacity: true)
         actOnNotes()
@@ -286,7 +289,7 @@ extension HTTP2Connection {
 
     /// False when the socket is backed up: nghttp2 will come again with the same frame.
     func send(_ stream: HTTP2Stream, frameHeader: UnsafeRawBufferPointer, count: Int) -> Bool {
-        guard !link.isBackedUp else { return false }
+        guard phase == .open, !link.isBackedUp else { return false }
         link.write(frameHeader)
         stream.take(count) { link.write($0) }
         return true
@@ -452,7 +455,8 @@ extension HTTP2Connection {
     }
 
     private func dropStreams() {
-        let lost = Array(streams.values) + closed
+        dropped = Array(streams.values)
+        let lost = dropped + closed
         streams = [:]
         closed = []
         ready = []

@@ -12,13 +12,21 @@ package struct AnthropicContent {
     package var blocks: [Block] = []
     package var stopReason = "end_turn"
     package var stopSequence: String?
+    /// Bytes of the thinking, also when it is not shown.
+    private var thinkingBytes = 0
 
     /// - Parameters:
     ///   - digest: of the request's body.
     ///   - words: decide the length of the text.
     package init(answering request: AnthropicRequest, digest: String, words: ControlWords) {
+        guard request.maxTokens > 0 else {
+            stopReason = "max_tokens"
+            return
+        }
         if request.isThinking {
-            blocks.append(.thinking("Thinking [sim \(digest)] about: \(request.lastUserText.prefixOfUTF8(64))"))
+            let thinking = "Thinking [sim \(digest)] about: \(request.lastUserText.prefixOfUTF8(64))"
+            blocks.append(.thinking(request.showsThinking ? thinking : ""))
+            thinkingBytes = thinking.utf8.count
         }
         if request.calls.isEmpty {
             blocks.append(.text(text(for: request, digest: digest, words: words)))
@@ -94,13 +102,16 @@ package struct AnthropicContent {
 
     /// Bytes of everything that was generated; four are a token.
     var generatedBytes: Int {
-        blocks.reduce(0) { bytes, block in
+        blocks.reduce(thinkingBytes) { bytes, block in
             switch block {
-            case .thinking(let text), .text(let text): bytes + text.utf8.count
+            case .thinking: bytes
+            case .text(let text): bytes + text.utf8.count
             case .toolUse(_, let call): bytes + call.name.utf8.count + call.input.count
             }
         }
     }
 
-    var outputTokens: Int { max(1, AnthropicPrompt.tokens(generatedBytes)) }
+    var outputTokens: Int { blocks.isEmpty ? 0 : max(1, AnthropicPrompt.tokens(generatedBytes)) }
+
+    var thinkingTokens: Int { AnthropicPrompt.tokens(thinkingBytes) }
 }

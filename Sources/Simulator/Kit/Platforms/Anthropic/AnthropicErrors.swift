@@ -56,7 +56,8 @@ struct AnthropicErrors {
         case (413, _): return tooLarge()
         case (429, _):
             var answer = plan(
-                429, "rate_limit_error",
+                429,
+                "rate_limit_error",
                 "This request would exceed your organization's rate limit. Please try again later."
             )
             answer.head?.headers.addReset(variant, amount, headers)
@@ -64,7 +65,10 @@ struct AnthropicErrors {
         case (500, _): return plan(500, "api_error", "Internal server error")
         case (503, _):
             return AnswerPlan(
-                503, headers.fields(contentType: "text/plain"), body: Array("upstream connect error".utf8))
+                503,
+                headers.fields(contentType: "text/plain"),
+                body: Array("upstream connect error".utf8)
+            )
         case (504, _): return plan(504, "timeout_error", "Request timed out")
         case (529, _): return plan(529, "overloaded_error", "Overloaded")
         default: return plan(status, status < 500 ? "invalid_request_error" : "api_error", "Simulated error \(status)")
@@ -74,10 +78,11 @@ struct AnthropicErrors {
     /// A credential that is missing or not good.
     func unauthorized() -> AnswerPlan {
         let message =
-            switch credential?.kind {
+            switch credential {
             case nil: "x-api-key header is required"
-            case .apiKey: "invalid x-api-key"
-            case .bearer: "OAuth token has expired. Please obtain a new token or refresh your existing token."
+            case let credential? where credential.isAnthropicOAuth:
+                "OAuth token has expired. Please obtain a new token or refresh your existing token."
+            case let credential?: credential.kind == .bearer ? "Invalid bearer token" : "invalid x-api-key"
             }
         return plan(401, "authentication_error", message)
     }
@@ -87,10 +92,13 @@ struct AnthropicErrors {
     /// A page of the proxy in front of the API, which knows neither JSON nor request ids.
     private func page(_ status: Int) -> AnswerPlan {
         let title = status == 403 ? "403 Forbidden" : "\(status) Bad Gateway"
-        let html = "<html><head><title>\(title)</title></head>\r\n<body><center><h1>\(title)</h1></center></body></html>\r\n"
+        let html =
+            "<html><head><title>\(title)</title></head>\r\n<body><center><h1>\(title)</h1></center></body></html>\r\n"
         return AnswerPlan(
-            status, ["content-type": "text/html", "server": "cloudflare", "cf-ray": "0000000000000000-SIM"],
-            body: Array(html.utf8))
+            status,
+            ["content-type": "text/html", "server": "cloudflare", "cf-ray": "0000000000000000-SIM"],
+            body: Array(html.utf8)
+        )
     }
 }
 

@@ -5,6 +5,7 @@ import HTTPMessages
 struct AnthropicHeaders {
     let requestID: String
     let organizationID: String
+    let workspaceID: String
     /// Seconds since 1970.
     let now: Int64
     let isOAuth: Bool
@@ -18,9 +19,10 @@ struct AnthropicHeaders {
         let number = String(sequence)
         requestID = "req_sim" + String(repeating: "0", count: max(0, 17 - number.count)) + number
         let digest = Digest.hex(Digest((credential?.secret ?? "").utf8).final)
+        workspaceID = "wrkspc_sim\(digest)"
         organizationID = "00000000-0000-4000-8000-\(digest.suffix(12))"
         self.now = now / 1_000_000
-        isOAuth = credential?.kind == .bearer
+        isOAuth = credential?.isAnthropicOAuth ?? false
     }
 
     func fields(contentType: String) -> HeaderFields {
@@ -29,6 +31,7 @@ struct AnthropicHeaders {
         fields.add("content-type", contentType)
         fields.add("request-id", requestID)
         fields.add("anthropic-organization-id", organizationID)
+        fields.add("anthropic-workspace-id", workspaceID)
         fields.add("server", "cloudflare")
         fields.add("cf-cache-status", "DYNAMIC")
         fields.add("set-cookie", "_cfuvid=sim; path=/; HttpOnly; Secure")
@@ -108,4 +111,9 @@ struct AnthropicHeaders {
         fields.add("anthropic-ratelimit-unified-\(other)-reset", "\((now / 3600 + 3) * 3600)")
         fields.add("anthropic-ratelimit-unified-\(other)-utilization", "0.31")
     }
+}
+
+extension Credential {
+    /// Whether it is a token of a subscription. A bearer may also be an API key: the official packages send it so.
+    var isAnthropicOAuth: Bool { kind == .bearer && secret.hasPrefix("sk-ant-oat") }
 }

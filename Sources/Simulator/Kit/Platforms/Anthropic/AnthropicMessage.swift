@@ -31,6 +31,7 @@ package struct AnthropicMessage {
     private func writeStop(to text: inout JSONWriter) {
         text.member("stop_reason", content.stopReason)
         text.member("stop_sequence", content.stopSequence)
+        text.null("stop_details")
     }
 
     private func writeUsage(output: Int, to text: inout JSONWriter) {
@@ -41,8 +42,16 @@ package struct AnthropicMessage {
                 $0.member("ephemeral_1h_input_tokens", usage.cacheWrite1h)
             }
             $0.member("output_tokens", output)
+            if output == usage.output { writeThinking(to: &$0) }
             writeServerTools(to: &$0)
             $0.member("service_tier", "standard")
+        }
+    }
+
+    private func writeThinking(to text: inout JSONWriter) {
+        guard content.thinkingTokens > 0 else { return }
+        text.objectMember("output_tokens_details") {
+            $0.member("thinking_tokens", min(content.thinkingTokens, usage.output))
         }
     }
 
@@ -113,6 +122,7 @@ package struct AnthropicMessage {
                 text.arrayMember("content") { _ in }
                 text.null("stop_reason")
                 text.null("stop_sequence")
+                text.null("stop_details")
                 text.key("usage")
                 var start = self
                 start.dropServerTools()
@@ -130,6 +140,7 @@ package struct AnthropicMessage {
             text.objectMember("usage") {
                 writeInputUsage(to: &$0)
                 $0.member("output_tokens", hasContent ? usage.output : firstOutput)
+                if hasContent { writeThinking(to: &$0) }
                 writeServerTools(to: &$0)
             }
         }
@@ -167,7 +178,7 @@ package struct AnthropicMessage {
         if index == 0 { Self.append("ping", to: &stream.bytes) { _ in } }
         switch block {
         case .thinking(let thinking):
-            for part in UTF8Parts(thinking, count: 3) {
+            for part in UTF8Parts(thinking, count: 3) where !part.isEmpty {
                 append(delta: "thinking_delta", "thinking", part, index, to: &stream)
             }
             let signature = Array(AnthropicContent.signature(of: thinking).utf8)
@@ -188,7 +199,11 @@ package struct AnthropicMessage {
     }
 
     private func append(
-        delta type: StaticString, _ field: StaticString, _ text: ArraySlice<UInt8>, _ index: Int, to stream: inout Stream
+        delta type: StaticString,
+        _ field: StaticString,
+        _ text: ArraySlice<UInt8>,
+        _ index: Int,
+        to stream: inout Stream
     ) {
         let start = stream.bytes.count
         Self.append("content_block_delta", to: &stream.bytes) {

@@ -2,27 +2,31 @@ import Formats
 
 /// Reads and checks one message of a prompt.
 struct AnthropicMessageReader {
+    enum Role: String { case user, assistant, system }
+
     private let document: JSONDocument
+    private let version: AnthropicVersion
     private let path: String
 
-    private(set) var isUser = false
+    private(set) var role = Role.user
     private(set) var isEmpty = true
     private(set) var texts: [String] = []
     private(set) var toolCallIDs: [String] = []
     private(set) var toolResults: [(id: String, text: String)] = []
 
-    init(_ document: JSONDocument, at path: String) {
+    init(_ document: JSONDocument, _ version: AnthropicVersion, at path: String) {
         self.document = document
+        self.version = version
         self.path = path
     }
 
     mutating func read(_ message: JSONValue, into prompt: inout AnthropicPrompt) throws(AnthropicRefusal) {
         guard message.isObject else { throw AnthropicRefusal("\(path): Input should be an object") }
-        guard let role = message["role"] else { throw AnthropicRefusal("\(path).role: Field required") }
-        isUser = role.equals("user")
-        guard isUser || role.equals("assistant") else {
-            throw AnthropicRefusal("\(path).role: Input should be 'user' or 'assistant'")
+        guard let roleName = message["role"] else { throw AnthropicRefusal("\(path).role: Field required") }
+        guard let role = roleName.string.flatMap(Role.init) else {
+            throw AnthropicRefusal("\(path).role: Input should be 'user', 'assistant' or 'system'")
         }
+        self.role = role
         guard let content = message["content"] else { throw AnthropicRefusal("\(path).content: Field required") }
         if let text = content.stringBytes {
             isEmpty = text.isEmpty
@@ -62,7 +66,9 @@ struct AnthropicMessageReader {
     // MARK: Blocks
 
     private mutating func read(
-        block: JSONValue, at path: String, into prompt: inout AnthropicPrompt
+        block: JSONValue,
+        at path: String,
+        into prompt: inout AnthropicPrompt
     ) throws(AnthropicRefusal) {
         guard let type = block["type"]?.string else { throw AnthropicRefusal("\(path).type: Field required") }
         switch type {
@@ -71,12 +77,21 @@ struct AnthropicMessageReader {
                 throw AnthropicRefusal("\(path).text.text: Field required")
             }
             guard !text.isEmpty else { throw AnthropicRefusal("messages: text content blocks must be non-empty") }
+            if version == .v20261021, role == .user, let citations = block["citations"], citations.count > 0 {
+                throw AnthropicRefusal("\(path).text.citations: Extra inputs are not permitted")
+            }
             texts.append(String(decoding: text, as: UTF8.self))
             prompt.add(text)
         case "image": try add(source: block["source"], countingAs: AnthropicPrompt.imageBytes, at: path, &prompt)
-        case "document": try add(source: block["source"], countingAs: AnthropicPrompt.fileBytes, at: path, &prompt)
+        case "document":
+            guard version != .v20261021 || role == .user else {
+                throw AnthropicRefusal("\(path): `document` blocks can only be in `user` messages")
+            }
+            try add(source: block["source"], countingAs: AnthropicPrompt.fileBytes, at: path, &prompt)
         case "tool_use":
-            guard !isUser else { throw AnthropicRefusal("\(path): `tool_use` blocks can only be in `assistant` messages") }
+            guard role == .assistant else {
+                throw AnthropicRefusal("\(path): `tool_use` blocks can only be in `assistant` messages")
+            }
             toolCallIDs.append(try AnthropicRequest.text(block["id"], "\(path).tool_use.id"))
             _ = try AnthropicRequest.text(block["name"], "\(path).tool_use.name")
             guard let input = block["input"], input.isObject else {
@@ -84,7 +99,9 @@ struct AnthropicMessageReader {
             }
             prompt.add(document.bytes(of: input))
         case "tool_result":
-            guard isUser else { throw AnthropicRefusal("\(path): `tool_result` blocks can only be in `user` messages") }
+            guard role == .user else {
+                throw AnthropicRefusal("\(path): `tool_result` blocks can only be in `user` messages")
+            }
             let id = try AnthropicRequest.text(block["tool_use_id"], "\(path).tool_result.tool_use_id")
             toolResults.append((id, try read(result: block["content"], at: "\(path).tool_result", &prompt)))
         case "thinking":
@@ -101,7 +118,10 @@ struct AnthropicMessageReader {
     }
 
     private func add(
-        source: JSONValue?, countingAs count: Int, at path: String, _ prompt: inout AnthropicPrompt
+        source: JSONValue?,
+        countingAs count: Int,
+        at path: String,
+        _ prompt: inout AnthropicPrompt
     ) throws(AnthropicRefusal) {
         guard let source, source.isObject else { throw AnthropicRefusal("\(path).source: Field required") }
         switch source["type"]?.string {
@@ -121,7 +141,9 @@ struct AnthropicMessageReader {
     }
 
     private func read(
-        result content: JSONValue?, at path: String, _ prompt: inout AnthropicPrompt
+        result content: JSONValue?,
+        at path: String,
+        _ prompt: inout AnthropicPrompt
     ) throws(AnthropicRefusal) -> String {
         guard let content, !content.isNull else { return "" }
         if let text = content.stringBytes {

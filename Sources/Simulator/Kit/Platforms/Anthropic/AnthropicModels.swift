@@ -12,10 +12,10 @@ enum AnthropicModels {
         ("claude-sonnet-4-5", "Claude Sonnet 4.5", "2025-09-29T00:00:00Z"),
     ]
 
-    /// The page that `limit`, `after_id` and `before_id` ask for; nil for a limit out of range.
-    static func page(_ head: HTTPRequestHead) -> [UInt8]? {
+    /// The page that `limit`, `after_id` and `before_id` ask for.
+    static func page(_ head: HTTPRequestHead) throws(AnthropicRefusal) -> [UInt8] {
         let limit = head.queryValue("limit").map { Int($0) ?? 0 } ?? 20
-        guard (1...1000).contains(limit) else { return nil }
+        guard (1...1000).contains(limit) else { throw AnthropicRefusal("limit: Input should be from 1 to 1000") }
         var models = catalogue[...]
         if let after = head.queryValue("after_id"), let index = models.firstIndex(where: { $0.id == after }) {
             models = models[(index + 1)...]
@@ -50,6 +50,11 @@ enum AnthropicModels {
             $0.member("id", model.id)
             $0.member("display_name", model.name)
             $0.member("created_at", model.created)
+            $0.member("lifecycle", "active")
+            $0.null("deprecated_at")
+            $0.null("retires_at")
+            $0.null("line")
+            $0.null("capabilities")
             $0.member("max_input_tokens", 200_000)
             $0.member("max_tokens", 64_000)
         }

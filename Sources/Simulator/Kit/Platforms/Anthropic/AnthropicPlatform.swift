@@ -7,8 +7,6 @@ package struct AnthropicPlatform: SimulatedPlatform {
 
     package var bodyLimit: Int { 32 << 20 }
 
-    private static let versions = ["2023-06-01", "2023-01-01"]
-
     package func serves(_ path: Substring) -> Bool { path.hasPrefix("/v1/") }
 
     package func credential(of head: HTTPRequestHead) -> Credential? {
@@ -57,13 +55,5 @@ package struct AnthropicPlatform: SimulatedPlatform {
             case .listModels, .model: "GET"
             }
         }
-    }
-
-    /// What is wrong with `anthropic-version`, if anything is.
-    static func versionFault(_ headers: HeaderFields) -> String? {
-        let versions = headers.values("anthropic-version")
-        guard let first = versions.first else { return "anthropic-version: header is required" }
-        let value = versions.count == 1 ? first : versions.joined(separator: ", ")
-        return Self.versions.contains(value) ? nil : "anthropic-version: \"\(value)\" is not a valid version"
     }
 }

@@ -14,6 +14,8 @@ package struct AnthropicRequest {
     package var maxTokens = 0
     package var isStream = false
     package var isThinking = false
+    /// Whether thinking is to be shown; if not, its block is empty but for the signature.
+    package var showsThinking = true
     package var stopSequences: [String] = []
     /// The text blocks of the last message of the user, one a line.
     package var lastUserText = ""
@@ -24,6 +26,8 @@ package struct AnthropicRequest {
     package var structuredAnswer: [UInt8]?
     package var prompt: AnthropicPrompt
 
+    private let version: AnthropicVersion
+
     /// Text beyond this is not echoed.
     private static let mostEchoedBytes = 4_096
     private static let mostBreakpoints = 4
@@ -32,14 +36,19 @@ package struct AnthropicRequest {
     ///   - isCounting: whether it is for `count_tokens`, which has no `max_tokens`.
     ///   - toolCalls: tool calls that are wanted besides those the request asks for itself.
     package init(
-        _ document: JSONDocument, owner: String, isCounting: Bool, toolCalls: Int?
+        _ document: JSONDocument,
+        version: AnthropicVersion,
+        owner: String,
+        isCounting: Bool,
+        toolCalls: Int?
     ) throws(AnthropicRefusal) {
+        self.version = version
         prompt = AnthropicPrompt(owner: owner)
         let root = document.root
         guard root.isObject else { throw AnthropicRefusal("Input should be an object") }
         model = try Self.text(root["model"], "model")
-        if !isCounting { maxTokens = try Self.positive(root["max_tokens"], "max_tokens") }
-        try readSettings(root)
+        if !isCounting { maxTokens = try Self.count(root["max_tokens"], "max_tokens") }
+        try readSettings(root, isCounting: isCounting)
         try readTools(root, document)
         try readSystem(root["system"])
         try readMessages(root["messages"], document)
@@ -51,35 +60,47 @@ package struct AnthropicRequest {
             )
         }
         calls = try AnthropicToolCall.wanted(
-            by: root, userText: lastUserText, hasResults: !toolResults.isEmpty, extra: toolCalls)
+            by: root,
+            userText: lastUserText,
+            hasResults: !toolResults.isEmpty,
+            extra: toolCalls
+        )
     }
 
     // MARK: Settings
 
-    private mutating func readSettings(_ root: JSONValue) throws(AnthropicRefusal) {
+    private mutating func readSettings(_ root: JSONValue, isCounting: Bool) throws(AnthropicRefusal) {
         if let stream = root["stream"], !stream.isNull {
             guard let flag = stream.bool else { throw AnthropicRefusal("stream: Input should be a valid boolean") }
             isStream = flag
         }
-        if let temperature = root["temperature"], !temperature.isNull {
-            guard let value = temperature.double else {
-                throw AnthropicRefusal("temperature: Input should be a valid number")
-            }
-            guard (0...1).contains(value) else { throw AnthropicRefusal("temperature: range: 0..1") }
-        }
+        try readSampling(root)
         if let sequences = root["stop_sequences"], !sequences.isNull {
             guard sequences.isArray else { throw AnthropicRefusal("stop_sequences: Input should be a valid list") }
             for (index, sequence) in sequences.elements.enumerated() {
                 stopSequences.append(try Self.text(sequence, "stop_sequences.\(index)"))
             }
         }
-        try readThinking(root["thinking"])
+        try readThinking(root["thinking"], isCounting: isCounting)
         if let format = root["output_config"]?["format"] ?? root["output_format"], let schema = format["schema"] {
             structuredAnswer = JSONSample.value(of: schema)
         }
     }
 
-    private mutating func readThinking(_ thinking: JSONValue?) throws(AnthropicRefusal) {
+    private func readSampling(_ root: JSONValue) throws(AnthropicRefusal) {
+        let names: [StaticString] = ["temperature", "top_p", "top_k"]
+        for name in names {
+            guard let value = root[name] else { continue }
+            guard version != .v20261021 else { throw AnthropicRefusal("\(name): Extra inputs are not permitted") }
+            guard !value.isNull else { continue }
+            guard let number = value.double else { throw AnthropicRefusal("\(name): Input should be a valid number") }
+            guard number >= 0, number <= 1 || value.int64 != nil && "\(name)" == "top_k" else {
+                throw AnthropicRefusal("\(name): range: 0..1")
+            }
+        }
+    }
+
+    private mutating func readThinking(_ thinking: JSONValue?, isCounting: Bool) throws(AnthropicRefusal) {
         guard let thinking, !thinking.isNull else { return }
         switch thinking["type"]?.string {
         case "enabled":
@@ -88,17 +109,19 @@ package struct AnthropicRequest {
             }
             guard budget >= 1024 else {
                 throw AnthropicRefusal(
-                    "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
+                    "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"
+                )
             }
-            guard maxTokens == 0 || budget < maxTokens else {
+            guard isCounting || budget < maxTokens else {
                 throw AnthropicRefusal("`max_tokens` must be greater than `thinking.budget_tokens`.")
             }
             isThinking = true
-        case "adaptive": isThinking = true
+        case "adaptive", "between_tools": isThinking = true
         case "disabled": break
         default:
             throw AnthropicRefusal("thinking.type: Input should be 'enabled', 'adaptive' or 'disabled'")
         }
+        showsThinking = thinking["display"]?.equals("omitted") != true
     }
 
     // MARK: Prompt
@@ -136,18 +159,20 @@ package struct AnthropicRequest {
         guard messages.count > 0 else { throw AnthropicRefusal("messages: at least one message is required") }
         var openCalls: [String] = []
         for (index, message) in messages.elements.enumerated() {
-            var reader = AnthropicMessageReader(document, at: "messages.\(index)")
+            var reader = AnthropicMessageReader(document, version, at: "messages.\(index)")
             try reader.read(message, into: &prompt)
             let isLast = index == messages.count - 1
-            guard !reader.isEmpty || isLast && !reader.isUser else {
+            guard !reader.isEmpty || isLast && reader.role == .assistant else {
                 throw AnthropicRefusal(
                     "messages.\(index): all messages must have non-empty content"
                         + " except for the optional final assistant message"
                 )
             }
+            // A system message between two turns belongs to neither.
+            if reader.role == .system { continue }
             try reader.checkResults(against: openCalls, before: index)
             openCalls = reader.toolCallIDs
-            if reader.isUser {
+            if reader.role == .user {
                 lastUserText = reader.texts.joined(separator: "\n").prefixOfUTF8(Self.mostEchoedBytes)
                 toolResults = reader.toolResults
             } else {
@@ -181,10 +206,11 @@ package struct AnthropicRequest {
         return text
     }
 
-    private static func positive(_ value: JSONValue?, _ path: String) throws(AnthropicRefusal) -> Int {
+    /// A number of tokens. Zero is allowed: it fills the cache and generates nothing.
+    private static func count(_ value: JSONValue?, _ path: String) throws(AnthropicRefusal) -> Int {
         guard let value else { throw AnthropicRefusal("\(path): Field required") }
         guard let number = value.int64 else { throw AnthropicRefusal("\(path): Input should be a valid integer") }
-        guard number >= 1 else { throw AnthropicRefusal("\(path): must be greater than or equal to 1") }
+        guard number >= 0 else { throw AnthropicRefusal("\(path): must be greater than or equal to 0") }
         return Int(number)
     }
 }

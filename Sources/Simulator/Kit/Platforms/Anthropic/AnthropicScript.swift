@@ -88,7 +88,9 @@ struct AnthropicScript {
         case .errorEvent(let after):
             plan.breakOff(at: end(of: after, in: stream), .errorEvent)
             let errors = AnthropicErrors(headers: turn.headers, credential: turn.credential, model: request.model)
-            plan.append(Array("event: error\ndata: ".utf8) + errors.body("overloaded_error", "Overloaded") + [0x0a, 0x0a])
+            plan.append(
+                Array("event: error\ndata: ".utf8) + errors.body("overloaded_error", "Overloaded") + [0x0a, 0x0a]
+            )
         default: plan.spoil(words.fault)
         }
         return plan

@@ -12,15 +12,22 @@ package struct AnthropicToolCall: Equatable {
     /// that is to be called, or `use all tools`; else `extra`, the number of the control word. After tool results only
     /// the control word and the text count. `disable_parallel_tool_use` leaves the first one.
     static func wanted(
-        by root: JSONValue, userText: String, hasResults: Bool, extra: Int?
+        by root: JSONValue,
+        userText: String,
+        hasResults: Bool,
+        extra: Int?
     ) throws(AnthropicRefusal) -> [AnthropicToolCall] {
         let choice = root["tool_choice"]
         let kind = choice?["type"]?.string
         let tools = root["tools"].map { Array($0.elements) } ?? []
         let named = Dictionary(
-            tools.compactMap { tool in tool["name"]?.string.map { ($0, tool) } }, uniquingKeysWith: { first, _ in first })
+            tools.compactMap { tool in tool["name"]?.string.map { ($0, tool) } },
+            uniquingKeysWith: { first, _ in first }
+        )
         if let choice, !choice.isNull, !["auto", "any", "tool", "none"].contains(kind) {
-            throw AnthropicRefusal("tool_choice: Input tag does not match any of the expected tags: 'auto', 'any', 'tool', 'none'")
+            throw AnthropicRefusal(
+                "tool_choice: Input tag does not match any of the expected tags: 'auto', 'any', 'tool', 'none'"
+            )
         }
         var names: [String] = []
         if kind == "tool" {

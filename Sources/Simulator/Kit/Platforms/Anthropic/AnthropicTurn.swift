@@ -21,7 +21,10 @@ struct AnthropicTurn {
             let words = state.faults.words(credential: credential.secret, model: nil)
             return finished(
                 strike(words, model: nil) ?? errors(nil).invalidRequest("The request body is not valid JSON"),
-                words, model: nil, isStream: false)
+                words,
+                model: nil,
+                isStream: false
+            )
         }
     }
 
@@ -32,12 +35,15 @@ struct AnthropicTurn {
         let plan: AnswerPlan
         if let struck = strike(words, model: model) {
             plan = struck
-        } else if let fault = AnthropicPlatform.versionFault(call.head.headers) {
-            plan = errors(model).invalidRequest(fault)
         } else {
             do throws(AnthropicRefusal) {
                 let request = try AnthropicRequest(
-                    document, owner: credential.secret, isCounting: operation == .count, toolCalls: words.toolCalls)
+                    document,
+                    version: AnthropicVersion(call.head.headers),
+                    owner: credential.secret,
+                    isCounting: operation == .count,
+                    toolCalls: words.toolCalls
+                )
                 plan =
                     operation == .count
                     ? count(request, words) : AnthropicScript(self, request, words).plan(cache: &state.cache)
@@ -50,26 +56,29 @@ struct AnthropicTurn {
 
     private func answerModels(_ state: inout SimulatorState) -> AnswerPlan {
         let words = state.faults.words(credential: credential.secret, model: nil)
-        let plan: AnswerPlan
-        if let struck = strike(words, model: nil) {
-            plan = struck
-        } else if let fault = AnthropicPlatform.versionFault(call.head.headers) {
-            plan = errors(nil).invalidRequest(fault)
-        } else if case .model(let id) = operation {
-            plan = AnswerPlan(200, headers.fields(contentType: "application/json"), body: AnthropicModels.model(id))
-        } else if let page = AnthropicModels.page(call.head) {
-            plan = AnswerPlan(200, headers.fields(contentType: "application/json"), body: page)
-        } else {
-            plan = errors(nil).invalidRequest("limit: Input should be from 1 to 1000")
+        return finished(strike(words, model: nil) ?? models(), words, model: nil, isStream: false)
+    }
+
+    private func models() -> AnswerPlan {
+        do throws(AnthropicRefusal) {
+            _ = try AnthropicVersion(call.head.headers)
+            let body =
+                if case .model(let id) = operation { AnthropicModels.model(id) } else {
+                    try AnthropicModels.page(call.head)
+                }
+            return AnswerPlan(200, headers.fields(contentType: "application/json"), body: body)
+        } catch {
+            return errors(nil).invalidRequest(error.message)
         }
-        return finished(plan, words, model: nil, isStream: false)
     }
 
     private func count(_ request: AnthropicRequest, _ words: ControlWords) -> AnswerPlan {
         let tokens = words.inputTokens ?? request.prompt.tokens
         return AnswerPlan(
-            200, headers.fields(contentType: "application/json"),
-            body: JSONWriter.object { $0.member("input_tokens", tokens) })
+            200,
+            headers.fields(contentType: "application/json"),
+            body: JSONWriter.object { $0.member("input_tokens", tokens) }
+        )
     }
 
     /// The answer of a fault that leaves nothing of the real one.

@@ -1,0 +1,4 @@
+import Formats
+
+/// JSON from a literal of a test.
+func json(_ text: String) throws -> JSON { try JSON(text: text) }

@@ -1,0 +1,204 @@
+@testable import ControlKit
+import Crypto
+import Domain
+import Formats
+import HTTPMessages
+import Reactor
+import Service
+import Testing
+
+@Suite("Passwords")
+struct PasswordTests {
+    @Test("a hash is a PHC string with OWASP's parameters, and only its password fits")
+    func hash() throws {
+        let hash = try #require(PasswordHash.make("pässwörd 🔑"))
+        #expect(hash.hasPrefix("$argon2id$v=19$m=19456,t=2,p=1$"))
+        #expect(PasswordHash.isValid("pässwörd 🔑", hash))
+        #expect(!PasswordHash.isValid("passwörd 🔑", hash))
+        #expect(try #require(PasswordHash.make("pässwörd 🔑")) != hash)
+    }
+
+    @Test("a broken hash fits no password", arguments: ["", "x", "$argon2id$v=19$m=19456,t=2,p=1$", "$2b$10$abcdefghijklmnopqrstuv"])
+    func broken(_ hash: String) { #expect(!PasswordHash.isValid("x", hash)) }
+}
+
+@Suite("Login throttle")
+struct LoginThrottleTests {
+    private let start = MonotonicTime(nanoseconds: 1_000_000_000_000)
+
+    @Test("after its burst an address waits as long as a token takes")
+    func email() {
+        var throttle = LoginThrottle(
+            email: .init(burst: 3, secondsPerToken: 10), address: .init(burst: 100, secondsPerToken: 1)
+        )
+        for _ in 0..<3 { #expect(throttle.take(email: "A@x", address: "1", now: start) == nil) }
+        #expect(throttle.take(email: "a@X", address: "2", now: start) == 10)
+        #expect(throttle.take(email: "b@x", address: "1", now: start) == nil)
+        #expect(throttle.take(email: "a@x", address: "1", now: start + .seconds(4)) == 6)
+        #expect(throttle.take(email: "a@x", address: "1", now: start + .seconds(10)) == nil)
+        #expect(throttle.take(email: "a@x", address: "1", now: start + .seconds(10)) == 10)
+    }
+
+    @Test("one client that tries many addresses is slowed too")
+    func address() {
+        var throttle = LoginThrottle(
+            email: .init(burst: 3, secondsPerToken: 10), address: .init(burst: 5, secondsPerToken: 2)
+        )
+        for index in 0..<5 { #expect(throttle.take(email: "\(index)", address: "1", now: start) == nil) }
+        #expect(throttle.take(email: "new", address: "1", now: start) == 2)
+        #expect(throttle.take(email: "new", address: "2", now: start) == nil)
+    }
+
+    @Test("signing in gives back what it took, so that a program may do it often")
+    func success() {
+        var throttle = LoginThrottle(
+            email: .init(burst: 2, secondsPerToken: 10), address: .init(burst: 2, secondsPerToken: 10)
+        )
+        for _ in 0..<100 {
+            #expect(throttle.take(email: "a", address: "1", now: start) == nil)
+            throttle.succeed(email: "a", address: "1", now: start)
+        }
+    }
+
+    @Test("invented addresses do not fill the memory")
+    func bounded() {
+        var throttle = LoginThrottle(capacity: 100)
+        for index in 0..<1000 { _ = throttle.take(email: "\(index)", address: "\(index)", now: start) }
+        #expect(throttle.count <= 200)
+    }
+}
+
+@Suite("Credentials of a call")
+struct AuthenticatorTests {
+    @Test("a bearer token wins over the cookie", arguments: [
+        (["authorization": "Bearer abc"], Authenticator.Credential.bearer("abc")),
+        (["authorization": "bearer abc", "cookie": "tollgate_session=x"], .bearer("abc")),
+        (["cookie": "a=b; tollgate_session=xyz; c=d"], .cookie("xyz")), (["cookie": "tollgate_session2=xyz"], .none),
+        (["authorization": "Basic abc", "cookie": "tollgate_session=x"], .none), (["authorization": "Bearer"], .none),
+        ([:], .none),
+    ] as [([String: String], Authenticator.Credential)])
+    func credential(_ fields: [String: String], _ expected: Authenticator.Credential) {
+        var headers = HeaderFields()
+        for (name, value) in fields { headers.add(name, value) }
+        #expect(Authenticator.credential(in: headers) == expected)
+    }
+
+    @Test("the cookie is for this site and scripts cannot read it; over TLS it never leaves TLS")
+    func cookie() {
+        #expect(
+            Authenticator.cookie("t", isTLS: false)
+                == "tollgate_session=t; Path=/; HttpOnly; SameSite=Strict; Max-Age=43200"
+        )
+        #expect(Authenticator.cookie("t", isTLS: true).hasSuffix("; Secure"))
+        #expect(Authenticator.cookie("", isTLS: false).contains("Max-Age=0"))
+    }
+}
+
+@Suite("Views, masks, seeds and partitions")
+struct ViewTests {
+    @Test("an account's answer has every field of the contract and none of its secrets")
+    func account() throws {
+        var account = try AccountFormTests.account()
+        account.credentials.sealed = "v1.k1.SECRET"
+        let json = AccountView.view.json(account)
+        #expect(json["credentials"]?["api_key"] == "•••")
+        #expect(json["credentials"]?["base_url"] == "https://api.anthropic.com")
+        #expect(json["credentials"]?["sign_in_state"] == "signed_in")
+        #expect(!json.text.contains("SECRET") && !json.text.contains("sk-ant"))
+        for name in [
+            "id", "name", "platform", "type", "credentials", "group_ids", "priority", "concurrency", "rpm", "multiplier",
+            "model_mapping", "proxy_id", "schedulable", "expires_at", "pool_mode", "pool_retry_count",
+            "custom_error_codes", "temp_unschedulable_rules", "quota_daily", "quota_weekly", "quota_total",
+            "upstream_protocol", "cache_ttl_override", "allow_overages", "header_overrides", "status", "error_message",
+            "forbidden_type", "validation_url", "rate_limited_until", "overloaded_until", "temp_unschedulable_until",
+            "temp_unschedulable_reason", "model_limits", "quota_daily_used", "quota_weekly_used", "quota_total_used",
+            "in_flight", "last_used_at", "session_window_start", "session_window_end", "subscription_tier",
+            "credits_state",
+        ] { #expect(json[name] != nil, "\(name)") }
+    }
+
+    @Test("masking finds secrets at any depth and leaves the rest")
+    func masks() throws {
+        let masked = SecretMask.masked(
+            try json(
+                #"{"name": "a", "password": "p", "credentials": {"api_key": "k", "region": "r", "access_token": null}, "header_overrides": {"x-a": "s"}, "items": [{"refresh_token": "t", "id": 1}]}"#
+            )
+        )
+        #expect(
+            masked
+                == (try json(
+                    #"{"name": "a", "password": "•••", "credentials": {"api_key": "•••", "region": "r", "access_token": null}, "header_overrides": {"x-a": "•••"}, "items": [{"refresh_token": "•••", "id": 1}]}"#
+                ))
+        )
+    }
+
+    @Test("the price seed has every current model once and ends in families")
+    func seed() throws {
+        let drafts = try PriceSeed.drafts()
+        #expect(Set(drafts.map { "\($0.model) \($0.match)" }).count == drafts.count)
+        #expect(drafts.filter { $0.match == .prefix }.map(\.model) == ["claude-", "gpt-", "gemini-"])
+        #expect(drafts.allSatisfy { $0.rates[.input] != nil && $0.rates[.output] != nil })
+        let sonnet = try #require(drafts.first { $0.model == "claude-sonnet-4-5" })
+        #expect(sonnet.rates[.input] == PricePerMillion(3_000_000_000))
+        #expect(sonnet.rates[.cacheWrite1h] == PricePerMillion(6_000_000_000))
+        for draft in drafts { #expect(PriceForm.faults(draft).isEmpty) }
+    }
+
+    @Test("months follow one another over the end of a year")
+    func partitions() throws {
+        let now = try #require(Timestamp(rfc3339: "2026-11-30T23:59:59.999999Z"))
+        let months = UsagePartitions.months(from: now, count: 4)
+        #expect(months.map(\.table) == ["usage_records_2026_11", "usage_records_2026_12", "usage_records_2027_01", "usage_records_2027_02"])
+        #expect(months[1].from == "2026-12-01 00:00:00+00")
+        #expect(zip(months, months.dropFirst()).allSatisfy { $0.until == $1.from })
+    }
+}
+
+@Suite("The control plane's settings")
+struct ConfigTests {
+    private static let key = Base64.encode([UInt8](repeating: 1, count: 32))
+    private static let good = [
+        "TOLLGATE_DATABASE_URL": "postgres://x", "TOLLGATE_REDIS_URL": "redis://127.0.0.1:6379/0",
+        "TOLLGATE_MASTER_KEYS": "k1:\(key)", "TOLLGATE_SNAPSHOT_KEY": key, "TOLLGATE_INTERNAL_TOKEN": "0123456789abcdef",
+    ]
+
+    private func faults(_ changes: [String: String]) -> [String] {
+        var reader = ConfigReader(environment: Self.good.merging(changes) { $1 })
+        _ = ControlPlaneConfig(&reader)
+        return reader.faults.map(\.key).sorted()
+    }
+
+    @Test("the five secrets suffice")
+    func minimal() {
+        var reader = ConfigReader(environment: Self.good)
+        let config = ControlPlaneConfig(&reader)
+        #expect(reader.faults == [])
+        #expect(config.adminListen?.description == "127.0.0.1:8081")
+        #expect(config.internalTokens.count == 1)
+    }
+
+    @Test("an empty environment names everything that is missing")
+    func empty() {
+        var reader = ConfigReader(environment: [:])
+        _ = ControlPlaneConfig(&reader)
+        #expect(reader.faults.map(\.key).sorted() == Self.good.keys.sorted())
+    }
+
+    @Test("a fault names its key and never the value", arguments: [
+        (["TOLLGATE_ADMIN_LISTEN": "x"], ["TOLLGATE_ADMIN_LISTEN"]), (["TOLLGATE_REDIS_URL": "http://x"], ["TOLLGATE_REDIS_URL"]),
+        (["TOLLGATE_MASTER_KEYS": "k1:abc"], ["TOLLGATE_MASTER_KEYS"]), (["TOLLGATE_SNAPSHOT_KEY": "YQ=="], ["TOLLGATE_SNAPSHOT_KEY"]),
+        (["TOLLGATE_INTERNAL_TOKEN": "short"], ["TOLLGATE_INTERNAL_TOKEN"]),
+        (["TOLLGATE_INTERNAL_TOKEN": "0123456789abcdef,0123456789abcdef,0123456789abcdef"], ["TOLLGATE_INTERNAL_TOKEN"]),
+        (["TOLLGATE_ADMIN_EMAIL": "a@b"], ["TOLLGATE_ADMIN_PASSWORD"]),
+        (["TOLLGATE_ADMIN_EMAIL": "a", "TOLLGATE_ADMIN_PASSWORD": "short"], ["TOLLGATE_ADMIN_EMAIL", "TOLLGATE_ADMIN_PASSWORD"]),
+        (["TOLLGATE_ADMIN_TLS_CERT": "c.pem"], ["TOLLGATE_ADMIN_TLS_KEY"]), (["TOLLGATE_LOG_LEVEL": "loud"], ["TOLLGATE_LOG_LEVEL"]),
+    ] as [([String: String], [String])])
+    func named(_ changes: [String: String], _ keys: [String]) {
+        #expect(faults(changes) == keys)
+        var reader = ConfigReader(environment: Self.good.merging(changes) { $1 })
+        _ = ControlPlaneConfig(&reader)
+        for fault in reader.faults {
+            for value in changes.values where value.utf8.count > 3 { #expect(!fault.description.contains(value)) }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+import Decisions
+import Domain
+import Testing
+
+@Suite("What a call costs")
+struct PriceListTests {
+    private func price(_ model: String, _ match: ModelPrice.Match, input: Int64 = 0) -> ModelPrice {
+        ModelPrice(model: model, match: match, revision: 1, input: PricePerMillion(input))
+    }
+
+    @Test("an exact name wins over prefixes, a longer prefix over a shorter one")
+    func choice() {
+        let list = PriceList([
+            price("claude-", .prefix, input: 1), price("claude-opus-", .prefix, input: 2),
+            price("claude-opus-4", .exact, input: 3),
+        ])
+        #expect(list.price(of: "claude-opus-4")?.input.raw == 3)
+        #expect(list.price(of: "claude-opus-4-1")?.input.raw == 2)
+        #expect(list.price(of: "claude-next")?.input.raw == 1)
+        #expect(list.price(of: "gpt-5") == nil)
+    }
+
+    @Test("each class is tokens times its price, times the multipliers")
+    func sum() {
+        let price = ModelPrice(
+            model: "m", match: .exact, revision: 1, input: .init(3_000_000_000), output: .init(15_000_000_000),
+            cacheWrite5m: .init(3_750_000_000), cacheWrite1h: .init(6_000_000_000), cacheRead: .init(300_000_000),
+            webSearch: NanoUSD(10_000_000)
+        )
+        let usage = TokenUsage(
+            input: 1000, output: 200, cacheWrite5m: 10, cacheWrite1h: 20, cacheRead: 30, webSearches: 2
+        )
+        let plain: Int64 = 3_000_000 + 3_000_000 + 37_500 + 120_000 + 9_000 + 20_000_000
+        #expect(PriceList.cost(of: usage, at: price, multipliers: []).raw == plain)
+        let scaled = PriceList.cost(of: usage, at: price, multipliers: [Multiplier(12_500), Multiplier(20_000)])
+        #expect(scaled.raw == plain * 5 / 2)
+    }
+
+    @Test(
+        "a half nano-USD goes to the even neighbour, once a class",
+        arguments: [(1, 500_000, 0), (1, 1_500_000, 2), (1, 2_500_000, 2), (1, 500_001, 1), (3, 500_000, 2)]
+            as [(Int64, Int64, Int64)]
+    )
+    func rounding(tokens: Int64, rate: Int64, expected: Int64) {
+        let cost = PriceList.cost(of: TokenUsage(input: tokens), at: price("m", .exact, input: rate), multipliers: [])
+        #expect(cost.raw == expected)
+    }
+
+    @Test("absurd counts reach the ceiling instead of overflowing")
+    func ceiling() {
+        let cost = PriceList.cost(
+            of: TokenUsage(input: .max, output: .max), at: price("m", .exact, input: .max),
+            multipliers: [Multiplier(10_000_000)]
+        )
+        #expect(cost == NanoUSD.maximum)
+    }
+}

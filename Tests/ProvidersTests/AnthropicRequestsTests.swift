@@ -1,0 +1,81 @@
+import Domain
+import HTTPMessages
+import Providers
+import Testing
+
+@Suite("What is sent to Anthropic")
+struct AnthropicRequestsTests {
+    private func head(_ caller: HeaderFields, overrides: [String: String] = [:]) throws -> HTTPRequestHead {
+        AnthropicRequests.head(
+            "/v1/messages", query: "beta=true", caller: caller,
+            target: try #require(UpstreamTarget(baseURL: "https://proxy.example:8443/base/")), apiKey: "sk-up",
+            overrides: overrides
+        )
+    }
+
+    @Test("only headers of the list go up; the caller's key, cookies and addresses stay")
+    func allowlist() throws {
+        let sent = try head([
+            "x-api-key": "tg-secret", "authorization": "Bearer tg-secret", "cookie": "a=b",
+            "x-forwarded-for": "10.0.0.1", "anthropic-beta": "tools-2024", "user-agent": "me/1",
+            "x-stainless-lang": "python", "accept-encoding": "gzip", "connection": "keep-alive",
+        ])
+        let names = sent.headers.strings.map(\.name).sorted()
+        #expect(
+            names == [
+                "accept-encoding", "anthropic-beta", "anthropic-version", "content-type", "host", "user-agent",
+                "x-api-key", "x-stainless-lang",
+            ]
+        )
+        #expect(sent.headers["x-api-key"] == "sk-up")
+        #expect(sent.headers["accept-encoding"] == "identity")
+        #expect(sent.headers["host"] == "proxy.example:8443")
+        #expect(sent.target == "/base/v1/messages?beta=true")
+    }
+
+    @Test("the account's header overrides win")
+    func overrides() throws {
+        let sent = try head(["user-agent": "me/1"], overrides: ["User-Agent": "other/2", "x-team": "blue"])
+        #expect(sent.headers["user-agent"] == "other/2")
+        #expect(sent.headers["x-team"] == "blue")
+    }
+
+    @Test(
+        "base URLs are taken apart, or refused",
+        arguments: [
+            ("https://api.anthropic.com", "api.anthropic.com", 443, ""),
+            ("http://127.0.0.1:9900/", "127.0.0.1", 9900, ""),
+            ("HTTP://[::1]:80/a/b//", "::1", 80, "/a/b"),
+        ] as [(String, String, UInt16, String)]
+    )
+    func targets(url: String, host: String, port: UInt16, path: String) throws {
+        let target = try #require(UpstreamTarget(baseURL: url))
+        #expect(target.host == host)
+        #expect(target.port == port)
+        #expect(target.basePath == path)
+    }
+
+    @Test(
+        "other URLs are refused",
+        arguments: ["", "ftp://x", "https://", "https://user@host", "https://h:99999", "http://h/?q", "http://h/#f", "h"]
+    )
+    func refusedTargets(url: String) { #expect(UpstreamTarget(baseURL: url) == nil) }
+
+    @Test(
+        "statuses mean what the contract says",
+        arguments: [
+            (200, UpstreamVerdict.Consequence.deliver), (400, .callerFault), (401, .failover), (402, .failover),
+            (403, .failover), (408, .failover), (413, .callerFault), (422, .callerFault), (429, .failover),
+            (500, .failover), (503, .failover), (529, .failover), (302, .failover),
+        ]
+    )
+    func verdicts(status: Int, consequence: UpstreamVerdict.Consequence) {
+        #expect(AnthropicVerdicts.verdict(status: status, isModelMissing: false).consequence == consequence)
+    }
+
+    @Test("a 404 fails over only when it is the model that is missing")
+    func missingModel() {
+        #expect(AnthropicVerdicts.verdict(status: 404, isModelMissing: true).consequence == .failover)
+        #expect(AnthropicVerdicts.verdict(status: 404, isModelMissing: false).consequence == .callerFault)
+    }
+}
