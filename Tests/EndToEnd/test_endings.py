@@ -67,7 +67,7 @@ def test_a_caller_gone_mid_stream_is_billed_for_the_whole_answer(tenant: Tenant,
 
 
 def test_a_caller_gone_before_any_content_is_not_billed(tenant: Tenant, worker: int) -> None:
-    connection = open_stream(tenant, worker, "e5-fd3000-i50-o60")
+    connection = open_stream(tenant, worker, "e5-l3000-i50-o60")
     until("the account has the call", lambda: tenant.calls() != [])
     connection.abort()
     until("the account's answer was cancelled", lambda: tenant.calls()[-1].end == "client_gone")

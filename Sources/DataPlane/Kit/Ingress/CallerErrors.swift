@@ -9,7 +9,11 @@ package enum CallerErrors {
     private static let longestRetryAfter = 60
 
     /// Answers with the error; once the answer has begun, with the dialect's error event, which ends it.
-    package static func answer(_ exchange: ServerExchange, _ error: GatewayError, requestID: String) {
+    ///
+    /// - Parameter methods: what `Allow` says; a 405 must have it (RFC 9110, 15.5.6).
+    package static func answer(
+        _ exchange: ServerExchange, _ error: GatewayError, requestID: String, allowing methods: String? = nil
+    ) {
         guard !exchange.isResponseStarted else {
             exchange.write(
                 AnthropicErrors.event(status: error.status, message: error.message, requestID: requestID)
@@ -20,6 +24,7 @@ package enum CallerErrors {
             "content-type": "application/json", "x-request-id": requestID, "request-id": requestID,
             "x-tollgate-code": error.code.rawValue,
         ]
+        if let methods { headers.add("allow", methods) }
         if let seconds = error.retryAfterSeconds {
             if seconds <= longestRetryAfter {
                 headers.add("retry-after", String(max(1, seconds)))

@@ -34,6 +34,7 @@ package final class GatewayHandler {
         } catch {
             refuse(exchange, error, requestID)
         }
+        if let status = exchange.answeredStatus { context.metrics.answered(status: status) }
         context.metrics.duration.record(microseconds: exchange.startedAt.elapsed.wholeMicroseconds)
     }
 
@@ -43,7 +44,10 @@ package final class GatewayHandler {
         case .notFound:
             throw GatewayError(.notFound, "There is no such resource.")
         case .wrongMethod(let allowed):
-            guard request.method == "OPTIONS" else { throw GatewayError(.methodNotAllowed, "Use \(allowed).") }
+            guard request.method == "OPTIONS" else {
+                let error = GatewayError(.methodNotAllowed, "Use \(allowed).")
+                return CallerErrors.answer(exchange, error, requestID: requestID, allowing: allowed)
+            }
             exchange.respond(HTTPResponseHead(status: 204, headers: ["allow": allowed]), body: [])
         case .found(let operation):
             switch operation {
@@ -81,7 +85,6 @@ package final class GatewayHandler {
                 ]
             )
         }
-        context.metrics.answered(status: answer.status)
         CallerErrors.answer(exchange, answer, requestID: requestID)
     }
 

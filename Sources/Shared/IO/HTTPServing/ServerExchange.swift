@@ -106,6 +106,7 @@ package final class ServerExchange {
     package func respond(_ head: HTTPResponseHead, body: [UInt8]) {
         guard answer == .none, let carrier else { return }
         answer = .finished
+        answeredStatus = head.status
         carrier.startAnswer(head, body: body)
     }
 
@@ -119,6 +120,7 @@ package final class ServerExchange {
     package func startResponse(_ head: HTTPResponseHead) {
         guard answer == .none, let carrier else { return }
         answer = .started
+        answeredStatus = head.status
         carrier.startAnswer(head, body: nil)
     }
 
@@ -142,6 +144,8 @@ package final class ServerExchange {
     }
 
     package var isResponseStarted: Bool { answer != .none }
+    /// The status of the answer once its head is on its way.
+    package private(set) var answeredStatus: Int?
     package var isFinished: Bool { answer == .finished }
 
     // MARK: The caller's pace
