@@ -78,7 +78,7 @@ def test_the_most_useful_error_is_told(make_tenant, worker: int) -> None:
 
 def test_a_callers_own_mistake_is_not_tried_elsewhere(make_tenant, worker: int) -> None:
     tenant = make_tenant(accounts=[{"priority": 1}, {"priority": 2}])
-    answer = tenant.post({**tenant.body(), "max_tokens": 0}, worker)
+    answer = tenant.post({**tenant.body(), "temperature": 5}, worker)
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"
     assert len(tenant.calls(0)) + len(tenant.calls(1)) == 1
