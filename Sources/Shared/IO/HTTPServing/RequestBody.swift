@@ -43,7 +43,10 @@ struct RequestBody {
     mutating func want(limit: Int) {
         isWanted = true
         self.limit = limit
-        if bytes.count > limit { fail(.tooLarge) }
+        guard failure == nil, bytes.count > limit else { return }
+        // Also one that has arrived whole before its handler named the limit.
+        failure = .tooLarge
+        bytes = []
     }
 
     mutating func wait(_ continuation: UnsafeContinuation<Void, Never>) { waiter = continuation }
