@@ -105,5 +105,6 @@ def test_a_silent_account_is_bridged_by_pings(tenant: Tenant, worker: int) -> No
 def test_the_body_limit_is_a_setting(tenant: Tenant, settings, worker: int) -> None:
     settings(body_limit_bytes=2048)
     assert tenant.post(tenant.body(), worker).status_code == 200
-    answer = tenant.post(tenant.body(text="x" * 4000), worker)
-    assert answer.status_code == 413
+    # Many times: whether the body arrives before or after the key is known is a matter of chance.
+    for _ in range(30):
+        assert tenant.post(tenant.body(text="x" * 4000), worker).status_code == 413

@@ -285,6 +285,25 @@ struct HTTP1ServingTests {
         }
     }
 
+    @Test("a body that has arrived whole before its handler names the limit is held to it", arguments: [100, 101])
+    func tooLargeAlready(count: Int) async throws {
+        try await onLoop { loop in
+            let server = try TestServer(loop) { exchange in
+                // As a handler does that looks its caller's key up first.
+                await loop.sleep(.milliseconds(20))
+                _ = try? await exchange.collectBody(limit: 100)
+                if exchange.answeredStatus == nil, count == 100 { exchange.respond(200, "") }
+            }
+            let client = try await server.connect()
+            client.send(
+                "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: \(count)\r\n\r\n"
+                    + String(repeating: "x", count: count)
+            )
+            #expect(try await client.rest().hasPrefix(count > 100 ? "HTTP/1.1 413 " : "HTTP/1.1 200 "))
+            await server.stop()
+        }
+    }
+
     @Test("a handler without an answer is 500")
     func noAnswer() async throws {
         try await onLoop { loop in

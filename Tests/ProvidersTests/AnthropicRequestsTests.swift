@@ -78,4 +78,17 @@ struct AnthropicRequestsTests {
         #expect(AnthropicVerdicts.verdict(status: 404, isModelMissing: true).consequence == .failover)
         #expect(AnthropicVerdicts.verdict(status: 404, isModelMissing: false).consequence == .callerFault)
     }
+
+    @Test(
+        "a 400 about the account's own affairs moves on; any other is the caller's",
+        arguments: [
+            ("Your Credit Balance is too low to access the Anthropic API.", UpstreamVerdict.Consequence.failover),
+            ("This organization has been disabled.", .failover),
+            ("prompt is too long: 200001 tokens > 200000 maximum", .callerFault), ("", .callerFault),
+        ]
+    )
+    func accountsOwnAffairs(message: String, consequence: UpstreamVerdict.Consequence) {
+        let verdict = AnthropicVerdicts.verdict(status: 400, isModelMissing: false, message: message)
+        #expect(verdict.consequence == consequence)
+    }
 }

@@ -239,6 +239,37 @@ struct PublishingTests {
         }
     }
 
+    @Test("groups stand whole in every partition, also where Redis forgot between two configurations, or another published")
+    func groupsStandWhole() async throws {
+        try await withWorld { world in
+            let writers = [SnapshotWriter(world.redis, world.codec), SnapshotWriter(world.redis, world.codec)]
+            var groups: [GroupID: Int64] = [:]
+            func publish(_ writer: Int, _ revision: Int64, changing changed: [Int64]) async throws {
+                for group in changed { groups[GroupID(group)] = revision }
+                let config = ConfigSnapshot(
+                    version: SnapshotVersion(epoch: 0, revision: revision),
+                    publishedAt: Timestamp(microseconds: 1)
+                )
+                let revisions = groups.map { (group: $0.key, revision: $0.value) }
+                #expect(try await writers[writer].publish(config, groupRevisions: revisions))
+                for partition in [Partition.all.first, Partition.all.last].compactMap({ $0 }) {
+                    for (group, expected) in groups {
+                        #expect(try await world.revision("g\(group)", in: partition) == expected, "g\(group) at \(revision)")
+                    }
+                }
+            }
+            try await publish(0, 1, changing: [1, 2, 3])
+            try await publish(0, 2, changing: [2])
+            try await publish(1, 3, changing: [3, 4])
+            try await publish(0, 4, changing: [1])
+            _ = try await world.redis.send(RedisCommand(["FLUSHALL"]))
+            try await publish(0, 5, changing: [5])
+            try await publish(0, 6, changing: [])
+            _ = try await world.redis.send(RedisCommand(["DEL", RedisNames.revisions(Partition.all.first ?? Partition(of: UserID(0)))]))
+            try await publish(0, 7, changing: [4])
+        }
+    }
+
     @Test("an older publication does not bring a deleted or rotated key back")
     func lateOlderPublication() async throws {
         try await withWorld { world in

@@ -92,8 +92,7 @@ pytest_run() {
     (
         cd "$ROOT/Tests/EndToEnd"
         export TOLLGATE_LOCAL_DIR=$TEST_STATE TOLLGATE_STACK_ENV=$TEST_STATE/stack.env PYTHONDONTWRITEBYTECODE=1
-        exec timeout -k 30 1200 "$STATE/venv/bin/python" -m pytest --junitxml="$RESULTS/$name.xml" \
-            -o cache_dir="$STATE/pytest-cache" "$@" 8>&- 9>&- </dev/null
+        exec timeout -k 30 1200 "$STATE/venv/bin/python" -m pytest --junitxml="$RESULTS/$name.xml" "$@" 8>&- 9>&- </dev/null
     ) || code=$?
     outcome "$name" "$code"
 }

@@ -11,6 +11,7 @@ import httpx
 class Call:
     """What the simulator recorded of one request, and of what it answered."""
 
+    id: int
     method: str
     path: str
     headers: list[tuple[str, str]]
@@ -41,6 +42,7 @@ def read_call(record: dict) -> Call:
     started = datetime.datetime.fromisoformat(record["time"]).timestamp()
     body = base64.b64decode(record["body_base64"]) if "body_base64" in record else (record.get("body") or "").encode()
     return Call(
+        id=record["id"],
         method=record["method"],
         path=record["path"],
         headers=[(name, value) for name, value in record["headers"]],
@@ -69,13 +71,12 @@ class Simulator:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
-    def calls(self, credential: str) -> list[Call]:
-        """The requests that came with this credential, oldest first."""
+    def calls(self, credential: str, since: int = 0) -> list[Call]:
+        """The requests that came with this credential after the one with that id, oldest first."""
         found: list[Call] = []
-        since = 0
         while True:
             page = self._send("GET", "requests", since=since, limit=1000, credential=credential)
-            found += [read_call(record) for record in page["requests"] if record["credential"] == credential]
+            found += [read_call(record) for record in page["requests"]]
             if not page["requests"]:
                 return found
             since = page["last"]

@@ -37,6 +37,8 @@ class Tenant:
     # Models that begin so have these prices, and no other tenant's models do.
     model: str = ""
     rates: Rates | None = None
+    # The last call of each account that is not looked at any more.
+    forgotten: dict[str, int] = field(default_factory=dict)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -76,7 +78,15 @@ class Tenant:
 
     def calls(self, account: int = 0) -> list[Call]:
         """What the simulator recorded for the account, oldest first."""
-        return self.simulator.calls(self.accounts[account].secret)
+        secret = self.accounts[account].secret
+        return self.simulator.calls(secret, since=self.forgotten.get(secret, 0))
+
+    def forget_calls(self) -> None:
+        """From here on `calls` has new ones only."""
+        for account in self.accounts:
+            calls = self.simulator.calls(account.secret, since=self.forgotten.get(account.secret, 0))
+            if calls:
+                self.forgotten[account.secret] = calls[-1].id
 
     def rows(self, count: int | None = None, seconds: float = 20) -> list[dict]:
         """The usage rows of the key, oldest first; waits until there are `count`."""
@@ -90,6 +100,16 @@ class Tenant:
         rows = [row for row in until("usage rows", read, seconds) if row]
         assert count is None or len(rows) == count, f"{len(rows)} usage rows instead of {count}: {rows}"
         return rows
+
+    def row(self, request_id: str, seconds: float = 20) -> dict:
+        """The usage row of one call; waits until it is there."""
+
+        def read() -> dict | None:
+            rows = self.admin.items("usage", request_id=request_id)
+            assert len(rows) <= 1, rows
+            return rows[0] if rows else None
+
+        return until(f"the usage row of {request_id}", read, seconds)
 
     def usage(self, worker: int = 0) -> dict:
         answer = self.get("/v1/usage", worker)

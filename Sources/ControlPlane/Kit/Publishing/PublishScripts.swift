@@ -37,6 +37,24 @@ package enum PublishScripts {
             """
     )
 
+    /// Raises fields of a partition's revisions if the groups of this configuration stand there.
+    ///
+    /// Keys: revisions. Arguments: the configuration's stamp, pairs of field and number. Answer: 1 if it was done; 0 when
+    /// Redis has forgotten, or another control plane has published since.
+    package static let raiseSince = RedisScript(
+        name: "raise_since",
+        source: """
+            if redis.call('HGET', KEYS[1], 'cfg') ~= ARGV[1] then return 0 end
+            for i = 2, #ARGV, 2 do
+              local known = redis.call('HGET', KEYS[1], ARGV[i])
+              if not known or tonumber(known) < tonumber(ARGV[i + 1]) then
+                redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+              end
+            end
+            return 1
+            """
+    )
+
     /// Raises the revisions of keys and their users, and tells which entries must go.
     ///
     /// Keys: revisions. Arguments: for each key its id, revision, user, the user's revision and its hash, empty for a

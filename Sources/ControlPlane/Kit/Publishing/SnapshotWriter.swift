@@ -20,6 +20,8 @@ package final class SnapshotWriter {
 
     private let redis: RedisClient
     private let codec: SnapshotCodec
+    /// The groups' revisions that stand with the configuration of this stamp, as far as this writer knows.
+    private var standing: (config: Int64, groups: [GroupID: Int64])?
 
     /// The field of each partition's revisions that tells which configuration's groups stand there.
     static let configField = "cfg"
@@ -49,16 +51,30 @@ package final class SnapshotWriter {
             ]
         )
         guard answer.integer == 1 else { return false }
-        let fields =
-            groupRevisions.flatMap { ["g\($0.group)", String($0.revision)] }
-            + [Self.configField, String(config.version.stamp)]
-        _ = try await redis.runAll(
-            Partition.all.map { partition in
-                RedisScriptCall(PublishScripts.raise, keys: [RedisNames.revisions(partition)], arguments: fields)
-            }
-        )
+        try await raiseGroups(groupRevisions, with: config.version.stamp)
         try await announce([.config(config.version)])
         return true
+    }
+
+    /// Raises the groups' revisions in every partition: those that changed, where the rest is known to stand; all of
+    /// them elsewhere. There are 64 partitions and every group that ever was, so the difference is what costs.
+    private func raiseGroups(_ revisions: [(group: GroupID, revision: Int64)], with config: Int64) async throws {
+        func fields(_ revisions: some Sequence<(group: GroupID, revision: Int64)>) -> [String] {
+            revisions.flatMap { ["g\($0.group)", String($0.revision)] } + [Self.configField, String(config)]
+        }
+        func calls(_ script: RedisScript, _ partitions: [Partition], _ arguments: [String]) -> [RedisScriptCall] {
+            partitions.map { RedisScriptCall(script, keys: [RedisNames.revisions($0)], arguments: arguments) }
+        }
+        var incomplete = Array(Partition.all)
+        if let known = standing, known.config < config {
+            let changed = revisions.filter { known.groups[$0.group] != $0.revision }
+            let answers = try await redis.runAll(
+                calls(PublishScripts.raiseSince, incomplete, [String(known.config)] + fields(changed))
+            )
+            incomplete = zip(incomplete, answers).filter { $0.1.integer != 1 }.map(\.0)
+        }
+        if !incomplete.isEmpty { _ = try await redis.runAll(calls(PublishScripts.raise, incomplete, fields(revisions))) }
+        standing = (config, Dictionary(revisions.map { ($0.group, $0.revision) }) { $1 })
     }
 
     // MARK: Keys

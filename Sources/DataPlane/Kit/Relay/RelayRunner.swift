@@ -233,7 +233,9 @@ package final class RelayRunner {
         // What the status says holds, also when the body cannot be had.
         let body = (try? await collect(response, limit: Self.errorBodyLimit)) ?? []
         let error = AnthropicErrorBody(body, context.parser)
-        let verdict = AnthropicVerdicts.verdict(status: status, isModelMissing: error?.type == "not_found_error")
+        let verdict = AnthropicVerdicts.verdict(
+            status: status, isModelMissing: error?.type == "not_found_error", message: error?.message ?? ""
+        )
         guard verdict.consequence == .callerFault else {
             let retryAfter = response.head.headers["retry-after"].flatMap { Int($0) }
             return .failed(AttemptFailure(status: status, verdict: verdict, retryAfterSeconds: retryAfter))

@@ -1,12 +1,17 @@
 package import Domain
 
-/// What the status of an answer means, where nothing in its body says otherwise.
+/// What an answer means for the call.
 package enum AnthropicVerdicts {
     /// - Parameters:
     ///   - isModelMissing: whether the body says that the model does not exist (404).
-    package static func verdict(status: Int, isModelMissing: Bool) -> UpstreamVerdict {
+    ///   - message: what the body says.
+    package static func verdict(status: Int, isModelMissing: Bool, message: String = "") -> UpstreamVerdict {
         switch status {
         case 200..<300: .success
+        // The account's trouble in the clothes of the caller's.
+        case 400 where says("credit balance", message): UpstreamVerdict(.failover, reason: "payment_required")
+        case 400 where says("organization has been disabled", message):
+            UpstreamVerdict(.failover, reason: "organization_disabled")
         case 401: UpstreamVerdict(.failover, reason: "credential_rejected")
         case 402: UpstreamVerdict(.failover, reason: "payment_required")
         case 403: UpstreamVerdict(.failover, reason: "forbidden")
@@ -19,5 +24,9 @@ package enum AnthropicVerdicts {
         // A redirect or an informational status is nothing that an API answers with.
         default: UpstreamVerdict(.failover, reason: "unexpected_status")
         }
+    }
+
+    private static func says(_ words: String, _ message: String) -> Bool {
+        message.lowercased().firstRange(of: words) != nil
     }
 }
