@@ -12,7 +12,10 @@ let strict: [SwiftSetting] = [
 ]
 
 func library(
-    _ name: String, in tier: String, _ dependencies: [Target.Dependency] = [], folder: String? = nil,
+    _ name: String,
+    in tier: String,
+    _ dependencies: [Target.Dependency] = [],
+    folder: String? = nil,
     resources: [Resource] = []
 ) -> Target {
     .target(
@@ -79,38 +82,47 @@ let package = Package(
         library("HTTPWire", in: "Shared/IO", ["HTTPMessages", "CNGHTTP2", "CHTTPParser", "CGatewayShims"]),
         library("HTTPServing", in: "Shared/IO", ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2"]),
         library(
-            "HTTPFetching", in: "Shared/IO",
+            "HTTPFetching",
+            in: "Shared/IO",
             ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2", "CCurl", "CCurlShims", "CUV"]
         ),
         library("Redis", in: "Shared/IO", ["Reactor", "TLS", "CHiredis", "COpenSSL"]),
         library("Postgres", in: "ControlPlane", ["Reactor", "CPQ", "CUV", "COpenSSL"]),
         library(
-            "Service", in: "Shared/IO",
+            "Service",
+            in: "Shared/IO",
             ["Reactor", "Telemetry", "HTTPServing", "HTTPMessages"]
         ),
 
         // The planes.
         library(
-            "GatewayKit", in: "DataPlane",
+            "GatewayKit",
+            in: "DataPlane",
             [
                 "Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "Providers", "Decisions", "Snapshots",
                 "Telemetry", "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Service", "CGatewayShims",
-            ], folder: "Kit"
+            ],
+            folder: "Kit"
         ),
         program("data-plane", in: "DataPlane/Main", ["GatewayKit", "Service", "Telemetry", "Reactor"]),
         library(
-            "ControlKit", in: "ControlPlane",
+            "ControlKit",
+            in: "ControlPlane",
             [
                 "Domain", "HTTPMessages", "Formats", "Crypto", "Providers", "Decisions", "Snapshots", "Telemetry",
                 "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Postgres", "Service", "CArgon2",
-            ], folder: "Kit", resources: [
+            ],
+            folder: "Kit",
+            resources: [
                 .embedInCode("Stores/Migrations/0001_foundation.sql"), .embedInCode("Stores/Seed/prices.json"),
             ]
         ),
         program("control-plane", in: "ControlPlane/Main", ["ControlKit", "Service", "Telemetry", "Reactor"]),
         library(
-            "SimulatorKit", in: "Simulator",
-            ["Reactor", "TLS", "Telemetry", "HTTPServing", "HTTPMessages", "Formats", "Service"], folder: "Kit"
+            "SimulatorKit",
+            in: "Simulator",
+            ["Reactor", "TLS", "Telemetry", "HTTPServing", "HTTPMessages", "Formats", "Service"],
+            folder: "Kit"
         ),
         program("simulator", in: "Simulator/Main", ["SimulatorKit", "Service", "Telemetry", "Reactor"]),
 
@@ -136,7 +148,10 @@ let package = Package(
             ["HTTPServing", "HTTPWire", "HTTPMessages", "Reactor", "TLS", "CNGHTTP2", "TestSupport"]
         ),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
-        suite("SimulatorTests", ["SimulatorKit", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "TestSupport", "CInflate"]),
+        suite(
+            "SimulatorTests",
+            ["SimulatorKit", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "TestSupport", "CInflate"]
+        ),
         suite(
             "GatewayTests",
             [
@@ -147,7 +162,8 @@ let package = Package(
         suite(
             "DataPlaneTests",
             [
-                "GatewayKit", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers", "Crypto",
+                "GatewayKit", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers",
+                "Crypto",
                 "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS", "CInflate", "Service",
                 "TestSupport",
             ]

@@ -23,12 +23,23 @@ struct PriceListTests {
     @Test("each class is tokens times its price, times the multipliers")
     func sum() {
         let price = ModelPrice(
-            model: "m", match: .exact, revision: 1, input: .init(3_000_000_000), output: .init(15_000_000_000),
-            cacheWrite5m: .init(3_750_000_000), cacheWrite1h: .init(6_000_000_000), cacheRead: .init(300_000_000),
+            model: "m",
+            match: .exact,
+            revision: 1,
+            input: .init(3_000_000_000),
+            output: .init(15_000_000_000),
+            cacheWrite5m: .init(3_750_000_000),
+            cacheWrite1h: .init(6_000_000_000),
+            cacheRead: .init(300_000_000),
             webSearch: NanoUSD(10_000_000)
         )
         let usage = TokenUsage(
-            input: 1000, output: 200, cacheWrite5m: 10, cacheWrite1h: 20, cacheRead: 30, webSearches: 2
+            input: 1000,
+            output: 200,
+            cacheWrite5m: 10,
+            cacheWrite1h: 20,
+            cacheRead: 30,
+            webSearches: 2
         )
         let plain: Int64 = 3_000_000 + 3_000_000 + 37_500 + 120_000 + 9_000 + 20_000_000
         #expect(PriceList.cost(of: usage, at: price, multipliers: []).raw == plain)
@@ -52,7 +63,11 @@ struct PriceListTests {
     )
     func ceiling(multipliers: [Multiplier]) {
         let dear = ModelPrice(
-            model: "m", match: .exact, revision: 1, input: PricePerMillion(.max), output: PricePerMillion(.max),
+            model: "m",
+            match: .exact,
+            revision: 1,
+            input: PricePerMillion(.max),
+            output: PricePerMillion(.max),
             webSearch: NanoUSD(.max)
         )
         for count in [1_000_000_000_000, Int64.max] {

@@ -5,10 +5,18 @@ import Testing
 @Suite("Which account comes first")
 struct SchedulerTests {
     private func account(
-        _ id: Int64, priority: Int = 50, concurrency: Int = 10, inFlight: Int = 0, lastUsed: UInt64 = 0
+        _ id: Int64,
+        priority: Int = 50,
+        concurrency: Int = 10,
+        inFlight: Int = 0,
+        lastUsed: UInt64 = 0
     ) -> ScheduledAccount {
         ScheduledAccount(
-            id: AccountID(id), priority: priority, concurrency: concurrency, inFlight: inFlight, lastUsed: lastUsed
+            id: AccountID(id),
+            priority: priority,
+            concurrency: concurrency,
+            inFlight: inFlight,
+            lastUsed: lastUsed
         )
     }
 
@@ -42,7 +50,9 @@ struct SchedulerTests {
     func spread() {
         let accounts = (1...4).map { account($0) }
         var counts: [Int64: Int] = [:]
-        for chance in 0..<8000 { counts[best(accounts, chance: UInt64(chance) &* 0x2545_f491_4f6c_dd1d) ?? 0, default: 0] += 1 }
+        for chance in 0..<8000 {
+            counts[best(accounts, chance: UInt64(chance) &* 0x2545_f491_4f6c_dd1d) ?? 0, default: 0] += 1
+        }
         #expect(counts.keys.sorted() == [1, 2, 3, 4])
         #expect(counts.values.allSatisfy { (1600...2400).contains($0) })
     }

@@ -7,8 +7,11 @@ import Testing
 struct AnthropicRequestsTests {
     private func head(_ caller: HeaderFields, overrides: [String: String] = [:]) throws -> HTTPRequestHead {
         AnthropicRequests.head(
-            "/v1/messages", query: "beta=true", caller: caller,
-            target: try #require(UpstreamTarget(baseURL: "https://proxy.example:8443/base/")), apiKey: "sk-up",
+            "/v1/messages",
+            query: "beta=true",
+            caller: caller,
+            target: try #require(UpstreamTarget(baseURL: "https://proxy.example:8443/base/")),
+            apiKey: "sk-up",
             overrides: overrides
         )
     }
@@ -57,7 +60,10 @@ struct AnthropicRequestsTests {
 
     @Test(
         "other URLs are refused",
-        arguments: ["", "ftp://x", "https://", "https://user@host", "https://h:99999", "http://h/?q", "http://h/#f", "h", "http://::1/", "http://::1:80"]
+        arguments: [
+            "", "ftp://x", "https://", "https://user@host", "https://h:99999", "http://h/?q", "http://h/#f", "h",
+            "http://::1/", "http://::1:80",
+        ]
     )
     func refusedTargets(url: String) { #expect(UpstreamTarget(baseURL: url) == nil) }
 

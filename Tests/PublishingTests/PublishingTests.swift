@@ -239,7 +239,9 @@ struct PublishingTests {
         }
     }
 
-    @Test("groups stand whole in every partition, also where Redis forgot between two configurations, or another published")
+    @Test(
+        "groups stand whole in every partition, also where Redis forgot between two configurations, or another published"
+    )
     func groupsStandWhole() async throws {
         try await withWorld { world in
             let writers = [SnapshotWriter(world.redis, world.codec), SnapshotWriter(world.redis, world.codec)]
@@ -254,7 +256,10 @@ struct PublishingTests {
                 #expect(try await writers[writer].publish(config, groupRevisions: revisions))
                 for partition in [Partition.all.first, Partition.all.last].compactMap({ $0 }) {
                     for (group, expected) in groups {
-                        #expect(try await world.revision("g\(group)", in: partition) == expected, "g\(group) at \(revision)")
+                        #expect(
+                            try await world.revision("g\(group)", in: partition) == expected,
+                            "g\(group) at \(revision)"
+                        )
                     }
                 }
             }
@@ -265,7 +270,9 @@ struct PublishingTests {
             _ = try await world.redis.send(RedisCommand(["FLUSHALL"]))
             try await publish(0, 5, changing: [5])
             try await publish(0, 6, changing: [])
-            _ = try await world.redis.send(RedisCommand(["DEL", RedisNames.revisions(Partition.all.first ?? Partition(of: UserID(0)))]))
+            _ = try await world.redis.send(
+                RedisCommand(["DEL", RedisNames.revisions(Partition.all.first ?? Partition(of: UserID(0)))])
+            )
             try await publish(0, 7, changing: [4])
         }
     }

@@ -90,7 +90,9 @@ package final class ControlPlane {
         let services = PlaneServices(
             loop,
             PlaneServices.Configuration(
-                databaseURL: config.databaseURL, redis: redis, snapshotKey: config.snapshotKey,
+                databaseURL: config.databaseURL,
+                redis: redis,
+                snapshotKey: config.snapshotKey,
                 internalTokens: config.internalTokens
             ),
             log: log,

@@ -73,7 +73,9 @@ package final class SnapshotWriter {
             )
             incomplete = zip(incomplete, answers).filter { $0.1.integer != 1 }.map(\.0)
         }
-        if !incomplete.isEmpty { _ = try await redis.runAll(calls(PublishScripts.raise, incomplete, fields(revisions))) }
+        if !incomplete.isEmpty {
+            _ = try await redis.runAll(calls(PublishScripts.raise, incomplete, fields(revisions)))
+        }
         standing = (config, Dictionary(revisions.map { ($0.group, $0.revision) }) { $1 })
     }
 

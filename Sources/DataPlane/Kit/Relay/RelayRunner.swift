@@ -234,7 +234,9 @@ package final class RelayRunner {
         let body = (try? await collect(response, limit: Self.errorBodyLimit)) ?? []
         let error = AnthropicErrorBody(body, context.parser)
         let verdict = AnthropicVerdicts.verdict(
-            status: status, isModelMissing: error?.type == "not_found_error", message: error?.message ?? ""
+            status: status,
+            isModelMissing: error?.type == "not_found_error",
+            message: error?.message ?? ""
         )
         guard verdict.consequence == .callerFault else {
             let retryAfter = response.head.headers["retry-after"].flatMap { Int($0) }

@@ -56,7 +56,11 @@ package struct GatewayError: Error, Sendable {
 
     /// - Parameter status: where it is not the code's own: an upstream's error keeps the upstream's status.
     package init(
-        _ code: Code, _ message: String, field: String? = nil, retryAfterSeconds: Int? = nil, detail: String = "",
+        _ code: Code,
+        _ message: String,
+        field: String? = nil,
+        retryAfterSeconds: Int? = nil,
+        detail: String = "",
         status: Int? = nil
     ) {
         self.code = code

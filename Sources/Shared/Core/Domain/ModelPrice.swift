@@ -14,9 +14,15 @@ package struct ModelPrice: Hashable, Sendable {
     package var webSearch: NanoUSD
 
     package init(
-        model: String, match: Match, revision: Int64, input: PricePerMillion = .init(0),
-        output: PricePerMillion = .init(0), cacheWrite5m: PricePerMillion = .init(0),
-        cacheWrite1h: PricePerMillion = .init(0), cacheRead: PricePerMillion = .init(0), webSearch: NanoUSD = .zero
+        model: String,
+        match: Match,
+        revision: Int64,
+        input: PricePerMillion = .init(0),
+        output: PricePerMillion = .init(0),
+        cacheWrite5m: PricePerMillion = .init(0),
+        cacheWrite1h: PricePerMillion = .init(0),
+        cacheRead: PricePerMillion = .init(0),
+        webSearch: NanoUSD = .zero
     ) {
         self.model = model
         self.match = match

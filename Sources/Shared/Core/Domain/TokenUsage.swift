@@ -9,7 +9,11 @@ package struct TokenUsage: Hashable, Sendable {
     package var webSearches: Int64 = 0
 
     package init(
-        input: Int64 = 0, output: Int64 = 0, cacheWrite5m: Int64 = 0, cacheWrite1h: Int64 = 0, cacheRead: Int64 = 0,
+        input: Int64 = 0,
+        output: Int64 = 0,
+        cacheWrite5m: Int64 = 0,
+        cacheWrite1h: Int64 = 0,
+        cacheRead: Int64 = 0,
         webSearches: Int64 = 0
     ) {
         self.input = input

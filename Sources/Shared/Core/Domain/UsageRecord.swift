@@ -46,8 +46,17 @@ package struct UsageRecord: Hashable, Sendable {
     package var end = UsageEnd.complete
 
     package init(
-        requestID: String, createdAt: Timestamp, user: UserID, key: KeyID, group: GroupID, account: AccountID,
-        model: String, upstreamModel: String, dialect: Dialect, isStream: Bool, status: Int
+        requestID: String,
+        createdAt: Timestamp,
+        user: UserID,
+        key: KeyID,
+        group: GroupID,
+        account: AccountID,
+        model: String,
+        upstreamModel: String,
+        dialect: Dialect,
+        isStream: Bool,
+        status: Int
     ) {
         self.requestID = requestID
         self.createdAt = createdAt

@@ -37,7 +37,8 @@ package final class TCPListener {
             handle.pointee.data = nil
             try uv("uv_listen") {
                 uv_listen(UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_stream_t.self), backlog) {
-                    server, status in
+                    server,
+                    status in
                     guard status >= 0, let data = server?.pointee.data else { return }
                     Unmanaged<TCPListener>.fromOpaque(data).takeUnretainedValue().acceptOne()
                 }

@@ -47,7 +47,8 @@ package final class Log: Sendable {
         self.descriptor = descriptor
         var thread = pthread_t()
         pthread_create(
-            &thread, nil,
+            &thread,
+            nil,
             { argument in
                 if let argument { Unmanaged<Log>.fromOpaque(argument).takeRetainedValue().writeUntilClosed() }
                 return nil
@@ -177,7 +178,11 @@ package struct LogFields: ~Copyable {
     }
 
     fileprivate mutating func open(
-        secondText: [UInt8], micros: Int64, _ level: LogLevel, _ service: [UInt8], _ message: StaticString
+        secondText: [UInt8],
+        micros: Int64,
+        _ level: LogLevel,
+        _ service: [UInt8],
+        _ message: StaticString
     ) {
         append("{\"time\":\"")
         line.append(contentsOf: secondText)

@@ -97,14 +97,19 @@ package final class MetricsRegistry: Sendable {
 
     /// A gauge that is computed when metrics are read.
     package func computed(
-        _ name: String, _ help: String, _ labels: KeyValuePairs<String, String> = [:],
+        _ name: String,
+        _ help: String,
+        _ labels: KeyValuePairs<String, String> = [:],
         _ value: @escaping @Sendable () -> Double
     ) {
         _ = cell(name, help, labels) { .computed(value) }
     }
 
     private func cell(
-        _ name: String, _ help: String, _ labels: KeyValuePairs<String, String>, _ make: () -> Cell
+        _ name: String,
+        _ help: String,
+        _ labels: KeyValuePairs<String, String>,
+        _ make: () -> Cell
     ) -> Cell {
         let key = labels.map { "\($0.key)=\"\(Self.escape($0.value))\"" }.joined(separator: ",")
         return state.withLock { state in
@@ -134,7 +139,9 @@ package final class MetricsRegistry: Sendable {
 
     /// All metrics in Prometheus' text format.
     package func render() -> String {
-        let families = state.withLock { state in state.order.compactMap { name in state.families[name].map { (name, $0) } } }
+        let families = state.withLock { state in
+            state.order.compactMap { name in state.families[name].map { (name, $0) } }
+        }
         var out = ""
         for (name, family) in families {
             out += "# HELP \(name) \(family.help)\n# TYPE \(name) \(family.cells.first?.cell.type ?? "untyped")\n"
