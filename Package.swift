@@ -54,6 +54,7 @@ let package = Package(
         system("CUV"), system("CNGHTTP2"), system("CHTTPParser"), system("COpenSSL"), system("CCurl"),
         system("CHiredis"), system("CPQ"), system("CXXHash"), system("CArgon2"), system("CInflate"),
         .target(name: "CGatewayShims", path: "Sources/Shared/C/CGatewayShims"),
+        .target(name: "CCurlShims", dependencies: ["CCurl"], path: "Sources/Shared/C/CCurlShims"),
         .target(
             name: "CSimdJSON",
             path: "Sources/Shared/C/CSimdJSON",
@@ -79,10 +80,10 @@ let package = Package(
         library("HTTPServing", in: "Shared/IO", ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2"]),
         library(
             "HTTPFetching", in: "Shared/IO",
-            ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2", "CCurl", "CUV", "CGatewayShims"]
+            ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2", "CCurl", "CCurlShims", "CUV"]
         ),
         library("Redis", in: "Shared/IO", ["Reactor", "TLS", "CHiredis", "COpenSSL"]),
-        library("Postgres", in: "ControlPlane", ["Reactor", "CPQ", "CUV"]),
+        library("Postgres", in: "ControlPlane", ["Reactor", "CPQ", "CUV", "COpenSSL"]),
         library(
             "Service", in: "Shared/IO",
             ["Reactor", "Telemetry", "HTTPServing", "HTTPMessages"]
@@ -120,7 +121,7 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: strict
         ),
-        suite("RedisTests", ["Redis", "Reactor", "TestSupport"]),
+        suite("RedisTests", ["Redis", "Reactor", "TLS", "TestSupport"]),
         suite("FormatsTests", ["Formats", "CInflate", "TestSupport"]),
         suite("CryptoTests", ["Crypto", "Formats", "TestSupport"]),
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
@@ -136,12 +137,27 @@ let package = Package(
         ),
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
         suite("SimulatorTests", ["SimulatorKit", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "TestSupport", "CInflate"]),
+        suite(
+            "GatewayTests",
+            [
+                "GatewayKit", "Domain", "HTTPMessages", "HTTPFetching", "Snapshots", "Providers", "Reactor", "Service",
+                "Crypto", "Formats", "TestSupport",
+            ]
+        ),
+        suite(
+            "DataPlaneTests",
+            [
+                "GatewayKit", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers", "Crypto",
+                "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS", "CInflate", "Service",
+                "TestSupport",
+            ]
+        ),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),
         suite(
             "PublishingTests",
             [
-                "ControlKit", "Crypto", "Domain", "HTTPMessages", "Postgres", "Reactor", "Redis", "Snapshots", "Telemetry",
-                "TestSupport",
+                "ControlKit", "Crypto", "Domain", "Formats", "HTTPFetching", "HTTPMessages", "HTTPServing", "Postgres",
+                "Reactor", "Redis", "Snapshots", "Telemetry", "TestSupport",
             ]
         ),
         suite(

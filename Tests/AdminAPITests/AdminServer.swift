@@ -1,4 +1,3 @@
-import ControlKit
 import Crypto
 import Formats
 import HTTPFetching
@@ -9,6 +8,8 @@ import Service
 import Telemetry
 import TestSupport
 import Testing
+
+@testable import ControlKit
 
 /// A control plane on an empty database of its own, and a client that is signed in as its first admin.
 final class AdminServer {
@@ -51,8 +52,11 @@ final class AdminServer {
         ]
     }
 
-    static func plane(_ loop: EventLoop, database: String) -> ControlPlane {
-        var reader = ConfigReader(environment: environment(database: database))
+    static func plane(_ loop: EventLoop, database: String, withAdmin: Bool = true) -> ControlPlane {
+        let environment = environment(database: database).filter { entry in
+            withAdmin || !["TOLLGATE_ADMIN_EMAIL", "TOLLGATE_ADMIN_PASSWORD"].contains(entry.key)
+        }
+        var reader = ConfigReader(environment: environment)
         let config = ControlPlaneConfig(&reader)
         #expect(reader.faults == [])
         return ControlPlane(config, loop, Log(service: "test", level: .error))
@@ -64,7 +68,10 @@ final class AdminServer {
         let address = try #require(plane.adminAddress)
         let client = try HTTPClient(loop)
         let server = AdminServer(
-            plane, loop, client, Endpoint(isTLS: false, host: address.ip, port: address.port)
+            plane,
+            loop,
+            client,
+            Endpoint(isTLS: false, host: address.ip, port: address.port)
         )
         let answer = try await server.login(email, password)
         server.token = try #require(answer["token"]?.string)
@@ -80,13 +87,19 @@ final class AdminServer {
 
     func login(_ email: String, _ password: String) async throws -> Answer {
         try await call(
-            "POST", "/auth/login", ["email": .string(email), "password": .string(password)], token: .some(nil)
+            "POST",
+            "/auth/login",
+            ["email": .string(email), "password": .string(password)],
+            token: .some(nil)
         )
     }
 
     /// - Parameter token: another session's token; `.some(nil)` for none.
     func call(
-        _ method: String, _ path: String, _ body: JSON? = nil, headers: [(String, String)] = [],
+        _ method: String,
+        _ path: String,
+        _ body: JSON? = nil,
+        headers: [(String, String)] = [],
         token: String?? = nil
     ) async throws -> Answer {
         var fields: [(String, String)] = body == nil ? [] : [("content-type", "application/json")]
@@ -95,14 +108,18 @@ final class AdminServer {
     }
 
     func raw(
-        _ method: String, _ target: String, _ body: [UInt8], headers: [(String, String)]
+        _ method: String,
+        _ target: String,
+        _ body: [UInt8],
+        headers: [(String, String)]
     ) async throws -> Answer {
         var head = HTTPRequestHead(method: method, target: target)
         for (name, value) in headers { head.headers.add(name, value) }
         let response = try await client.send(FetchRequest(to: endpoint, head, body: body))
         let bytes = try await response.collect(limit: 16 * 1024 * 1024)
         return Answer(
-            status: response.head.status, headers: response.head.headers,
+            status: response.head.status,
+            headers: response.head.headers,
             body: bytes.isEmpty ? .null : try JSON(bytes)
         )
     }
@@ -159,9 +176,16 @@ final class AdminServer {
     }
 }
 
+extension PrivatePostgres {
+    private static let forAdminTests = Task { try await start() }
+
+    /// The suite's own server: control planes take more connections than the one that all suites share has to give.
+    static func admin() async throws -> PrivatePostgres { try await forAdminTests.value }
+}
+
 /// Runs `body` against a control plane on a database of its own.
 func withAdmin(_ body: @escaping @Sendable (AdminServer) async throws -> Void) async throws {
-    let database = try await PrivatePostgres.shared().newDatabase()
+    let database = try await PrivatePostgres.admin().newDatabase()
     try await onLoop { loop in
         let server = try await AdminServer.start(loop, database: database)
         do {

@@ -1,4 +1,3 @@
-@testable import ControlKit
 import Crypto
 import Domain
 import Formats
@@ -6,6 +5,8 @@ import HTTPMessages
 import Reactor
 import Service
 import Testing
+
+@testable import ControlKit
 
 @Suite("Passwords")
 struct PasswordTests {
@@ -18,7 +19,21 @@ struct PasswordTests {
         #expect(try #require(PasswordHash.make("pässwörd 🔑")) != hash)
     }
 
-    @Test("a broken hash fits no password", arguments: ["", "x", "$argon2id$v=19$m=19456,t=2,p=1$", "$2b$10$abcdefghijklmnopqrstuv"])
+    @Test("checking against nobody's hash is as much work, and never succeeds")
+    func nobody() throws {
+        let own = try #require(PasswordHash.make("x"))
+        #expect(own.utf8.count == PasswordHash.nobody.utf8.count)
+        #expect(!PasswordHash.isValid("", PasswordHash.nobody))
+        let clock = ContinuousClock()
+        let real = clock.measure { _ = PasswordHash.isValid("y", own) }
+        let none = clock.measure { _ = PasswordHash.isValid("y", PasswordHash.nobody) }
+        #expect(none > real / 4)
+    }
+
+    @Test(
+        "a broken hash fits no password",
+        arguments: ["", "x", "$argon2id$v=19$m=19456,t=2,p=1$", "$2b$10$abcdefghijklmnopqrstuv"]
+    )
     func broken(_ hash: String) { #expect(!PasswordHash.isValid("x", hash)) }
 }
 
@@ -29,7 +44,8 @@ struct LoginThrottleTests {
     @Test("after its burst an address waits as long as a token takes")
     func email() {
         var throttle = LoginThrottle(
-            email: .init(burst: 3, secondsPerToken: 10), address: .init(burst: 100, secondsPerToken: 1)
+            email: .init(burst: 3, secondsPerToken: 10),
+            address: .init(burst: 100, secondsPerToken: 1)
         )
         for _ in 0..<3 { #expect(throttle.take(email: "A@x", address: "1", now: start) == nil) }
         #expect(throttle.take(email: "a@X", address: "2", now: start) == 10)
@@ -42,7 +58,8 @@ struct LoginThrottleTests {
     @Test("one client that tries many addresses is slowed too")
     func address() {
         var throttle = LoginThrottle(
-            email: .init(burst: 3, secondsPerToken: 10), address: .init(burst: 5, secondsPerToken: 2)
+            email: .init(burst: 3, secondsPerToken: 10),
+            address: .init(burst: 5, secondsPerToken: 2)
         )
         for index in 0..<5 { #expect(throttle.take(email: "\(index)", address: "1", now: start) == nil) }
         #expect(throttle.take(email: "new", address: "1", now: start) == 2)
@@ -52,7 +69,8 @@ struct LoginThrottleTests {
     @Test("signing in gives back what it took, so that a program may do it often")
     func success() {
         var throttle = LoginThrottle(
-            email: .init(burst: 2, secondsPerToken: 10), address: .init(burst: 2, secondsPerToken: 10)
+            email: .init(burst: 2, secondsPerToken: 10),
+            address: .init(burst: 2, secondsPerToken: 10)
         )
         for _ in 0..<100 {
             #expect(throttle.take(email: "a", address: "1", now: start) == nil)
@@ -70,13 +88,18 @@ struct LoginThrottleTests {
 
 @Suite("Credentials of a call")
 struct AuthenticatorTests {
-    @Test("a bearer token wins over the cookie", arguments: [
-        (["authorization": "Bearer abc"], Authenticator.Credential.bearer("abc")),
-        (["authorization": "bearer abc", "cookie": "tollgate_session=x"], .bearer("abc")),
-        (["cookie": "a=b; tollgate_session=xyz; c=d"], .cookie("xyz")), (["cookie": "tollgate_session2=xyz"], .none),
-        (["authorization": "Basic abc", "cookie": "tollgate_session=x"], .none), (["authorization": "Bearer"], .none),
-        ([:], .none),
-    ] as [([String: String], Authenticator.Credential)])
+    @Test(
+        "a bearer token wins over the cookie",
+        arguments: [
+            (["authorization": "Bearer abc"], Authenticator.Credential.bearer("abc")),
+            (["authorization": "bearer abc", "cookie": "tollgate_session=x"], .bearer("abc")),
+            (["cookie": "a=b; tollgate_session=xyz; c=d"], .cookie("xyz")),
+            (["cookie": "tollgate_session2=xyz"], .none),
+            (["authorization": "Basic abc", "cookie": "tollgate_session=x"], .none),
+            (["authorization": "Bearer"], .none),
+            ([:], .none),
+        ] as [([String: String], Authenticator.Credential)]
+    )
     func credential(_ fields: [String: String], _ expected: Authenticator.Credential) {
         var headers = HeaderFields()
         for (name, value) in fields { headers.add(name, value) }
@@ -106,7 +129,8 @@ struct ViewTests {
         #expect(json["credentials"]?["sign_in_state"] == "signed_in")
         #expect(!json.text.contains("SECRET") && !json.text.contains("sk-ant"))
         for name in [
-            "id", "name", "platform", "type", "credentials", "group_ids", "priority", "concurrency", "rpm", "multiplier",
+            "id", "name", "platform", "type", "credentials", "group_ids", "priority", "concurrency", "rpm",
+            "multiplier",
             "model_mapping", "proxy_id", "schedulable", "expires_at", "pool_mode", "pool_retry_count",
             "custom_error_codes", "temp_unschedulable_rules", "quota_daily", "quota_weekly", "quota_total",
             "upstream_protocol", "cache_ttl_override", "allow_overages", "header_overrides", "status", "error_message",
@@ -148,7 +172,11 @@ struct ViewTests {
     func partitions() throws {
         let now = try #require(Timestamp(rfc3339: "2026-11-30T23:59:59.999999Z"))
         let months = UsagePartitions.months(from: now, count: 4)
-        #expect(months.map(\.table) == ["usage_records_2026_11", "usage_records_2026_12", "usage_records_2027_01", "usage_records_2027_02"])
+        #expect(
+            months.map(\.table) == [
+                "usage_records_2026_11", "usage_records_2026_12", "usage_records_2027_01", "usage_records_2027_02",
+            ]
+        )
         #expect(months[1].from == "2026-12-01 00:00:00+00")
         #expect(zip(months, months.dropFirst()).allSatisfy { $0.until == $1.from })
     }
@@ -159,7 +187,8 @@ struct ConfigTests {
     private static let key = Base64.encode([UInt8](repeating: 1, count: 32))
     private static let good = [
         "TOLLGATE_DATABASE_URL": "postgres://x", "TOLLGATE_REDIS_URL": "redis://127.0.0.1:6379/0",
-        "TOLLGATE_MASTER_KEYS": "k1:\(key)", "TOLLGATE_SNAPSHOT_KEY": key, "TOLLGATE_INTERNAL_TOKEN": "0123456789abcdef",
+        "TOLLGATE_MASTER_KEYS": "k1:\(key)", "TOLLGATE_SNAPSHOT_KEY": key,
+        "TOLLGATE_INTERNAL_TOKEN": "0123456789abcdef",
     ]
 
     private func faults(_ changes: [String: String]) -> [String] {
@@ -184,15 +213,27 @@ struct ConfigTests {
         #expect(reader.faults.map(\.key).sorted() == Self.good.keys.sorted())
     }
 
-    @Test("a fault names its key and never the value", arguments: [
-        (["TOLLGATE_ADMIN_LISTEN": "x"], ["TOLLGATE_ADMIN_LISTEN"]), (["TOLLGATE_REDIS_URL": "http://x"], ["TOLLGATE_REDIS_URL"]),
-        (["TOLLGATE_MASTER_KEYS": "k1:abc"], ["TOLLGATE_MASTER_KEYS"]), (["TOLLGATE_SNAPSHOT_KEY": "YQ=="], ["TOLLGATE_SNAPSHOT_KEY"]),
-        (["TOLLGATE_INTERNAL_TOKEN": "short"], ["TOLLGATE_INTERNAL_TOKEN"]),
-        (["TOLLGATE_INTERNAL_TOKEN": "0123456789abcdef,0123456789abcdef,0123456789abcdef"], ["TOLLGATE_INTERNAL_TOKEN"]),
-        (["TOLLGATE_ADMIN_EMAIL": "a@b"], ["TOLLGATE_ADMIN_PASSWORD"]),
-        (["TOLLGATE_ADMIN_EMAIL": "a", "TOLLGATE_ADMIN_PASSWORD": "short"], ["TOLLGATE_ADMIN_EMAIL", "TOLLGATE_ADMIN_PASSWORD"]),
-        (["TOLLGATE_ADMIN_TLS_CERT": "c.pem"], ["TOLLGATE_ADMIN_TLS_KEY"]), (["TOLLGATE_LOG_LEVEL": "loud"], ["TOLLGATE_LOG_LEVEL"]),
-    ] as [([String: String], [String])])
+    @Test(
+        "a fault names its key and never the value",
+        arguments: [
+            (["TOLLGATE_ADMIN_LISTEN": "x"], ["TOLLGATE_ADMIN_LISTEN"]),
+            (["TOLLGATE_REDIS_URL": "http://x"], ["TOLLGATE_REDIS_URL"]),
+            (["TOLLGATE_MASTER_KEYS": "k1:abc"], ["TOLLGATE_MASTER_KEYS"]),
+            (["TOLLGATE_SNAPSHOT_KEY": "YQ=="], ["TOLLGATE_SNAPSHOT_KEY"]),
+            (["TOLLGATE_INTERNAL_TOKEN": "short"], ["TOLLGATE_INTERNAL_TOKEN"]),
+            (
+                ["TOLLGATE_INTERNAL_TOKEN": "0123456789abcdef,0123456789abcdef,0123456789abcdef"],
+                ["TOLLGATE_INTERNAL_TOKEN"]
+            ),
+            (["TOLLGATE_ADMIN_EMAIL": "a@b"], ["TOLLGATE_ADMIN_PASSWORD"]),
+            (
+                ["TOLLGATE_ADMIN_EMAIL": "a", "TOLLGATE_ADMIN_PASSWORD": "short"],
+                ["TOLLGATE_ADMIN_EMAIL", "TOLLGATE_ADMIN_PASSWORD"]
+            ),
+            (["TOLLGATE_ADMIN_TLS_CERT": "c.pem"], ["TOLLGATE_ADMIN_TLS_KEY"]),
+            (["TOLLGATE_LOG_LEVEL": "loud"], ["TOLLGATE_LOG_LEVEL"]),
+        ] as [([String: String], [String])]
+    )
     func named(_ changes: [String: String], _ keys: [String]) {
         #expect(faults(changes) == keys)
         var reader = ConfigReader(environment: Self.good.merging(changes) { $1 })

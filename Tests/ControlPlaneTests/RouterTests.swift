@@ -1,4 +1,3 @@
-@testable import ControlKit
 import Crypto
 import Domain
 import Formats
@@ -7,6 +6,8 @@ import Postgres
 import Reactor
 import Telemetry
 import Testing
+
+@testable import ControlKit
 
 @Suite("The route table and its description")
 struct RouterTests {
@@ -18,12 +19,15 @@ struct RouterTests {
         route("PATCH", "/a/{id}"), route("GET", "/a/{id}/b/{name}"),
     ])
 
-    @Test("finds the route and its parameters", arguments: [
-        ("GET", "/a", "GET /a", [String: String]()), ("HEAD", "/a", "GET /a", [:]), ("POST", "/a", "POST /a", [:]),
-        ("GET", "/a/5", "GET /a/{id}", ["id": "5"]), ("PUT", "/a/order", "PUT /a/order", [:]),
-        ("PATCH", "/a/order", "PATCH /a/{id}", ["id": "order"]),
-        ("GET", "/a/5/b/x%20y", "GET /a/{id}/b/{name}", ["id": "5", "name": "x%20y"]),
-    ])
+    @Test(
+        "finds the route and its parameters",
+        arguments: [
+            ("GET", "/a", "GET /a", [String: String]()), ("HEAD", "/a", "GET /a", [:]), ("POST", "/a", "POST /a", [:]),
+            ("GET", "/a/5", "GET /a/{id}", ["id": "5"]), ("PUT", "/a/order", "PUT /a/order", [:]),
+            ("PATCH", "/a/order", "PATCH /a/{id}", ["id": "order"]),
+            ("GET", "/a/5/b/x%20y", "GET /a/{id}/b/{name}", ["id": "5", "name": "x%20y"]),
+        ]
+    )
     func finds(_ method: String, _ path: String, _ summary: String, _ parameters: [String: String]) throws {
         guard case .route(let route, let found) = table.find(method, path) else {
             Issue.record("no route")
@@ -33,12 +37,16 @@ struct RouterTests {
         #expect(found == parameters)
     }
 
-    @Test("an unknown path is none, a known one names its methods", arguments: [
-        ("GET", "/", nil), ("GET", "", nil), ("GET", "/b", nil), ("GET", "/a/", nil), ("GET", "//a", nil), ("GET", "/a/5/", nil),
-        ("GET", "/a/5/b", nil), ("GET", "*", nil),
-        ("DELETE", "/a", ["GET", "POST", "HEAD"]), ("POST", "/a/5", ["GET", "PATCH", "HEAD"]),
-        ("DELETE", "/a/order", ["GET", "PUT", "PATCH", "HEAD"]),
-    ] as [(String, String, [String]?)])
+    @Test(
+        "an unknown path is none, a known one names its methods",
+        arguments: [
+            ("GET", "/", nil), ("GET", "", nil), ("GET", "/b", nil), ("GET", "/a/", nil), ("GET", "//a", nil),
+            ("GET", "/a/5/", nil),
+            ("GET", "/a/5/b", nil), ("GET", "*", nil),
+            ("DELETE", "/a", ["GET", "POST", "HEAD"]), ("POST", "/a/5", ["GET", "PATCH", "HEAD"]),
+            ("DELETE", "/a/order", ["GET", "PUT", "PATCH", "HEAD"]),
+        ] as [(String, String, [String]?)]
+    )
     func misses(_ method: String, _ path: String, _ methods: [String]?) {
         switch table.find(method, path) {
         case .route: Issue.record("found a route")
@@ -55,7 +63,8 @@ struct RouterTests {
         var ids: Set<String> = []
         for route in routes {
             let operation = try #require(
-                document["paths"]?[route.path]?[route.method.lowercased()], "\(route.method) \(route.path)"
+                document["paths"]?[route.path]?[route.method.lowercased()],
+                "\(route.method) \(route.path)"
             )
             let id = try #require(operation["operationId"]?.string)
             #expect(ids.insert(id).inserted, "\(id) stands twice")
@@ -63,8 +72,12 @@ struct RouterTests {
             #expect(operation["responses"]?[String(route.status)] != nil)
             #expect((route.status == 204) == (route.answer == nil), "\(route.method) \(route.path)")
             #expect((operation["security"]?.array?.isEmpty == true) == (route.access == .open))
-            let names = route.path.split(separator: "/").filter { $0.hasPrefix("{") }.map { String($0.dropFirst().dropLast()) }
-            let described = operation["parameters"]?.array?.filter { $0["in"] == "path" }.compactMap { $0["name"]?.string }
+            let names = route.path.split(separator: "/").filter { $0.hasPrefix("{") }.map {
+                String($0.dropFirst().dropLast())
+            }
+            let described = operation["parameters"]?.array?.filter { $0["in"] == "path" }.compactMap {
+                $0["name"]?.string
+            }
             #expect((described ?? []) == names)
         }
         let count = document["paths"]?.object?.reduce(0) { $0 + ($1.value.object?.count ?? 0) }
@@ -96,7 +109,11 @@ struct RouterTests {
         let log = Log(service: "test")
         let keys = try MasterKeyRing("k1:" + Base64.encode([UInt8](repeating: 7, count: 32)))
         return AdminContext(
-            pool: pool, changes: ChangeNotifier(pool, log: log), passwords: PasswordHasher(loop), masterKeys: keys, log: log
+            pool: pool,
+            changes: ChangeNotifier(pool, log: log),
+            passwords: PasswordHasher(loop),
+            masterKeys: keys,
+            log: log
         ).routes
     }
 }
@@ -104,7 +121,9 @@ struct RouterTests {
 @Suite("Queries of lists")
 struct ListQueryTests {
     private let rules = ListRules(
-        sorts: ["name": "lower(t.name)", "created_at": "t.created_at"], defaultSort: "t.id", search: ["t.name"],
+        sorts: ["name": "lower(t.name)", "created_at": "t.created_at"],
+        defaultSort: "t.id",
+        search: ["t.name"],
         filters: [
             .id("user_id", "t.user_id"), .choice("status", "t.status", ["on", "off"]), .flag("open", "t.open"),
             .from("from", "t.created_at"),
@@ -113,7 +132,9 @@ struct ListQueryTests {
 
     private func page(_ query: String) throws -> PageRequest {
         try PageRequest(
-            HTTPRequestHead(method: "GET", target: "/x?" + query), rules, where: Conditions("t.deleted_at is null")
+            HTTPRequestHead(method: "GET", target: "/x?" + query),
+            rules,
+            where: Conditions("t.deleted_at is null")
         )
     }
 
@@ -127,19 +148,26 @@ struct ListQueryTests {
 
     @Test("values become parameters, never SQL")
     func parameters() throws {
-        let page = try page("page=3&page_size=20&sort=-name&q=%27%3B+drop+table+users%3B--&user_id=7&status=on&open=true")
+        let page = try page(
+            "page=3&page_size=20&sort=-name&q=%27%3B+drop+table+users%3B--&user_id=7&status=on&open=true"
+        )
         #expect(page.offset == 40)
         #expect(page.order == "lower(t.name) desc nulls last, t.id")
         #expect(!page.conditions.clause.contains("drop"))
         #expect(page.conditions.parameters == [.text("'; drop table users;--"), .integer(7), .text("on")])
     }
 
-    @Test("what is not understood is refused, all of it at once", arguments: [
-        ("page=0", ["page"]), ("page=x", ["page"]), ("page_size=201", ["page_size"]), ("page_size=0", ["page_size"]),
-        ("sort=id;drop", ["sort"]), ("sort=", ["sort"]), ("user_id=1%20or%201=1", ["user_id"]), ("status=maybe", ["status"]),
-        ("open=1", ["open"]), ("from=yesterday", ["from"]), ("colour=red", ["colour"]), ("q=a%00b", ["q"]),
-        ("page=1&page=2", ["page"]), ("page=0&sort=x&colour=1", ["colour", "page", "sort"]),
-    ])
+    @Test(
+        "what is not understood is refused, all of it at once",
+        arguments: [
+            ("page=0", ["page"]), ("page=x", ["page"]), ("page_size=201", ["page_size"]),
+            ("page_size=0", ["page_size"]),
+            ("sort=id;drop", ["sort"]), ("sort=", ["sort"]), ("user_id=1%20or%201=1", ["user_id"]),
+            ("status=maybe", ["status"]),
+            ("open=1", ["open"]), ("from=yesterday", ["from"]), ("colour=red", ["colour"]), ("q=a%00b", ["q"]),
+            ("page=1&page=2", ["page"]), ("page=0&sort=x&colour=1", ["colour", "page", "sort"]),
+        ]
+    )
     func refused(_ query: String, _ fields: [String]) {
         #expect {
             _ = try page(query)
@@ -148,7 +176,10 @@ struct ListQueryTests {
         }
     }
 
-    @Test("a cursor survives its text, and nothing else is one", arguments: ["", "MQ", "!", "MSBh", "OTIyMzM3MjAzNjg1NDc3NTgwNyBh"])
+    @Test(
+        "a cursor survives its text, and nothing else is one",
+        arguments: ["", "MQ", "!", "MSBh", "OTIyMzM3MjAzNjg1NDc3NTgwNyBh"]
+    )
     func cursor(_ text: String) throws {
         let cursor = UsageStore.Cursor(createdAt: Timestamp(microseconds: 1_700_000_000_000_001), requestID: "req-ü 1")
         #expect(UsageStore.Cursor(cursor.text) == cursor)

@@ -46,12 +46,18 @@ struct PriceListTests {
         #expect(cost.raw == expected)
     }
 
-    @Test("absurd counts reach the ceiling instead of overflowing")
-    func ceiling() {
-        let cost = PriceList.cost(
-            of: TokenUsage(input: .max, output: .max), at: price("m", .exact, input: .max),
-            multipliers: [Multiplier(10_000_000)]
+    @Test(
+        "absurd counts reach the ceiling instead of overflowing",
+        arguments: [[], [Multiplier(10_000_000)], [Multiplier(10_000_000), Multiplier(10_000_000)]]
+    )
+    func ceiling(multipliers: [Multiplier]) {
+        let dear = ModelPrice(
+            model: "m", match: .exact, revision: 1, input: PricePerMillion(.max), output: PricePerMillion(.max),
+            webSearch: NanoUSD(.max)
         )
-        #expect(cost == NanoUSD.maximum)
+        for count in [1_000_000_000_000, Int64.max] {
+            let usage = TokenUsage(input: count, output: count, webSearches: count)
+            #expect(PriceList.cost(of: usage, at: dear, multipliers: multipliers) == NanoUSD.maximum)
+        }
     }
 }

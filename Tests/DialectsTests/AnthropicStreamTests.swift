@@ -77,6 +77,30 @@ struct AnthropicStreamTests {
         #expect((4...8).contains(meter.estimatedUsage.output))
     }
 
+    @Test(
+        "a last word that says nothing of usage is none: the text that came is estimated",
+        arguments: ["{}", "{", "[]"]
+    )
+    func emptyLastWord(data: String) throws {
+        let last = "event: message_delta\ndata: \(data)\n\n"
+        let (meter, _) = try follow([Array((Self.start + Self.block + Self.delta + Self.delta + last).utf8)[...]])
+        #expect(!meter.hasFinalUsage && (4...8).contains(meter.estimatedUsage.output))
+    }
+
+    @Test("content that is not delivered any more is not estimated, its reported usage counts")
+    func undelivered() throws {
+        var parser = SSEParser()
+        var meter = AnthropicStreamMeter()
+        func feed(_ text: String) throws { try parser.feed(Array(text.utf8)) { _ = meter.receive($0, JSONParser()) } }
+        try feed(Self.start + Self.block + Self.delta)
+        let delivered = meter.contentBytes
+        meter.stopCountingContent()
+        try feed(Self.delta + Self.delta)
+        #expect(meter.contentBytes == delivered && delivered > 0 && meter.estimatedUsage.output <= 4)
+        try feed(Self.final)
+        #expect(meter.hasFinalUsage)
+    }
+
     @Test("an error event is known, also without an event name")
     func error() throws {
         let named = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n"

@@ -10,12 +10,12 @@ import Testing
 struct PostgresFaultTests {
     @Test("a statement over its timeout is ended by the server, and the connection goes on")
     func statementTimeout() async throws {
-        var options = PostgresPool.Options()
+        var options = PostgresPool.Options.patient
         options.statementTimeout = .milliseconds(100)
         try await withPostgres(maximum: 1, options: options) { pool, _ in
             let start = MonotonicTime.now
             await #expect(throws: PostgresError.timedOut) { try await pool.query("SELECT pg_sleep(20)") }
-            #expect(start.elapsed < .seconds(4))
+            #expect(start.elapsed < .seconds(15))
             try await pool.withConnection { connection in
                 try await connection.setStatementTimeout(.zero)
                 _ = try await connection.query("SELECT pg_sleep(0.2)")
@@ -83,7 +83,7 @@ struct PostgresFaultTests {
         let postgres = try await PrivatePostgres.start()
         let url = try await postgres.newDatabase()
         try await onLoop { loop in
-            let pool = PostgresPool(loop, url: url, maximum: 4)
+            let pool = PostgresPool(loop, url: url, maximum: 4, options: .patient)
             defer { pool.close() }
             try await pool.withConnection { try await $0.runScript("CREATE TABLE t (id bigint PRIMARY KEY)") }
             let crew = Crew(loop)
@@ -127,13 +127,13 @@ struct PostgresFaultTests {
         let postgres = try await PrivatePostgres.start()
         let url = postgres.url()
         try await onLoop { loop in
-            var options = PostgresPool.Options()
+            var options = PostgresPool.Options.patient
             options.statementTimeout = .milliseconds(200)
-            options.connectTimeout = .milliseconds(500)
             let pool = PostgresPool(loop, url: url, options: options)
             defer { pool.close() }
             let pid = try await pool.query("SELECT pg_backend_pid() AS pid")[0].int("pid")
             postgres.freeze(backend: Int32(pid))
+            defer { postgres.thaw(backend: Int32(pid)) }
             // 200 ms for the server, 5 s of grace.
             await #expect(throws: PostgresError.timedOut) { try await pool.query("SELECT 1") }
             #expect(pool.openConnections == 0)

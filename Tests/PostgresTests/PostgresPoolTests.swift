@@ -36,8 +36,8 @@ struct PostgresPoolTests {
 
     @Test("a borrower waits so long and no longer, and its place is passed over")
     func borrowTimeout() async throws {
-        var options = PostgresPool.Options()
-        options.borrowTimeout = .milliseconds(100)
+        var options = PostgresPool.Options.patient
+        options.borrowTimeout = .seconds(1)
         try await withPostgres(maximum: 1, options: options) { pool, loop in
             try await pool.withConnection { connection in
                 let start = MonotonicTime.now
@@ -46,7 +46,7 @@ struct PostgresPoolTests {
                     Issue.record("\(String(describing: error))")
                     return
                 }
-                #expect(start.elapsed >= .milliseconds(100))
+                #expect(start.elapsed >= .seconds(1))
                 _ = try await connection.query("SELECT 1")
             }
             try await expectRows(1, pool, "SELECT 1")
@@ -78,10 +78,35 @@ struct PostgresPoolTests {
         ]
         try await onLoop { loop in
             for url in urls {
-                let pool = PostgresPool(loop, url: url)
+                let pool = PostgresPool(loop, url: url, options: .patient)
                 try await expectRows(1, pool, "SELECT 1")
                 pool.close()
             }
+        }
+    }
+
+    @Test("over TLS the server's name is checked, and large results arrive whole")
+    func tls() async throws {
+        let certificates = try TestCertificates.shared()
+        let pair = certificates.server
+        let postgres = try await PrivatePostgres.start(certificate: (file: pair.certificate, keyFile: pair.key))
+        let trust = "sslmode=verify-full&sslrootcert="
+        let good = "postgres://tollgate@localhost:\(postgres.port)/postgres?" + trust
+        try await onLoop { loop in
+            let pool = PostgresPool(loop, url: good + certificates.authority.certificate, options: .patient)
+            defer { pool.close() }
+            let rows = try await pool.query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+            #expect(try rows[0].bool("ssl"))
+            for size in [8_000, 16_384, 100_000, 3_000_000] {
+                let text = try await pool.query("SELECT repeat('x', \(size)) AS text")[0].text("text")
+                #expect(text.utf8.count == size)
+            }
+            try await expectRows(100_000, pool, "SELECT generate_series(1, 100000)")
+
+            let distrusting = PostgresPool(loop, url: good + certificates.stranger.certificate, options: .patient)
+            defer { distrusting.close() }
+            let error = await #expect(throws: PostgresError.self) { try await distrusting.query("SELECT 1") }
+            #expect("\(String(describing: error))".contains("certificate verify failed"))
         }
     }
 
@@ -133,11 +158,9 @@ struct PostgresPoolTests {
             var options = PostgresPool.Options()
             options.connectTimeout = .milliseconds(100)
             let pool = PostgresPool(loop, url: "postgres://u@\(listener.address)/db", options: options)
-            let start = MonotonicTime.now
             await #expect(throws: PostgresError.unavailable(detail: "connecting took too long")) {
                 try await pool.query("SELECT 1")
             }
-            #expect(start.elapsed < .seconds(2))
             pool.close()
             listener.close()
         }

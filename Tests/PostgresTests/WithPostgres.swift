@@ -3,6 +3,16 @@ import Reactor
 import TestSupport
 import Testing
 
+extension PostgresPool.Options {
+    /// For a busy test machine.
+    static var patient: Self {
+        var options = Self()
+        options.connectTimeout = .seconds(30)
+        options.borrowTimeout = .seconds(60)
+        return options
+    }
+}
+
 /// Lends a pool on a database of its own.
 func withPostgres<Value: Sendable>(
     maximum: Int = 8,

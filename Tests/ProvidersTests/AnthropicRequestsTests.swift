@@ -57,7 +57,7 @@ struct AnthropicRequestsTests {
 
     @Test(
         "other URLs are refused",
-        arguments: ["", "ftp://x", "https://", "https://user@host", "https://h:99999", "http://h/?q", "http://h/#f", "h"]
+        arguments: ["", "ftp://x", "https://", "https://user@host", "https://h:99999", "http://h/?q", "http://h/#f", "h", "http://::1/", "http://::1:80"]
     )
     func refusedTargets(url: String) { #expect(UpstreamTarget(baseURL: url) == nil) }
 

@@ -1,7 +1,6 @@
 import ControlKit
 import Crypto
 import Domain
-import Formats
 import HTTPMessages
 import Postgres
 import Reactor

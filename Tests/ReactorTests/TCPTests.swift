@@ -132,3 +132,40 @@ struct TCPTests {
         #expect(found.contains { $0.description == "127.0.0.1:80" || $0.description == "[::1]:80" })
     }
 }
+
+/// Notes when its turn ends, and adds another observer then.
+private final class Noter: TurnEndObserver {
+    let endsTurnFirst: Bool
+    private let action: () -> Void
+
+    init(first: Bool, _ action: @escaping () -> Void) {
+        endsTurnFirst = first
+        self.action = action
+    }
+
+    func turnDidEnd() { action() }
+}
+
+@Suite("The end of a turn")
+struct TurnEndTests {
+    @Test("those that go first go before all others, also those that they add themselves")
+    func order() async throws {
+        let order = try await onLoop { loop in
+            var order: [String] = []
+            let done = Promise<Void>()
+            let stream = Noter(first: true) { order.append("first stream") }
+            let connection = Noter(first: true) {
+                order.append("first connection")
+                loop.notifyAtTurnEnd(stream)
+            }
+            let other = Noter(first: false) { order.append("other") }
+            let last = Noter(first: false) { done.succeed(()) }
+            loop.notifyAtTurnEnd(other)
+            loop.notifyAtTurnEnd(connection)
+            loop.notifyAtTurnEnd(last)
+            try await done.wait()
+            return order
+        }
+        #expect(order == ["first connection", "first stream", "other"])
+    }
+}

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Client CPU of a script call, all of it: command, system calls, answer. Run with
-/// `TOLLGATE_BENCHMARKS=1 swift test -c release --filter RedisBenchmarks`.
+/// `TOLLGATE_BENCHMARKS=1 swift test -c release -Xswiftc -enable-testing --filter RedisBenchmarks`.
 @Suite(
     "Redis benchmarks",
     .serialized,

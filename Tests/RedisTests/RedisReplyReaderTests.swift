@@ -1,4 +1,5 @@
 import Redis
+import TestSupport
 import Testing
 
 @Suite("Reading RESP")
@@ -113,7 +114,7 @@ struct RedisReplyReaderTests {
 
     @Test("random and damaged bytes never crash the reader")
     func noise() {
-        var chance = SplitMix(state: 42)
+        var chance = SeededGenerator(seed: 42)
         let kinds = Array("+-:$*0123456789\r\n".utf8)
         for round in 0..<20_000 {
             var bytes: [UInt8]
@@ -130,17 +131,5 @@ struct RedisReplyReaderTests {
             let cut = Int.random(in: 0...bytes.count, using: &chance)
             _ = try? read([Array(bytes[..<cut]), Array(bytes[cut...])])
         }
-    }
-}
-
-/// A small seeded generator (Steele, Lea and Flood 2014), so that a failure can be repeated.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

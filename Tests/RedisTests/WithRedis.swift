@@ -2,7 +2,7 @@ import Reactor
 import Redis
 import Testing
 
-/// Lends a connected client.
+/// Lends a connected client, patient enough for a busy test machine.
 func withRedis<Value>(
     _ loop: EventLoop,
     _ url: String,
@@ -10,10 +10,12 @@ func withRedis<Value>(
     _ body: (RedisClient) async throws -> Value
 ) async throws -> Value {
     var configuration = try #require(RedisConfiguration(url: url))
+    configuration.connectTimeout = .seconds(20)
+    configuration.commandTimeout = .seconds(20)
     adjust(&configuration)
     let client = RedisClient(loop, configuration)
     client.start()
     defer { client.close() }
-    try #require(await client.waitUntilConnected(.seconds(10)))
+    try #require(await client.waitUntilConnected(.seconds(60)))
     return try await body(client)
 }

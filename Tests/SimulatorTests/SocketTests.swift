@@ -62,7 +62,7 @@ private final class Stand {
     }
 }
 
-@Suite("Simulator on sockets")
+@Suite("Simulator on sockets", .serialized)
 struct SocketTests {
     private static let wires: [Endpoint.WireProtocol] = [.http1, .http2]
 

@@ -21,15 +21,19 @@ package final class PrivatePostgres: Sendable {
     /// server starts one of their own.
     package static func shared() async throws -> PrivatePostgres { try await sharedServer.value }
 
-    package static func start(settings: [String] = []) async throws -> PrivatePostgres {
+    /// - Parameter certificate: offers TLS with this certificate and key (files in PEM).
+    package static func start(
+        settings: [String] = [],
+        certificate: (file: String, keyFile: String)? = nil
+    ) async throws -> PrivatePostgres {
         try await offMainThread {
             // Another program may take the port between our look and Postgres'.
-            if let postgres = try? PrivatePostgres(settings) { return postgres }
-            return try PrivatePostgres(settings)
+            if let postgres = try? PrivatePostgres(settings, certificate) { return postgres }
+            return try PrivatePostgres(settings, certificate)
         }
     }
 
-    private init(_ settings: [String]) throws {
+    private init(_ settings: [String], _ certificate: (file: String, keyFile: String)?) throws {
         port = try freePort()
         folder = try TemporaryFolder("postgres", owner: Self.account)
         let data = folder.path + "/data"
@@ -39,16 +43,26 @@ package final class PrivatePostgres: Sendable {
                 "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync",
             ]
         )
-        let settings =
+        var settings =
             [
                 "listen_addresses=127.0.0.1", "port=\(port)", "unix_socket_directories=\(folder.path)",
                 "fsync=off", "full_page_writes=off", "max_connections=50", "shared_buffers=32MB",
             ] + settings
+        if let certificate {
+            // Postgres insists that the key is its own and nobody else's.
+            let ownership = getuid() == 0 ? ["-o", Self.account] : []
+            for (from, name) in [(certificate.file, "server.pem"), (certificate.keyFile, "server.key")] {
+                try runProgram(["install", "-m", "600"] + ownership + [from, "\(folder.path)/\(name)"])
+            }
+            settings += [
+                "ssl=on", "ssl_cert_file=\(folder.path)/server.pem", "ssl_key_file=\(folder.path)/server.key",
+            ]
+        }
         process = ServerProcess(
             [Self.programs + "/postgres", "-D", data] + settings.flatMap { ["-c", $0] },
             folder: folder.path,
             asUser: Self.account,
-            deathSignal: "QUIT",
+            lastSignal: .quit,
             readyText: "database system is ready to accept connections"
         )
         try process.start()
@@ -88,9 +102,10 @@ package final class PrivatePostgres: Sendable {
     /// Starts the server after `stop` or `kill`.
     package func start() async throws { try await offMainThread { [process] in try process.start() } }
 
-    /// Stops one backend where it stands (SIGSTOP): it keeps its connection and answers nothing. It ends with the
-    /// server.
+    /// Stops one backend where it stands (SIGSTOP): it keeps its connection and answers nothing. A server cannot end
+    /// before it is thawed.
     package func freeze(backend pid: Int32) { Glibc.kill(pid, SIGSTOP) }
+    package func thaw(backend pid: Int32) { Glibc.kill(pid, SIGCONT) }
 
     /// Starts the server again on its port and data.
     package func restart() async throws {

@@ -53,7 +53,7 @@ package final class PrivateRedis: Sendable {
         process = ServerProcess(
             ["redis-server", folder.path + "/redis.conf"],
             folder: folder.path,
-            deathSignal: "KILL",
+            lastSignal: .kill,
             readyText: "Ready to accept connections"
         )
         try process.start()

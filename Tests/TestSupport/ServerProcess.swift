@@ -12,6 +12,14 @@ package final class ServerProcess: Sendable {
     private let command: [String]
     private let logFile: String
     private let readyText: String
+    private let lastSignal: LastSignal
+
+    struct LastSignal: Sendable {
+        let name: String
+        let number: Int32
+        static let kill = Self(name: "KILL", number: SIGKILL)
+        static let quit = Self(name: "QUIT", number: SIGQUIT)
+    }
 
     private struct State {
         var pid: pid_t = 0
@@ -24,16 +32,17 @@ package final class ServerProcess: Sendable {
     /// - Parameters:
     ///   - command: a program that stays in the foreground and logs to its output, kept in `folder` as `log`.
     ///   - user: the account to run as when we are root.
-    ///   - deathSignal: what the server gets when the thread that started it ends. So start it on a thread that lives as
-    ///     long as the process: `offMainThread`.
+    ///   - lastSignal: ends the server and all of its processes at once. It also gets it when the thread that started
+    ///     it ends, so start it on a thread that lives as long as the process: `offMainThread`.
     ///   - readyText: a line with this text says that the server serves.
-    init(_ command: [String], folder: String, asUser user: String? = nil, deathSignal: String, readyText: String) {
-        self.command = asAccount(user, deathSignal: deathSignal) + command
+    init(_ command: [String], folder: String, asUser user: String? = nil, lastSignal: LastSignal, readyText: String) {
+        self.command = asAccount(user, deathSignal: lastSignal.name) + command
         self.readyText = readyText
+        self.lastSignal = lastSignal
         logFile = folder + "/log"
     }
 
-    deinit { end(SIGKILL) }
+    deinit { end(lastSignal.number) }
 
     package var pid: Int32 { state.withLock { $0.pid } }
     package var log: String { readText(logFile) }
@@ -51,7 +60,7 @@ package final class ServerProcess: Sendable {
             guard isRunning else { break }
             usleep(5_000)
         }
-        end(SIGKILL)
+        end(lastSignal.number)
         throw ServerLaunchError(description: "not ready: \(command): \(log.suffix(800))")
     }
 
@@ -117,9 +126,21 @@ package final class TemporaryFolder: Sendable {
     }
 }
 
-/// Runs blocking work on libuv's thread pool, away from the threads that run tests.
+/// Runs blocking work on one of four threads kept for that: away from the threads that run tests, and from libuv's
+/// pool, which looks names up for the code under test.
 package func offMainThread<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
-    try await onLoop { loop in try await loop.offload { Result { try work() } }.get() }
+    let turn = Launchers.turn.wrappingAdd(1, ordering: .relaxed).newValue
+    let loops = try Launchers.loops.get()
+    let loop = loops[Int(turn % UInt(loops.count))]
+    let result = await withCheckedContinuation { continuation in
+        loop.execute { continuation.resume(returning: Result { try work() }) }
+    }
+    return try result.get()
+}
+
+private enum Launchers {
+    static let turn = Atomic<UInt>(0)
+    static let loops = Result { try (0..<4).map { try LoopThread(name: "launcher \($0)").loop } }
 }
 
 /// Whether a program can be run: an absolute path, or a name found in PATH.
@@ -167,6 +188,8 @@ private func spawn(_ command: [String], output: String) throws -> pid_t {
     posix_spawn_file_actions_adddup2(&actions, 1, 2)
     var arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
     defer { for argument in arguments { free(argument) } }
+    // A server that inherits the test's own files, such as the pipe to `swift test`, keeps them open.
+    for descriptor in 3..<Int32(256) { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
     var pid: pid_t = 0
     let code = posix_spawnp(&pid, command[0], &actions, nil, &arguments, environ)
     guard code == 0 else { throw ServerLaunchError(description: "\(command[0]): errno \(code)") }

@@ -30,7 +30,7 @@ struct PostgresAddress {
 
     /// The same with `hostaddr` filled in: libpq tries the addresses in order, and still checks certificates against
     /// the names.
-    func resolved(on loop: EventLoop) async throws(PostgresError) -> PostgresAddress {
+    func resolved(on loop: EventLoop, timeout: Duration) async throws(PostgresError) -> PostgresAddress {
         guard let host = options["host"], options["hostaddr"] == nil else { return self }
         let names = host.split(separator: ",", omittingEmptySubsequences: false)
         let ports = (options["port"] ?? "5432").split(separator: ",", omittingEmptySubsequences: false)
@@ -47,7 +47,7 @@ struct PostgresAddress {
                 portList.append(port)
                 continue
             }
-            guard let found = try? await loop.resolve(String(name), port: 0) else { continue }
+            guard let found = try? await loop.resolve(String(name), port: 0, timeout: timeout) else { continue }
             for address in found {
                 hosts.append(name)
                 addresses.append(address.ip)

@@ -277,7 +277,8 @@ package final class PostgresConnection {
     }
 
     private func rollBack() async {
-        guard isUsable, isInTransaction else { return }
+        // Also on a connection that is to be discarded: its borrower goes on with it.
+        guard !link.isBroken, isInTransaction else { return }
         do { try await runSimple("ROLLBACK") } catch { discardAfterUse() }
     }
 

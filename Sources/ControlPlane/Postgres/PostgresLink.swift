@@ -1,3 +1,4 @@
+import COpenSSL
 import CPQ
 import Reactor
 
@@ -11,6 +12,8 @@ final class PostgresLink {
     private var waiter: UnsafeContinuation<Void, Never>?
     private var timer: LoopTimer?
     private let loop: EventLoop
+    /// libpq's TLS session, if it has one.
+    private var ssl: OpaquePointer?
     private var isConnecting = true
     private var isFinished = false
     private var hasTimedOut = false
@@ -31,7 +34,7 @@ final class PostgresLink {
         timeout: Duration
     ) async throws(PostgresError) -> PostgresLink {
         let deadline = MonotonicTime.now + timeout
-        guard let connection = try await address.resolved(on: loop).startConnecting() else {
+        guard let connection = try await address.resolved(on: loop, timeout: timeout).startConnecting() else {
             throw .unavailable(detail: "out of memory")
         }
         let link = PostgresLink(loop, taking: connection)
@@ -74,6 +77,7 @@ final class PostgresLink {
         }
         PQsetnonblocking(connection, 1)
         isConnecting = false
+        ssl = PQsslStruct(connection, "OpenSSL").map { OpaquePointer($0) }
         let watch = try newWatch()
         watch.watch(reading: true, writing: false)
         self.watch = watch
@@ -93,7 +97,7 @@ final class PostgresLink {
 
     private func ready(readable: Bool, writable: Bool) {
         guard !isConnecting else { return wake() }
-        if readable, PQconsumeInput(connection) == 0 { markBroken() }
+        if readable { consume() }
         if !isBroken { flush() }
         if waiter != nil {
             wake()
@@ -107,6 +111,13 @@ final class PostgresLink {
         }
     }
 
+    private func consume() {
+        repeat {
+            if PQconsumeInput(connection) == 0 { return markBroken() }
+            // What OpenSSL has decrypted and libpq had no room for does not make the socket readable.
+        } while ssl.map { SSL_pending($0) > 0 } ?? false
+    }
+
     private func flush() {
         switch PQflush(connection) {
         case 0: watch?.watch(reading: true, writing: false)
@@ -117,6 +128,7 @@ final class PostgresLink {
 
     private func markBroken() {
         isBroken = true
+        ssl = nil
         watch = nil
     }
 

@@ -34,7 +34,8 @@ package final class GatewayMetrics: Sendable {
         duration = registry.histogram("tollgate_request_duration_seconds", "From the request's first byte to the end.")
         firstToken = registry.histogram("tollgate_first_token_seconds", "From the request's first byte to content.")
         overhead = registry.histogram(
-            "tollgate_overhead_seconds", "Time before the upstream was asked: authentication, admission, choice."
+            "tollgate_overhead_seconds",
+            "Time before the upstream was asked: authentication, admission, choice."
         )
         func tokens(_ kind: String) -> Counter {
             registry.counter("tollgate_tokens_total", "Tokens by class.", ["class": kind])

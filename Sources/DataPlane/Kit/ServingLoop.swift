@@ -6,8 +6,8 @@ import Reactor
 import Redis
 import Snapshots
 import Synchronization
-import Telemetry
 import TLS
+import Telemetry
 
 /// One serving thread, seen from the main loop: everything it is told goes through its loop's queue.
 final class ServingLoop: @unchecked Sendable {
@@ -15,6 +15,7 @@ final class ServingLoop: @unchecked Sendable {
     final class Flag: Sendable {
         private let isSet = Mutex(false)
         func set() { isSet.withLock { $0 = true } }
+        var value: Bool { isSet.withLock { $0 } }
 
         /// Looked at every 20 ms: it happens once in the life of a process.
         func wait(on loop: EventLoop) async {
@@ -24,6 +25,10 @@ final class ServingLoop: @unchecked Sendable {
 
     private let loop: EventLoop
     let drained = Flag()
+    /// Set once callers are let in on every address.
+    let listening = Flag()
+    /// Set when this loop cannot serve; why is in the log.
+    let failed = Flag()
     // Touched on the serving thread only; hence `@unchecked`.
     private var context: WorkerContext?
     private var server: HTTPServer?
@@ -32,21 +37,30 @@ final class ServingLoop: @unchecked Sendable {
     init(_ loop: EventLoop) { self.loop = loop }
 
     func start(
-        _ config: WorkerConfig, codecKey: [UInt8], _ credentials: CredentialStore, _ log: Log,
-        _ metrics: GatewayMetrics, _ probes: Probes
+        _ config: WorkerConfig,
+        codecKey: [UInt8],
+        _ credentials: CredentialStore,
+        _ log: Log,
+        _ metrics: GatewayMetrics,
+        _ probes: Probes
     ) {
         loop.execute { [self] in
             do {
                 try build(config, codecKey, credentials, log, metrics, probes)
             } catch {
                 log.error("serving loop could not start", ["error": "\(error)"])
+                failed.set()
             }
         }
     }
 
     private func build(
-        _ config: WorkerConfig, _ codecKey: [UInt8], _ credentials: CredentialStore, _ log: Log,
-        _ metrics: GatewayMetrics, _ probes: Probes
+        _ config: WorkerConfig,
+        _ codecKey: [UInt8],
+        _ credentials: CredentialStore,
+        _ log: Log,
+        _ metrics: GatewayMetrics,
+        _ probes: Probes
     ) throws {
         guard let configuration = config.redis, let target = config.internalAPI else { return }
         let redis = RedisClient(loop, configuration)
@@ -57,8 +71,14 @@ final class ServingLoop: @unchecked Sendable {
         let internalAPI = InternalAPI(client, target, token: config.internalToken)
         let codec = SnapshotCodec(SnapshotSigner(key: codecKey))
         let context = WorkerContext(
-            loop: loop, redis: redis, client: client, keys: KeyStore(redis, source: internalAPI, codec: codec),
-            credentials: credentials, internalAPI: internalAPI, log: log, metrics: metrics
+            loop: loop,
+            redis: redis,
+            client: client,
+            keys: KeyStore(redis, source: internalAPI, codec: codec),
+            credentials: credentials,
+            internalAPI: internalAPI,
+            log: log,
+            metrics: metrics
         )
         context.trustedProxies = config.trustedProxies
         let handler = GatewayHandler(context, probes)
@@ -87,30 +107,27 @@ final class ServingLoop: @unchecked Sendable {
                 if let address = config.listen { _ = try server.listen(on: address, sharesPort: true) }
                 if let address = config.tlsListen {
                     let tls = try TLSContext.server(
-                        certificateChainFile: config.tlsCertificate, privateKeyFile: config.tlsKey,
+                        certificateChainFile: config.tlsCertificate,
+                        privateKeyFile: config.tlsKey,
                         alpn: ["h2", "http/1.1"]
                     )
                     _ = try server.listen(on: address, sharesPort: true, tls: tls)
                 }
+                listening.set()
             } catch {
                 log.error("could not listen", ["error": "\(error)"])
+                failed.set()
             }
         }
     }
 
-    /// Ends in order: streams finish or are cut at the limit, then what is unsettled goes to Redis while it is there.
+    /// Ends in order: streams finish or are cut at the limit, answers that are read on for callers that have gone end by
+    /// then too, and what is unsettled goes to Redis while it is there.
     func beginDrain(_ limit: Duration) {
         loop.execute { [self] in
             loop.spawn { [self] in
-                _ = await server?.drain(deadline: limit)
-                let deadline = MonotonicTime.now + limit
-                while let context, context.outbox.unsettled > 0, MonotonicTime.now < deadline {
-                    await loop.sleep(.milliseconds(10))
-                }
-                context?.leases.stop()
-                context?.silence.stop()
-                context?.client.close()
-                context?.redis.close()
+                if let context, let server { await WorkerDrain.run(context, server, limit) }
+                context?.close()
                 drained.set()
             }
         }

@@ -1,7 +1,7 @@
-import Formats
-import Glibc
 import Crypto
 import Domain
+import Formats
+import Glibc
 import HTTPFetching
 import HTTPMessages
 import HTTPServing
@@ -10,13 +10,14 @@ import Redis
 import Service
 import Snapshots
 import Synchronization
-package import Telemetry
 import TLS
+package import Telemetry
 
 /// A data-plane process: serving loops on threads of their own, and a main loop for the configuration, the probes and
 /// the end.
 package final class Worker {
     private static let heartbeat = Duration.seconds(1)
+    private static let startingBeat = Duration.milliseconds(20)
 
     private let config: WorkerConfig
     private let loop: EventLoop
@@ -35,12 +36,16 @@ package final class Worker {
     private var timer: LoopTimer?
     private var signals: [SignalWatcher] = []
     private var isStopping = false
+    /// Whether the worker ended because it could not serve.
+    package private(set) var hasFailed = false
     private let nodeID = "worker-" + Hex.encode(SecureRandom.bytes(6))
     private let startedAt = WallClock.milliseconds
 
     /// - Precondition: `config` was read without faults.
     package init(_ config: WorkerConfig, _ loop: EventLoop, _ log: Log) throws {
-        guard let keys = config.masterKeys else { throw ConfigFault(key: "TOLLGATE_MASTER_KEYS", expected: "is required") }
+        guard let keys = config.masterKeys else {
+            throw ConfigFault(key: "TOLLGATE_MASTER_KEYS", expected: "is required")
+        }
         self.config = config
         self.loop = loop
         self.log = log
@@ -59,7 +64,9 @@ package final class Worker {
         let redis = RedisClient(loop, configuration)
         redis.start()
         self.redis = redis
-        let client = try HTTPClient(loop)
+        var options = HTTPClient.Options()
+        options.authorityFile = config.upstreamAuthorities
+        let client = try HTTPClient(loop, options: options)
         controlPlane = InternalAPI(client, target, token: config.internalToken)
         try startOps()
         for number in 0..<config.loops {
@@ -98,7 +105,12 @@ package final class Worker {
         let servers = servers
         let health = health
         let feed = SnapshotFeed(
-            loop, redis, configuration, codec: codec, credentials: credentials, log: log,
+            loop,
+            redis,
+            configuration,
+            codec: codec,
+            credentials: credentials,
+            log: log,
             handlers: SnapshotFeed.Handlers(
                 onConfig: { [weak self] config in
                     for server in servers { server.use(config) }
@@ -125,10 +137,18 @@ package final class Worker {
     private func beat() {
         let isUp = redis?.isConnected ?? false
         let age = feed?.checkedAt.map { Int($0.elapsed.components.seconds) }
+        let isListening = servers.allSatisfy(\.listening.value)
         health.update { state in
             state.isRedisUp = isUp
+            state.isListening = isListening
             state.snapshotAgeSeconds = age
         }
+        if servers.contains(where: \.failed.value), !isStopping {
+            hasFailed = true
+            return stop()
+        }
+        // Whoever waits for the worker to become ready should not wait for the next beat.
+        if !(isUp && isListening) { timer?.start(after: Self.startingBeat, repeating: Self.heartbeat) }
         guard isUp, let redis, let version = feed?.current?.version else { return }
         redis.send(
             RedisCommand([
@@ -146,8 +166,15 @@ package final class Worker {
 
     // MARK: End
 
+    /// Ends at once: something that serving needs could not be set up.
+    package func couldNotStart(_ error: any Error) {
+        log.error("could not start", ["error": "\(error)"])
+        hasFailed = true
+        loop.stop()
+    }
+
     /// Drains: no new connections, streams finish within the setting's time, records reach Redis, then the loop ends.
-    private func stop() {
+    package func stop() {
         guard !isStopping else { return }
         isStopping = true
         health.update { $0.isDraining = true }

@@ -43,12 +43,18 @@ package struct WorkerConfig: Sendable {
         let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         loops = reader.integer("TOLLGATE_LOOPS", default: cores, in: 1...256)
         upstreamAuthorities = reader.optional("TOLLGATE_UPSTREAM_CA")
-        redis = RedisConfiguration(url: reader.secret("TOLLGATE_REDIS_URL", "redis://[user:password@]host:port/db"))
-        if redis == nil { reader.fault("TOLLGATE_REDIS_URL", "must be redis://[user:password@]host:port/db") }
+        let form = "redis://[user:password@]host:port/db"
+        if let url = Self.secret("TOLLGATE_REDIS_URL", form, &reader) {
+            redis = RedisConfiguration(url: url)
+            if redis == nil { reader.fault("TOLLGATE_REDIS_URL", "must be \(form)") }
+        }
         internalAPI = UpstreamTarget(baseURL: reader.text("TOLLGATE_INTERNAL_URL", default: "http://127.0.0.1:8082"))
         if internalAPI == nil { reader.fault("TOLLGATE_INTERNAL_URL", "must be an http(s) URL") }
-        let tokens = reader.secret("TOLLGATE_INTERNAL_TOKEN", "the token of the control plane's internal API")
-        internalToken = Secret(tokens.split(separator: ",").first.map(String.init) ?? "")
+        if let tokens = Self.secret("TOLLGATE_INTERNAL_TOKEN", "the token of the control plane's internal API", &reader)
+        {
+            internalToken = Secret(tokens.split { $0 == "," || $0.isWhitespace }.first.map(String.init) ?? "")
+            if internalToken.isEmpty { reader.fault("TOLLGATE_INTERNAL_TOKEN", "must be a token") }
+        }
         readKeys(&reader)
         readTLS(&reader)
         for text in (reader.optional("TOLLGATE_TRUSTED_PROXIES") ?? "").split(separator: ",") {
@@ -66,21 +72,25 @@ package struct WorkerConfig: Sendable {
         }
     }
 
-    private mutating func readKeys(_ reader: inout ConfigReader) {
+    /// Nil when it is missing, which the reader has noted then.
+    private static func secret(_ key: String, _ expected: String, _ reader: inout ConfigReader) -> String? {
         let before = reader.faults.count
-        let snapshotText = reader.secret("TOLLGATE_SNAPSHOT_KEY", "base64 of at least 32 bytes")
-        if reader.faults.count == before {
-            if let key = Base64.decode(snapshotText, .standard), key.count >= 32 {
+        let text = reader.secret(key, expected)
+        return reader.faults.count == before ? text : nil
+    }
+
+    private mutating func readKeys(_ reader: inout ConfigReader) {
+        if let text = Self.secret("TOLLGATE_SNAPSHOT_KEY", "base64 of at least 32 bytes", &reader) {
+            if let key = Base64.decode(text, .standard), key.count >= 32 {
                 snapshotKey = key
             } else {
                 reader.fault("TOLLGATE_SNAPSHOT_KEY", "must be base64 of at least 32 bytes")
             }
         }
-        let beforeMaster = reader.faults.count
-        let masterText = reader.secret("TOLLGATE_MASTER_KEYS", "id:base64 of 32 bytes, the current one first")
-        guard reader.faults.count == beforeMaster else { return }
+        let form = "id:base64 of 32 bytes, the current one first"
+        guard let text = Self.secret("TOLLGATE_MASTER_KEYS", form, &reader) else { return }
         do {
-            masterKeys = try MasterKeyRing(masterText)
+            masterKeys = try MasterKeyRing(text)
         } catch {
             reader.fault("TOLLGATE_MASTER_KEYS", "\(error)")
         }

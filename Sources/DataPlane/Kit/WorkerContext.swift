@@ -8,6 +8,18 @@ package import Redis
 import Snapshots
 package import Telemetry
 
+/// How often a worker does what it does by the clock.
+package struct Pace: Sendable {
+    /// A stream silent for this long gets a keep-alive.
+    package var firstSilence = Duration.seconds(10)
+    package var furtherSilence = Duration.seconds(15)
+    /// How often streams are looked at for silence.
+    package var silenceWatch = Duration.seconds(1)
+    package var leaseRenewal = Leases.renewal
+    package var epochWatch = UsageOutbox.watchInterval
+    package init() {}
+}
+
 /// All that the calls of one loop share.
 package final class WorkerContext {
     package let loop: EventLoop
@@ -28,14 +40,22 @@ package final class WorkerContext {
     package var config: GatewayConfig?
     package var requestIDs = RequestIDs()
     package var trustedProxies: [AddressRange] = []
-    /// Answers being read to their end for callers that are gone, by key.
-    package var drains: [KeyID: Int] = [:]
+    package let drains = DrainDesk()
+    /// Calls to an upstream that have not ended, those whose callers are gone included.
+    package var openCalls = 0
     /// When each account was last chosen, in nanoseconds of the monotonic clock.
     package var lastUsed: [AccountID: UInt64] = [:]
 
     package init(
-        loop: EventLoop, redis: RedisClient, client: HTTPClient, keys: KeyStore, credentials: CredentialStore,
-        internalAPI: InternalAPI, log: Log, metrics: GatewayMetrics
+        loop: EventLoop,
+        redis: RedisClient,
+        client: HTTPClient,
+        keys: KeyStore,
+        credentials: CredentialStore,
+        internalAPI: InternalAPI,
+        log: Log,
+        metrics: GatewayMetrics,
+        pace: Pace = Pace()
     ) {
         self.loop = loop
         self.redis = redis
@@ -48,10 +68,24 @@ package final class WorkerContext {
         let epoch = Hex.encode(SecureRandom.bytes(8))
         admission = AdmissionStore(redis, proposedEpoch: epoch)
         slots = SlotStore(redis)
-        outbox = UsageOutbox(loop, redis, proposedEpoch: epoch)
-        leases = LeaseKeeper(loop, redis)
-        silence = SilenceWatch(loop)
+        outbox = UsageOutbox(loop, redis, proposedEpoch: epoch, watchInterval: pace.epochWatch)
+        leases = LeaseKeeper(loop, redis, interval: pace.leaseRenewal)
+        silence = SilenceWatch(loop, pace)
         outbox.onRetry = { count in metrics.recordRetries.add(count) }
         admission.onEpoch = { [outbox] partition, epoch in outbox.noteEpoch(partition, epoch) }
+        redis.onConnect = { [weak outbox, unowned redis] in
+            // A script that has to be loaded first comes behind what was sent after it: a settlement must not.
+            for script in CallScripts.all { redis.send(RedisCommand(["SCRIPT", "LOAD", script.source])) { _ in } }
+            outbox?.redisDidConnect()
+        }
+    }
+
+    /// Ends what runs by itself and all connections; calls must have ended before.
+    package func close() {
+        leases.stop()
+        silence.stop()
+        outbox.stop()
+        client.close()
+        redis.close()
     }
 }

@@ -1,4 +1,5 @@
 import CGatewayShims
+import Glibc
 import Reactor
 import Service
 import Telemetry
@@ -19,11 +20,11 @@ extension Worker {
             do {
                 try worker.start()
             } catch {
-                log.error("could not start", ["error": "\(error)"])
-                loop.stop()
+                worker.couldNotStart(error)
             }
         }
         loop.run()
         log.close()
+        if worker.hasFailed { exit(EXIT_FAILURE) }
     }
 }

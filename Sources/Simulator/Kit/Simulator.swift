@@ -20,7 +20,8 @@ package final class Simulator {
 
     /// Starts to serve on a loop; `listen` opens its ports.
     package init(_ loop: EventLoop) {
-        server = HTTPServer(loop, limits: Self.limits) { [unowned self] exchange in await answer(exchange) }
+        // Connections keep the server alive, and may outlive the simulator: they are answered 500 then.
+        server = HTTPServer(loop, limits: Self.limits) { [weak self] exchange in await self?.answer(exchange) }
     }
 
     /// Opens a port: HTTP/1.1 and h2c, or TLS. Returns the bound address.
@@ -47,6 +48,12 @@ package final class Simulator {
     private func answer(_ exchange: ServerExchange) async {
         let path = exchange.request.path
         if path.hasPrefix(ControlAPI.prefix) { return await control(exchange) }
+        if path == "/health/live" || path == "/health/ready" {
+            return exchange.respond(
+                HTTPResponseHead(status: 200, headers: ["content-type": "application/json"]),
+                body: JSONWriter.object { $0.member("status", "ok") }
+            )
+        }
         guard let platform = platforms.first(where: { $0.serves(path) }) else {
             return exchange.respond(
                 HTTPResponseHead(status: 404, headers: ["content-type": "application/json"]),

@@ -1,5 +1,6 @@
 import Reactor
 import TLS
+import Testing
 
 /// A request as a scripted HTTP/1.1 server has read it.
 struct HTTP1PeerRequest {
@@ -72,19 +73,22 @@ final class HTTP1Peer {
     /// When a head is there whose body is still to come; called for each piece.
     var onPartialRequest: ((HTTP1PeerLink, String) -> Void)?
     var onAccept: ((HTTP1PeerLink) -> Void)?
+    var onTCP: ((TCPStream) -> Void)?
 
     init(
         _ loop: EventLoop,
         tls: TLSContext? = nil,
+        on address: String = "127.0.0.1:0",
         onRequest: @escaping (HTTP1PeerLink, HTTP1PeerRequest) -> Void
     ) throws {
         self.tls = tls
         self.onRequest = onRequest
         var accept: (TCPStream) -> Void = { _ in }
-        let listener = try TCPListener(loop, on: .anyPort, sharesPort: false) { accept($0) }
-        address = listener.address
+        let listener = try TCPListener(loop, on: #require(SocketAddress(address)), sharesPort: false) { accept($0) }
+        self.address = listener.address
         self.listener = listener
         accept = { [unowned self] stream in
+            onTCP?(stream)
             let link = HTTP1PeerLink(self.tls?.accept(stream) ?? stream, self)
             links.append(link)
             onAccept?(link)

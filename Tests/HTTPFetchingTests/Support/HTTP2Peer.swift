@@ -1,6 +1,7 @@
 import CNGHTTP2
 import Reactor
 import TLS
+import Testing
 
 /// A request as a scripted HTTP/2 server has read it.
 struct HTTP2PeerRequest {
@@ -279,7 +280,9 @@ final class HTTP2Peer {
         self.tls = tls
         self.onRequest = onRequest
         var accept: (TCPStream) -> Void = { _ in }
-        let listener = try TCPListener(loop, on: .anyPort, sharesPort: false) { accept($0) }
+        let listener = try TCPListener(loop, on: #require(SocketAddress("127.0.0.1:0")), sharesPort: false) {
+            accept($0)
+        }
         address = listener.address
         self.listener = listener
         accept = { [unowned self] stream in
@@ -302,14 +305,5 @@ final class HTTP2Peer {
     func stopListening() {
         listener?.close()
         listener = nil
-    }
-}
-
-extension SocketAddress {
-    static var anyPort: SocketAddress {
-        get throws {
-            guard let address = SocketAddress("127.0.0.1:0") else { throw UVError(call: "address", code: 0) }
-            return address
-        }
     }
 }

@@ -106,11 +106,9 @@ package final class UsageSettler {
                 backoff = Backoff(first: .milliseconds(100), longest: .seconds(2))
                 if !hasMore { await nap.sleep(Self.idleInterval) }
             } catch {
-                // With its connection a session loses its locks. Everything else passes, and they stay.
-                switch error as? PostgresError {
-                case .connectionLost, .timedOut, .unavailable: throw error
-                default: note(error)
-                }
+                // A lost conflict and an absent Redis pass; anything else is a reason for a new connection.
+                if let error = error as? PostgresError, !error.isTransactionConflict { throw error }
+                note(error)
                 await nap.sleep(backoff.next(chance: .random(in: 0..<1)))
             }
         }

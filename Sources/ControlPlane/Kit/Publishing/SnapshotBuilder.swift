@@ -71,7 +71,12 @@ package struct SnapshotBuilder {
 /// A group as the database has it; `snapshot.revision` is the row's own.
 package struct GroupRow: Hashable, Sendable {
     package var snapshot: GroupSnapshot
-    package var isDeleted = false
+    package var isDeleted: Bool
+
+    package init(snapshot: GroupSnapshot, isDeleted: Bool) {
+        self.snapshot = snapshot
+        self.isDeleted = isDeleted
+    }
 }
 
 /// An account as the database has it, its proxy by id.

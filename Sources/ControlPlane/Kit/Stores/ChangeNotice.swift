@@ -161,6 +161,8 @@ package enum SecretMask {
                 }
             )
         case .array(let items): .array(items.map { masked($0) })
+        // Postgres' jsonb cannot hold NUL.
+        case .string(let text) where text.utf8.contains(0): .string(text.filter { $0 != "\0" })
         default: json
         }
     }

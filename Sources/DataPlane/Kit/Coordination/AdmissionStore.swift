@@ -7,6 +7,8 @@ package enum AdmissionAnswer: Equatable, Sendable {
     case admitted
     /// Key, user or group have changed since this worker's snapshot: reload, then ask again.
     case stale
+    /// Redis does not know the revisions: it has lost them, and the control plane has not published them again yet.
+    case forgotten
     case userBusy
     case keyBusy
 }
@@ -27,7 +29,10 @@ package final class AdmissionStore {
     ///   publish them again).
     /// - Throws: `RedisError`. The call may then have been admitted; its lease ends by itself.
     package func admit(
-        _ requestID: String, _ key: ServingKey, _ group: ServingGroup, isLenient: Bool
+        _ requestID: String,
+        _ key: ServingKey,
+        _ group: ServingGroup,
+        isLenient: Bool
     ) async throws -> AdmissionAnswer {
         let keys = key.partition
         let answer = try await redis.run(
@@ -46,9 +51,30 @@ package final class AdmissionStore {
         switch String(decoding: code, as: UTF8.self) {
         case "ok": return .admitted
         case "stale": return .stale
+        case "forgotten": return .forgotten
         case "user_busy": return .userBusy
         case "key_busy": return .keyBusy
         default: throw RedisError.unexpectedAnswer
         }
+    }
+    /// Compares the revisions alone, for calls that reserve nothing: `admitted`, `stale` or `forgotten`.
+    ///
+    /// - Throws: `RedisError`.
+    package func verify(_ key: ServingKey, _ group: ServingGroup) async throws -> AdmissionAnswer {
+        let answer = try await redis.send(
+            RedisCommand(["HMGET", key.partition.revisions, key.keyField, key.userField, group.revisionField])
+        )
+        guard case .array(let known) = answer, known.count == 3 else { throw RedisError.unexpectedAnswer }
+        let mine = [key.snapshot.revision, key.snapshot.userRevision, group.snapshot.revision]
+        var result = AdmissionAnswer.admitted
+        for (known, mine) in zip(known, mine) {
+            guard known != .null else {
+                result = .forgotten
+                continue
+            }
+            guard let known = known.integer else { throw RedisError.unexpectedAnswer }
+            if known > mine { return .stale }
+        }
+        return result
     }
 }

@@ -3,13 +3,19 @@ package import Redis
 /// The scripts of a call. Each checks all its inputs before its first write, because a script does not roll back.
 ///
 /// Times come from Redis' own clock: workers' clocks may differ. Amounts never become Lua numbers.
+///
+/// Where a partition has no epoch, a script makes one of what the worker proposes and the time: a Redis that forgets
+/// twice never gets the same one again, not even from the same worker.
 package enum CallScripts {
+    package static let all = [admit, settle, acquire, release, renew]
+
     /// Admits a call: checks revisions, takes the caller's slots and notes the reservation.
     ///
     /// Keys: epoch, revisions, live, holds, the user's slots, the key's slots.
     /// Arguments: request id, an epoch in case there is none, three pairs of revision field and number, `1` to accept
     /// missing revisions, the user's and the key's limit (0: none), lease in ms, what the reservation holds.
-    /// Answer: `{code, epoch}` with code `ok`, `stale`, `user_busy` or `key_busy`.
+    /// Answer: `{code, epoch}` with code `ok`, `stale` (a newer revision is known), `forgotten` (a revision is missing),
+    /// `user_busy` or `key_busy`.
     ///
     /// The first write is one that a full Redis refuses, so that it turns new calls away while old ones still settle.
     package static let admit = RedisScript(
@@ -21,7 +27,7 @@ package enum CallScripts {
               if known[i] then
                 if tonumber(known[i]) > tonumber(ARGV[2 + 2 * i]) then return {'stale', epoch or ''} end
               elseif ARGV[9] ~= '1' then
-                return {'stale', epoch or ''}
+                return {'forgotten', epoch or ''}
               end
             end
             local time = redis.call('TIME')
@@ -37,7 +43,7 @@ package enum CallScripts {
             redis.call('HSET', KEYS[4], ARGV[1], ARGV[13])
             redis.call('ZADD', KEYS[3], now, ARGV[1])
             if not epoch then
-              epoch = ARGV[2]
+              epoch = ARGV[2] .. '.' .. time[1] .. '.' .. time[2]
               redis.call('SET', KEYS[1], epoch)
             end
             if userLimit > 0 then
@@ -77,7 +83,8 @@ package enum CallScripts {
             redis.call('ZREM', KEYS[4], ARGV[1])
             redis.call('ZREM', KEYS[5], ARGV[1])
             if not epoch then
-              epoch = ARGV[2]
+              local time = redis.call('TIME')
+              epoch = ARGV[2] .. '.' .. time[1] .. '.' .. time[2]
               redis.call('SET', KEYS[1], epoch)
             end
             return {epoch, id}

@@ -7,10 +7,10 @@ package final class LeaseKeeper {
     private var held: [String: Set<String>] = [:]
     private var timer: LoopTimer?
 
-    package init(_ loop: EventLoop, _ redis: RedisClient) {
+    package init(_ loop: EventLoop, _ redis: RedisClient, interval: Duration = Leases.renewal) {
         self.redis = redis
         let timer = LoopTimer(loop) { [weak self] in self?.renew() }
-        timer.start(after: Leases.renewal, repeating: Leases.renewal)
+        timer.start(after: interval, repeating: interval)
         self.timer = timer
     }
 
@@ -19,13 +19,18 @@ package final class LeaseKeeper {
 
     package func drop(_ set: String, _ requestID: String) { held[set]?.remove(requestID) }
 
+    /// Leases being renewed.
+    package var count: Int { held.values.reduce(0) { $0 + $1.count } }
+
     package func stop() { timer = nil }
 
     private func renew() {
         held = held.filter { !$0.value.isEmpty }
         for (set, requestIDs) in held {
             redis.run(
-                CallScripts.renew, keys: [set], arguments: [Leases.durationText] + requestIDs
+                CallScripts.renew,
+                keys: [set],
+                arguments: [Leases.durationText] + requestIDs
             ) { _ in }
         }
     }

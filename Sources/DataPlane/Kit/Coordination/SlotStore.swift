@@ -1,6 +1,6 @@
 package import Domain
-package import Redis
 import Reactor
+package import Redis
 import Snapshots
 
 /// Slots of accounts: leases in Redis, so that workers together never exceed an account's concurrency.
@@ -18,7 +18,8 @@ package final class SlotStore {
     package func acquire(_ account: AccountID, limit: Int, requestID: String) async throws -> Bool {
         do {
             let answer = try await redis.run(
-                CallScripts.acquire, keys: [name(of: account)],
+                CallScripts.acquire,
+                keys: [name(of: account)],
                 arguments: [requestID, String(limit), Leases.durationText]
             )
             guard case .integer(let count) = answer else { throw RedisError.unexpectedAnswer }

@@ -21,6 +21,8 @@ package final class UsageOutbox {
     /// Records that Redis has and Postgres may not have yet; beyond this many the oldest are left to Redis alone.
     private static let maximumCovered = 100_000
     private static let retryDelay = Duration.milliseconds(200)
+    /// How often the epochs of partitions with uncovered records are looked at: no call may come by to show them.
+    package static let watchInterval = Duration.seconds(5)
 
     private let redis: RedisClient
     private let proposedEpoch: String
@@ -32,22 +34,42 @@ package final class UsageOutbox {
     private var failed: [Entry] = []
     private var sending = 0
     private var retryTimer: LoopTimer?
+    private var watchTimer: LoopTimer?
+    /// Of the Redis process that was last connected.
+    private var runID: String?
     private let loop: EventLoop
     package var onRetry: ((Int) -> Void)?
 
-    package init(_ loop: EventLoop, _ redis: RedisClient, proposedEpoch: String) {
+    package init(
+        _ loop: EventLoop,
+        _ redis: RedisClient,
+        proposedEpoch: String,
+        watchInterval: Duration = UsageOutbox.watchInterval
+    ) {
         self.loop = loop
         self.redis = redis
         self.proposedEpoch = proposedEpoch
+        let timer = LoopTimer(loop) { [weak self] in self?.watchEpochs() }
+        timer.start(after: watchInterval, repeating: watchInterval)
+        watchTimer = timer
+    }
+
+    package func stop() {
+        watchTimer = nil
+        retryTimer = nil
     }
 
     /// Settlements that Redis has not taken yet.
     package var unsettled: Int { failed.count + sending }
+    /// Records that Redis has taken and that Postgres may not have yet.
+    package var uncovered: Int { coveredCount }
 
     package func settle(_ requestID: String, _ key: ServingKey, record: UsageRecord?) {
         send(
             Entry(
-                requestID: requestID, key: key, record: record.map { String(decoding: $0.encoded, as: UTF8.self) } ?? "",
+                requestID: requestID,
+                key: key,
+                record: record.map { String(decoding: $0.encoded, as: UTF8.self) } ?? "",
                 phase: record?.phase ?? .final
             )
         )
@@ -111,10 +133,42 @@ package final class UsageOutbox {
     /// Postgres does not have for sure is sent again.
     package func noteEpoch(_ partition: Partition, _ epoch: String) {
         let known = epochs.updateValue(epoch, forKey: partition)
-        guard let known, known != epoch, let lost = covered.removeValue(forKey: partition) else { return }
+        if let known, known != epoch { resend(partition) }
+    }
+
+    private func resend(_ partition: Partition) {
+        guard let lost = covered.removeValue(forKey: partition) else { return }
         coveredCount -= lost.count
         onRetry?(lost.count)
         for entry in lost { send(entry) }
+    }
+
+    /// A partition that no call touches would never show that Redis has forgotten it.
+    private func watchEpochs() {
+        guard redis.isConnected else { return }
+        for partition in covered.keys {
+            redis.send(RedisCommand(["GET", PartitionKeys.of(partition).epoch])) { [weak self] result in
+                switch result {
+                case .success(.string(let epoch)): self?.noteEpoch(partition, String(decoding: epoch, as: UTF8.self))
+                case .success(.null): self?.resend(partition)
+                default: break
+                }
+            }
+        }
+    }
+
+    /// To be called at each new connection. Another process may have lost what the last one took (the end of its log,
+    /// or what its replica had not got) and still show the same epochs: all that is uncovered is sent again.
+    package func redisDidConnect() {
+        redis.send(RedisCommand(["INFO", "server"])) { [weak self] result in
+            guard let self, case .success(let value) = result, let text = value.text else { return }
+            let found = text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("run_id:") }.map(String.init)
+            guard let found else { return }
+            let known = runID
+            runID = found
+            guard let known, known != found else { return }
+            for partition in Array(covered.keys) { resend(partition) }
+        }
     }
 
     /// The control plane has settled the partition up to this record.

@@ -8,14 +8,23 @@ package enum AdmissionPolicy {
 
     /// Key and user: disabled, denied by address, expired. In this order.
     ///
-    /// - Parameter address: the caller's, 16 bytes.
-    package static func check(_ key: KeySnapshot, address: [UInt8], now: Timestamp) throws(GatewayError) {
+    /// - Parameters:
+    ///   - address: the caller's, 16 bytes.
+    ///   - allowsExpired: for what an expired key may still ask.
+    package static func check(
+        _ key: KeySnapshot,
+        address: [UInt8],
+        now: Timestamp,
+        allowsExpired: Bool = false
+    ) throws(GatewayError) {
         guard key.isActive else { throw unknownKey }
         if !key.ipWhitelist.isEmpty || !key.ipBlacklist.isEmpty {
             let rules = AddressRules(whitelist: key.ipWhitelist, blacklist: key.ipBlacklist)
             guard rules.admits(address) else { throw GatewayError(.accessDenied, "Access denied") }
         }
-        if let end = key.expiresAt, end <= now { throw GatewayError(.apiKeyExpired, "The API key has expired.") }
+        if !allowsExpired, let end = key.expiresAt, end <= now {
+            throw GatewayError(.apiKeyExpired, "The API key has expired.")
+        }
         guard key.isUserActive else { throw GatewayError(.userDisabled, "The user of this API key is disabled.") }
     }
 

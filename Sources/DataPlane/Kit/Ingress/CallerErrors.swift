@@ -10,9 +10,12 @@ package enum CallerErrors {
 
     /// Answers with the error; once the answer has begun, with the dialect's error event, which ends it.
     ///
-    /// - Parameter methods: what `Allow` says; a 405 must have it (RFC 9110, 15.5.6).
+    /// - Parameter allow: the methods of the resource, where one that it has not was used (RFC 9110, 15.5.6).
     package static func answer(
-        _ exchange: ServerExchange, _ error: GatewayError, requestID: String, allowing methods: String? = nil
+        _ exchange: ServerExchange,
+        _ error: GatewayError,
+        requestID: String,
+        allow: String? = nil
     ) {
         guard !exchange.isResponseStarted else {
             exchange.write(
@@ -24,7 +27,7 @@ package enum CallerErrors {
             "content-type": "application/json", "x-request-id": requestID, "request-id": requestID,
             "x-tollgate-code": error.code.rawValue,
         ]
-        if let methods { headers.add("allow", methods) }
+        if let allow { headers.add("allow", allow) }
         if let seconds = error.retryAfterSeconds {
             if seconds <= longestRetryAfter {
                 headers.add("retry-after", String(max(1, seconds)))

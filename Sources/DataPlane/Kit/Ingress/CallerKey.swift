@@ -3,16 +3,17 @@ package import HTTPMessages
 
 /// The key that a caller presents.
 package enum CallerKey {
-    /// The hash of the caller's key from `x-api-key`, `Authorization: Bearer` or `x-goog-api-key`; nil when there is
-    /// none, or none that could be a key: its checksum tells.
+    /// The hash of the caller's key from `x-api-key`, `Authorization: Bearer` or `x-goog-api-key`, the first that could
+    /// be a key (its checksum tells); nil when none could. Some programs fill one of them with a placeholder.
     package static func hash(in headers: HeaderFields) -> String? {
-        if let found = headers.withValue("x-api-key", hash(of:)) { return found }
+        if let found = headers.withValue("x-api-key", hash(of:)) ?? nil { return found }
         let bearer = headers.withValue("authorization") { value -> String? in
             let scheme = "bearer ".utf8
             guard value.count > scheme.count,
                 zip(value, scheme).allSatisfy({ $0 | 0x20 == $1 | 0x20 })
             else { return nil }
-            return hash(of: UnsafeRawBufferPointer(rebasing: value[scheme.count...]))
+            let token = value[scheme.count...].drop { $0 == UInt8(ascii: " ") }
+            return hash(of: UnsafeRawBufferPointer(rebasing: token))
         }
         if let found = bearer ?? nil { return found }
         return headers.withValue("x-goog-api-key", hash(of:)) ?? nil

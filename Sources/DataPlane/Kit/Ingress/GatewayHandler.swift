@@ -15,7 +15,11 @@ package final class GatewayHandler {
     private static let inlineParseLimit = 256 * 1024
     /// How often a call that waits for a slot of its user or key asks again.
     private static let callerSlotPoll = Duration.milliseconds(100)
-    private static let maximumReloads = 3
+    /// How often a call whose key or group has changed asks again before it gives up; with the pauses between, longer
+    /// than an announced change is on its way.
+    private static let maximumReloads = 8
+    /// A key is refused for this long without another look at it.
+    private static let refusalLifetime = Duration.seconds(1)
 
     private let context: WorkerContext
     private let probes: Probes
@@ -44,11 +48,13 @@ package final class GatewayHandler {
         case .notFound:
             throw GatewayError(.notFound, "There is no such resource.")
         case .wrongMethod(let allowed):
-            guard request.method == "OPTIONS" else {
+            if request.method == "OPTIONS" {
+                let headers: HeaderFields = ["allow": allowed, "x-request-id": requestID]
+                exchange.respond(HTTPResponseHead(status: 204, headers: headers), body: [])
+            } else {
                 let error = GatewayError(.methodNotAllowed, "Use \(allowed).")
-                return CallerErrors.answer(exchange, error, requestID: requestID, allowing: allowed)
+                CallerErrors.answer(exchange, error, requestID: requestID, allow: allowed)
             }
-            exchange.respond(HTTPResponseHead(status: 204, headers: ["allow": allowed]), body: [])
         case .found(let operation):
             switch operation {
             case .live, .ready, .metrics:
@@ -57,8 +63,15 @@ package final class GatewayHandler {
                 try await answerUsage(exchange, requestID)
             case .models, .model:
                 let (key, config) = try await authenticate(exchange)
-                let group = try AdmissionPolicy.active(config.group(key.snapshot.group))
-                try ModelLists.answer(operation, exchange, group: group, config: config, requestID: requestID)
+                let standing = try await verified(Standing(key, config, model: nil), exchange)
+                try ModelLists.answer(
+                    operation,
+                    exchange,
+                    group: standing.group,
+                    config: standing.config,
+                    now: now,
+                    requestID: requestID
+                )
             case .messages, .countTokens:
                 try await relay(exchange, operation, requestID)
             }
@@ -81,7 +94,8 @@ package final class GatewayHandler {
                 "refused",
                 [
                     "request_id": .text(requestID), "status": .integer(Int64(answer.status)),
-                    "code": .text(answer.code.rawValue), "detail": .text(answer.detail.isEmpty ? "\(error)" : answer.detail),
+                    "code": .text(answer.code.rawValue),
+                    "detail": .text(answer.detail.isEmpty ? "\(error)" : answer.detail),
                 ]
             )
         }
@@ -91,9 +105,25 @@ package final class GatewayHandler {
     // MARK: Who is calling
 
     private func authenticate(_ exchange: ServerExchange) async throws -> (ServingKey, GatewayConfig) {
+        (try await accepted(exchange, allowsExpired: false), try currentConfig())
+    }
+
+    /// The caller's key when it may be used.
+    ///
+    /// No admission compares the revision of one that is refused here: it is looked up again, or a key that was enabled
+    /// while the announcement got lost would stay refused.
+    private func accepted(_ exchange: ServerExchange, allowsExpired: Bool) async throws -> ServingKey {
         let key = try await identify(exchange)
-        try AdmissionPolicy.check(key.snapshot, address: clientAddress(exchange), now: now)
-        return (key, try currentConfig())
+        let address = clientAddress(exchange)
+        do {
+            try AdmissionPolicy.check(key.snapshot, address: address, now: now, allowsExpired: allowsExpired)
+            return key
+        } catch {
+            guard key.loadedAt.elapsed >= Self.refusalLifetime else { throw error }
+            let newer = try Self.key(in: await context.keys.lookUp(key.snapshot.hash))
+            try AdmissionPolicy.check(newer.snapshot, address: address, now: now, allowsExpired: allowsExpired)
+            return newer
+        }
     }
 
     private func identify(_ exchange: ServerExchange) async throws -> ServingKey {
@@ -111,7 +141,10 @@ package final class GatewayHandler {
     }
 
     private static let notReady = GatewayError(
-        .unavailable, "The gateway is not ready; try again.", retryAfterSeconds: 1, detail: "no key or configuration"
+        .unavailable,
+        "The gateway is not ready; try again.",
+        retryAfterSeconds: 1,
+        detail: "no key or configuration"
     )
 
     private func currentConfig() throws -> GatewayConfig {
@@ -125,7 +158,8 @@ package final class GatewayHandler {
         let peer = exchange.peer?.bytes ?? []
         guard !context.trustedProxies.isEmpty else { return peer }
         return ClientAddress.resolve(
-            peer: peer, forwardedFor: exchange.request.headers.values("x-forwarded-for"),
+            peer: peer,
+            forwardedFor: exchange.request.headers.values("x-forwarded-for"),
             trusted: context.trustedProxies
         )
     }
@@ -137,9 +171,12 @@ package final class GatewayHandler {
         guard let encoding = exchange.request.headers["content-encoding"], encoding.lowercased() != "identity" else {
             return body
         }
-        switch Result(catching: { () throws(InflateError) in
-            try Inflate.inflate(body, encoding: encoding, limit: limit)
-        }) {
+        guard Inflate.isSupported(encoding) else { throw Self.refusal(of: .unsupported) }
+        // A few bytes can hold many: not on the loop.
+        let result = await context.loop.offload {
+            Result { () throws(InflateError) in try Inflate.inflate(body, encoding: encoding, limit: limit) }
+        }
+        switch result {
         case .success(let inflated): return inflated
         case .failure(let error): throw Self.refusal(of: error)
         }
@@ -164,20 +201,27 @@ package final class GatewayHandler {
     // MARK: The call
 
     private func relay(_ exchange: ServerExchange, _ operation: Operation, _ requestID: String) async throws {
+        context.openCalls += 1
+        defer { context.openCalls -= 1 }
         let (key, config) = try await authenticate(exchange)
         let body = try await readBody(exchange, limit: config.settings.bodyLimit)
         let summary = try await summarise(body)
-        let group = try AdmissionPolicy.check(config.group(key.snapshot.group), model: summary.model)
+        let standing = try Standing(key, config, model: summary.model)
         let call = Call(
-            context: context, exchange: exchange, requestID: requestID, config: config, key: key, group: group,
-            summary: summary, body: body, operation: operation, createdAt: now, clientIP: clientIP(exchange)
+            context: context,
+            exchange: exchange,
+            requestID: requestID,
+            standing: standing,
+            summary: summary,
+            body: body,
+            operation: operation,
+            createdAt: now,
+            clientIP: clientIP(exchange)
         )
         if operation == .messages {
-            call.price = config.prices.price(of: summary.model)
-            if call.price == nil, !config.settings.allowsUnpricedModels {
-                throw GatewayError(.modelNotPriced, "This model has no price.", field: "model")
-            }
             try await admit(call)
+        } else {
+            call.standing = try await verified(standing, exchange)
         }
         do {
             try await RelayRunner(call).run()
@@ -192,30 +236,41 @@ package final class GatewayHandler {
         return SocketAddress(bytes: clientAddress(exchange), port: 0)?.ip ?? ""
     }
 
-    /// Admits the call in Redis; a key that has changed meanwhile is loaded and checked again, a busy one waited for.
+    /// Admits the call in Redis; one whose key or group has changed meanwhile is looked at anew, a busy one waits.
     private func admit(_ call: Call) async throws {
-        var key = call.key
+        var standing = call.standing
         var reloads = 0
-        let deadline = MonotonicTime.now + .seconds(call.config.settings["queue_wait_seconds"])
+        var isLenient = false
+        let deadline = MonotonicTime.now + .seconds(standing.config.settings["queue_wait_seconds"])
         while true {
-            let answer = try await context.admission.admit(
-                call.requestID, key, call.group, isLenient: reloads >= Self.maximumReloads
-            )
+            call.price = try price(of: call.summary.model, standing.config)
+            let answer: AdmissionAnswer
+            do {
+                answer = try await context.admission.admit(
+                    call.requestID,
+                    standing.key,
+                    standing.group,
+                    isLenient: isLenient
+                )
+            } catch let error as RedisError {
+                if error == .connectionLost || error == .timedOut {
+                    // It may have been admitted: what it then holds is given back when Redis is there again.
+                    context.outbox.settle(call.requestID, standing.key, record: nil)
+                }
+                throw error
+            }
             switch answer {
             case .admitted:
-                return call.didAdmit(key)
-            case .stale:
-                context.metrics.staleKeys.add()
+                return call.didAdmit(standing)
+            case .stale, .forgotten:
                 reloads += 1
-                guard reloads <= Self.maximumReloads else { throw Self.notReady }
-                guard case .known(let newer) = await context.keys.lookUp(key.snapshot.hash) else { throw AdmissionPolicy.unknownKey }
-                try AdmissionPolicy.check(newer.snapshot, address: clientAddress(call.exchange), now: now)
-                if newer.snapshot == key.snapshot { await context.loop.sleep(Self.callerSlotPoll) }
-                key = newer
+                (standing, isLenient) = try await reload(standing, answer, reloads, call.exchange)
             case .userBusy, .keyBusy:
                 guard MonotonicTime.now < deadline, !call.exchange.isCallerGone else {
                     throw GatewayError(
-                        .concurrencyLimit, "Too many calls at once; wait for one to end.", retryAfterSeconds: 5
+                        .concurrencyLimit,
+                        "Too many calls at once; wait for one to end.",
+                        retryAfterSeconds: 5
                     )
                 }
                 await context.loop.sleep(Self.callerSlotPoll)
@@ -223,14 +278,66 @@ package final class GatewayHandler {
         }
     }
 
+    /// Checks what a call rests on against Redis, for calls that reserve nothing.
+    private func verified(_ first: Standing, _ exchange: ServerExchange) async throws -> Standing {
+        var standing = first
+        var reloads = 0
+        var isLenient = false
+        while true {
+            let answer = try await context.admission.verify(standing.key, standing.group)
+            if answer == .admitted || (answer == .forgotten && isLenient) { return standing }
+            reloads += 1
+            (standing, isLenient) = try await reload(standing, answer, reloads, exchange)
+        }
+    }
+
+    /// Reads again what a call rests on, and checks it again.
+    ///
+    /// - Returns: what stands now, and whether that may be relied on where Redis has forgotten the revisions: it was just
+    ///   confirmed by the control plane, or that cannot be asked and the last good one counts.
+    private func reload(
+        _ old: Standing,
+        _ answer: AdmissionAnswer,
+        _ reloads: Int,
+        _ exchange: ServerExchange
+    ) async throws -> (Standing, isLenient: Bool) {
+        context.metrics.staleKeys.add()
+        guard reloads <= Self.maximumReloads, !exchange.isCallerGone else { throw Self.notReady }
+        let key = try Self.key(in: await context.keys.lookUp(old.key.snapshot.hash))
+        try AdmissionPolicy.check(
+            key.snapshot,
+            address: clientAddress(exchange),
+            now: now,
+            allowsExpired: old.allowsExpired
+        )
+        let new = try Standing(key, currentConfig(), model: old.model, allowsExpired: old.allowsExpired)
+        if answer == .stale, new.isSame(as: old) {
+            // The change is on its way here.
+            await context.loop.sleep(Self.callerSlotPoll * reloads)
+        }
+        return (new, answer == .forgotten)
+    }
+
+    private func price(of model: String, _ config: GatewayConfig) throws -> ModelPrice? {
+        let price = config.prices.price(of: model)
+        guard price != nil || config.settings.allowsUnpricedModels else {
+            throw GatewayError(.modelNotPriced, "This model has no price.", field: "model")
+        }
+        return price
+    }
+
     // MARK: The key's own usage
 
     /// Answers for an expired or exhausted key as well.
     private func answerUsage(_ exchange: ServerExchange, _ requestID: String) async throws {
         let key = try await identify(exchange)
-        var unlimited = key.snapshot
-        unlimited.expiresAt = nil
-        try AdmissionPolicy.check(unlimited, address: clientAddress(exchange), now: now)
+        try AdmissionPolicy.check(
+            key.snapshot,
+            address: clientAddress(exchange),
+            now: now,
+            allowsExpired: true
+        )
+        _ = try await verified(Standing(key, currentConfig(), model: nil, allowsExpired: true), exchange)
         guard let usage = try? await context.internalAPI.fetchUsage(of: key.id) else {
             throw GatewayError(.unavailable, "Usage cannot be read now; try again.", retryAfterSeconds: 5)
         }

@@ -8,10 +8,14 @@ import Snapshots
 /// `GET /v1/models`: what the key's group can really serve, in the shape that the caller's headers ask for.
 enum ModelLists {
     static func answer(
-        _ operation: Operation, _ exchange: ServerExchange, group: ServingGroup, config: GatewayConfig,
+        _ operation: Operation,
+        _ exchange: ServerExchange,
+        group: ServingGroup,
+        config: GatewayConfig,
+        now: Timestamp,
         requestID: String
     ) throws {
-        let models = served(by: group, config)
+        let models = served(by: group, config, now: now)
         var json = JSONWriter(capacity: 128 * (models.count + 1))
         let isAnthropic = isAnthropic(exchange.request.headers)
         if case .model(let name) = operation {
@@ -25,9 +29,9 @@ enum ModelLists {
     }
 
     /// Mapped names where an account maps, else the priced models of its platform; within the group's allowlist.
-    static func served(by group: ServingGroup, _ config: GatewayConfig) -> [String] {
+    static func served(by group: ServingGroup, _ config: GatewayConfig, now: Timestamp) -> [String] {
         var models: Set<String> = []
-        for account in group.accounts where account.snapshot.isActive && account.snapshot.isSchedulable {
+        for account in group.accounts where account.isUsable(now: now) {
             if account.mapping.names.isEmpty {
                 models.formUnion(
                     config.prices.models.filter {

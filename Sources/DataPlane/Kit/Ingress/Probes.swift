@@ -1,8 +1,8 @@
 import HTTPMessages
 package import HTTPServing
 package import Snapshots
-package import Telemetry
 import Synchronization
+package import Telemetry
 
 /// How the worker stands, as the probes tell it. Written by the worker's main loop, read by all.
 package final class WorkerHealth: Sendable {
@@ -10,6 +10,8 @@ package final class WorkerHealth: Sendable {
         package var isRedisUp = false
         package var isControlPlaneUp = false
         package var isDraining = false
+        /// Whether callers are let in on every address.
+        package var isListening = false
         package var version: SnapshotVersion?
         /// Since the configuration was last compared with Redis.
         package var snapshotAgeSeconds: Int?
@@ -54,6 +56,7 @@ package final class Probes: Sendable {
         guard !state.isDraining else { return (503, #"{"status":"draining"}"#) }
         guard state.isRedisUp else { return (503, #"{"status":"down","reason":"redis"}"#) }
         guard let version = state.version else { return (503, #"{"status":"down","reason":"no configuration"}"#) }
+        guard state.isListening else { return (503, #"{"status":"down","reason":"not listening"}"#) }
         let age = state.snapshotAgeSeconds ?? 0
         let isDegraded = !state.isControlPlaneUp || age > Self.freshSeconds
         return (

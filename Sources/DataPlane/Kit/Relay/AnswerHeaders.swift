@@ -4,8 +4,7 @@ package import HTTPMessages
 package enum AnswerHeaders {
     /// Drops what belongs to the connection, what would give the account away, and what the gateway says itself.
     package static func forCaller(_ upstream: HeaderFields, requestID: String) -> HeaderFields {
-        let connection = upstream["connection"]?.lowercased() ?? ""
-        let named = connection.split(separator: ",").map { String($0.filter { $0 != " " }) }
+        let named = connectionOptions(upstream)
         var headers = upstream.filter { name, _ in
             !isDropped(name) && !(named.count > 0 && named.contains { name.equals($0) })
         }
@@ -13,7 +12,17 @@ package enum AnswerHeaders {
         return headers
     }
 
-    private static func isDropped(_ name: FieldBytes) -> Bool {
+    /// The fields that `Connection` names, in lower case: they belong to the connection (RFC 9110, 7.6.1).
+    private static func connectionOptions(_ headers: HeaderFields) -> [String] {
+        guard headers.contains("connection") else { return [] }
+        return headers.values("connection").flatMap { value in
+            value.lowercased().split { $0 == "," || $0 == " " || $0 == "\t" }.map(String.init)
+        }
+    }
+
+    private static func isDropped(_ name: FieldBytes) -> Bool { isDroppedByName(name) || isDroppedByFamily(name) }
+
+    private static func isDroppedByName(_ name: FieldBytes) -> Bool {
         switch name.raw.count {
         case 2: return name.equals("te")
         case 4: return name.equals("date")
@@ -28,10 +37,19 @@ package enum AnswerHeaders {
         case 18: return name.equals("proxy-authenticate")
         case 19: return name.equals("openai-organization")
         // Says something of the upstream's host, which the caller's browser would take for ours.
-        case 25: return name.equals("strict-transport-security") || name.hasPrefix("anthropic-organization-id")
-        default:
-            return name.hasPrefix("anthropic-ratelimit-") || name.hasPrefix("anthropic-organization-id")
-                || name.hasPrefix("x-ratelimit-") || name.hasPrefix("x-codex-") || name.hasPrefix("x-tollgate-")
+        case 25: return name.equals("strict-transport-security")
+        default: return false
+        }
+    }
+
+    /// Whole families of names, whatever their length.
+    private static func isDroppedByFamily(_ name: FieldBytes) -> Bool {
+        switch name.raw.first {
+        case UInt8(ascii: "a"):
+            name.hasPrefix("anthropic-ratelimit-") || name.hasPrefix("anthropic-organization-id")
+        case UInt8(ascii: "x"):
+            name.hasPrefix("x-ratelimit-") || name.hasPrefix("x-codex-") || name.hasPrefix("x-tollgate-")
+        default: false
         }
     }
 }

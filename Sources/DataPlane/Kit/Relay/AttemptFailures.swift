@@ -10,31 +10,46 @@ extension AttemptFailure {
         switch status {
         case 404:
             self.init(
-                reason: verdict.reason, status: 404, message: "The model does not exist at the provider.",
+                reason: verdict.reason,
+                status: 404,
+                message: "The model does not exist at the provider.",
                 usefulness: 5
             )
         case 429:
             self.init(
-                reason: verdict.reason, status: 429, message: "The provider is rate limiting; try again later.",
-                retryAfterSeconds: retryAfterSeconds, usefulness: 4
+                reason: verdict.reason,
+                status: 429,
+                message: "The provider is rate limiting; try again later.",
+                retryAfterSeconds: retryAfterSeconds,
+                usefulness: 4
             )
         case 529, 503:
             self.init(
-                reason: verdict.reason, status: status, message: "The provider is overloaded; try again later.",
-                retryAfterSeconds: retryAfterSeconds, usefulness: 3
+                reason: verdict.reason,
+                status: status,
+                message: "The provider is overloaded; try again later.",
+                retryAfterSeconds: retryAfterSeconds,
+                usefulness: 3
             )
         case 408, 504:
             self.init(
-                reason: verdict.reason, status: 504, message: "The provider took too long to answer.", usefulness: 2
+                reason: verdict.reason,
+                status: 504,
+                message: "The provider took too long to answer.",
+                usefulness: 2
             )
         case 500...599:
             self.init(
-                reason: verdict.reason, status: status, message: "The provider reported an internal error.",
+                reason: verdict.reason,
+                status: status,
+                message: "The provider reported an internal error.",
                 usefulness: 2
             )
         default:
             self.init(
-                reason: verdict.reason, status: 502, message: "The provider refused the gateway's request.",
+                reason: verdict.reason,
+                status: 502,
+                message: "The provider refused the gateway's request.",
                 usefulness: 0
             )
         }
@@ -44,21 +59,31 @@ extension AttemptFailure {
         switch error {
         case .connect, .connectTimedOut:
             self.init(
-                reason: "connect_failed", status: 502, message: "The provider could not be reached.", usefulness: 1
+                reason: "connect_failed",
+                status: 502,
+                message: "The provider could not be reached.",
+                usefulness: 1
             )
         case .notProcessed:
             self.init(
-                reason: "not_processed", status: 502, message: "The provider could not be reached.", usefulness: 1,
+                reason: "not_processed",
+                status: 502,
+                message: "The provider could not be reached.",
+                usefulness: 1,
                 isFree: true
             )
         case .firstByteTimedOut, .idleTimedOut, .totalTimedOut:
             self.init(
-                reason: "upstream_timeout", status: 504, message: "The provider took too long to answer.",
+                reason: "upstream_timeout",
+                status: 504,
+                message: "The provider took too long to answer.",
                 usefulness: 2
             )
         case .connectionLost, .protocolViolation, .bodyTooLarge, .cancelled:
             self.init(
-                reason: "connection_lost", status: 502, message: "The connection to the provider was lost.",
+                reason: "connection_lost",
+                status: 502,
+                message: "The connection to the provider was lost.",
                 usefulness: 1
             )
         }
@@ -66,18 +91,29 @@ extension AttemptFailure {
 
     /// The answer ended, or failed, before any content.
     static let emptyStream = AttemptFailure(
-        reason: "empty_stream", status: 502, message: "The provider answered without content.", usefulness: 2
+        reason: "empty_stream",
+        status: 502,
+        message: "The provider answered without content.",
+        usefulness: 2
     )
     static let errorEvent = AttemptFailure(
-        reason: "error_event", status: 529, message: "The provider reported an error; try again later.",
+        reason: "error_event",
+        status: 529,
+        message: "The provider reported an error; try again later.",
         usefulness: 3
     )
     static let unreadableAnswer = AttemptFailure(
-        reason: "unreadable_answer", status: 502, message: "The provider's answer could not be read.", usefulness: 1
+        reason: "unreadable_answer",
+        status: 502,
+        message: "The provider's answer could not be read.",
+        usefulness: 1
     )
     /// The account has no credentials that this worker could open.
     static let noCredentials = AttemptFailure(
-        reason: "no_credentials", status: 502, message: "The provider refused the gateway's request.", usefulness: 0,
+        reason: "no_credentials",
+        status: 502,
+        message: "The provider refused the gateway's request.",
+        usefulness: 0,
         isFree: true
     )
 }

@@ -1,21 +1,22 @@
-import HTTPMessages
-import Redis
 import Decisions
 package import Domain
+import HTTPMessages
 package import HTTPServing
 package import Reactor
+import Redis
 import Snapshots
 import Telemetry
 
 /// One call from admission to settlement: what it holds, and how it is billed and logged.
 package final class Call {
+    /// Bytes of a caller's `User-Agent` that its record keeps.
+    private static let longestUserAgent = 512
+
     package let context: WorkerContext
     package let exchange: ServerExchange
     package let requestID: String
-    package let config: GatewayConfig
     /// As it was when the call was admitted.
-    package var key: ServingKey
-    package let group: ServingGroup
+    package var standing: Standing
     package let summary: CallSummary
     package let body: [UInt8]
     package let operation: Operation
@@ -33,16 +34,20 @@ package final class Call {
     package var firstContentAt: MonotonicTime?
 
     package init(
-        context: WorkerContext, exchange: ServerExchange, requestID: String, config: GatewayConfig,
-        key: ServingKey, group: ServingGroup, summary: CallSummary, body: [UInt8], operation: Operation,
-        createdAt: Timestamp, clientIP: String
+        context: WorkerContext,
+        exchange: ServerExchange,
+        requestID: String,
+        standing: Standing,
+        summary: CallSummary,
+        body: [UInt8],
+        operation: Operation,
+        createdAt: Timestamp,
+        clientIP: String
     ) {
         self.context = context
         self.exchange = exchange
         self.requestID = requestID
-        self.config = config
-        self.key = key
-        self.group = group
+        self.standing = standing
         self.summary = summary
         self.body = body
         self.operation = operation
@@ -50,10 +55,16 @@ package final class Call {
         self.clientIP = clientIP
     }
 
+    package var config: GatewayConfig { standing.config }
+    package var key: ServingKey { standing.key }
+    package var group: ServingGroup { standing.group }
+    /// Tokens are counted in one piece, whatever the body says.
+    package var isStreaming: Bool { summary.isStream && operation == .messages }
+
     // MARK: What it holds
 
-    package func didAdmit(_ key: ServingKey) {
-        self.key = key
+    package func didAdmit(_ standing: Standing) {
+        self.standing = standing
         isAdmitted = true
         for set in key.heldSlots { context.leases.hold(set, requestID) }
     }
@@ -75,7 +86,7 @@ package final class Call {
 
     /// The caller is gone: its own slot is free at once, while the answer may still be read to its end.
     package func releaseCaller() {
-        guard isAdmitted else { return }
+        guard isAdmitted, !isSettled else { return }
         for set in key.heldSlots {
             context.leases.drop(set, requestID)
             context.redis.send(.init(["ZREM", set, requestID])) { _ in }
@@ -94,23 +105,37 @@ package final class Call {
 
     /// Ends the call: settlement is on its way to Redis before anything that is written to the caller after this.
     package func settle(
-        usage: TokenUsage, isEstimated: Bool, end: UsageEnd, status: Int, upstreamModel: String
+        usage: TokenUsage,
+        isEstimated: Bool,
+        end: UsageEnd,
+        status: Int,
+        upstreamModel: String
     ) {
         guard !isSettled, let account else { return }
         isSettled = true
         self.end = end
         guard isAdmitted else { return releaseAccount() }
         var record = UsageRecord(
-            requestID: requestID, createdAt: createdAt, user: key.user, key: key.id, group: group.id,
-            account: account.id, model: summary.model, upstreamModel: upstreamModel, dialect: .anthropic,
-            isStream: summary.isStream, status: status
+            requestID: requestID,
+            createdAt: createdAt,
+            user: key.user,
+            key: key.id,
+            group: group.id,
+            account: account.id,
+            model: summary.model,
+            upstreamModel: upstreamModel,
+            dialect: .anthropic,
+            isStream: summary.isStream,
+            status: status
         )
         record.usage = usage
         record.multiplier = group.snapshot.multiplier
         record.accountMultiplier = account.snapshot.multiplier
         if let price {
             record.cost = PriceList.cost(
-                of: usage, at: price, multipliers: [group.snapshot.multiplier, account.snapshot.multiplier]
+                of: usage,
+                at: price,
+                multipliers: [group.snapshot.multiplier, account.snapshot.multiplier]
             )
             record.accountCost = PriceList.cost(of: usage, at: price, multipliers: [account.snapshot.multiplier])
             record.priceVersion = price.revision
@@ -118,11 +143,17 @@ package final class Call {
         record.durationMilliseconds = exchange.startedAt.elapsed.wholeMilliseconds
         record.firstTokenMilliseconds = firstContentAt.map { ($0 - exchange.startedAt).wholeMilliseconds }
         record.ip = clientIP
-        record.userAgent = exchange.request.headers["user-agent"] ?? ""
+        record.userAgent =
+            exchange.request.headers.withValue("user-agent") {
+                String(decoding: $0.prefix(Self.longestUserAgent), as: UTF8.self)
+            } ?? ""
         record.isEstimated = isEstimated
         record.end = end
         settle(record)
         context.metrics.settled(record)
+        if let firstContentAt {
+            context.metrics.firstToken.record(microseconds: (firstContentAt - exchange.startedAt).wholeMicroseconds)
+        }
         log(record)
         releaseAccount()
     }

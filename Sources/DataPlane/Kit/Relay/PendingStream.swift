@@ -1,8 +1,8 @@
-import HTTPServing
-import Telemetry
 import Dialects
 import HTTPMessages
+import HTTPServing
 import Reactor
+import Telemetry
 
 /// A streaming call whose upstream is still silent: keeps its caller's connection alive meanwhile.
 ///
@@ -22,6 +22,7 @@ final class PendingStream: SilentStream {
     func stop() { call.context.silence.remove(self) }
 
     func keepAlive() {
+        guard call.exchange.pendingBytes == 0 else { return }
         if !call.exchange.isResponseStarted {
             call.exchange.startResponse(HTTPResponseHead(status: 200, headers: StreamHead.headers(call.requestID)))
         }

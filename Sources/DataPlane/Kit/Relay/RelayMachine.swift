@@ -15,7 +15,11 @@ package struct AttemptFailure: Hashable, Sendable {
     package var isFree: Bool
 
     package init(
-        reason: String, status: Int, message: String, retryAfterSeconds: Int? = nil, usefulness: Int,
+        reason: String,
+        status: Int,
+        message: String,
+        retryAfterSeconds: Int? = nil,
+        usefulness: Int,
         isFree: Bool = false
     ) {
         self.reason = reason

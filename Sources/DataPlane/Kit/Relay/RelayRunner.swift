@@ -1,15 +1,16 @@
-import Snapshots
-import Telemetry
 import Crypto
 import Decisions
 import Dialects
 import Domain
+import Formats
 import HTTPFetching
 import HTTPMessages
 import HTTPServing
 import Providers
 import Reactor
 import Redis
+import Snapshots
+import Telemetry
 
 /// Carries a call to an account and its answer back: asks `RelayMachine` what to do, and does it.
 package final class RelayRunner {
@@ -21,6 +22,7 @@ package final class RelayRunner {
 
     private static let errorBodyLimit = 256 * 1024
     private static let answerLimit = 64 << 20
+    private static let inlineParseLimit = 256 * 1024
     /// How often a call that waits for a slot looks again.
     private static let slotPoll = Duration.milliseconds(50)
 
@@ -35,7 +37,8 @@ package final class RelayRunner {
         let settings = call.config.settings
         let now = MonotonicTime.now
         machine = RelayMachine(
-            maximumSwitches: settings.maximumSwitches, deadline: now + settings.failoverDeadline,
+            maximumSwitches: settings.maximumSwitches,
+            deadline: now + settings.failoverDeadline,
             slotDeadline: now + .seconds(settings["queue_wait_seconds"])
         )
         candidates = call.group.accounts.filter {
@@ -45,34 +48,46 @@ package final class RelayRunner {
 
     /// Ends when the caller has its answer and the call is settled.
     package func run() async throws {
-        let stream = call.summary.isStream ? PendingStream(call) : nil
+        let stream = call.isStreaming ? PendingStream(call) : nil
         defer { stream?.stop() }
+        var hasWaited = false
         while !call.exchange.isCallerGone {
             guard let account = choose() else {
                 switch machine.noCandidate(now: .now) {
                 case .waitForSlot:
-                    context.metrics.slotWaits.add()
+                    if !hasWaited { context.metrics.slotWaits.add() }
+                    hasWaited = true
                     await context.loop.sleep(Self.slotPoll)
                     machine.slotsChanged()
                     continue
                 case .surface(let failure): return answer(failure)
                 case .refuseNoAccount:
-                    throw GatewayError(.noAccountAvailable, "No account is available for this model.", retryAfterSeconds: 5)
+                    throw GatewayError(
+                        .noAccountAvailable,
+                        "No account is available for this model.",
+                        retryAfterSeconds: 5
+                    )
                 case .refuseBusy:
                     throw GatewayError(
-                        .concurrencyLimit, "All accounts are busy; try again later.", retryAfterSeconds: 5
+                        .concurrencyLimit,
+                        "All accounts are busy; try again later.",
+                        retryAfterSeconds: 5
                     )
                 }
             }
             guard
                 try await context.slots.acquire(
-                    account.id, limit: account.snapshot.concurrency, requestID: call.requestID
+                    account.id,
+                    limit: account.snapshot.concurrency,
+                    requestID: call.requestID
                 )
             else {
                 machine.slotRefused(account.id)
                 continue
             }
             call.didAcquire(account)
+            // It may have left while Redis was asked: nobody would call this attempt off.
+            if call.exchange.isCallerGone { break }
             machine.attempting(account.id)
             switch await attempt(account, stream) {
             case .done:
@@ -96,19 +111,27 @@ package final class RelayRunner {
     private func choose() -> ServingAccount? {
         let scheduled = candidates.map { account in
             ScheduledAccount(
-                id: account.id, priority: account.snapshot.priority, concurrency: account.snapshot.concurrency,
-                inFlight: context.slots.inFlight[account.id] ?? 0, lastUsed: context.lastUsed[account.id] ?? 0
+                id: account.id,
+                priority: account.snapshot.priority,
+                concurrency: account.snapshot.concurrency,
+                inFlight: context.slots.inFlight[account.id] ?? 0,
+                lastUsed: context.lastUsed[account.id] ?? 0
             )
         }
         return Scheduler.best(
-            scheduled, excluding: { machine.isExcluded($0) }, chance: MonotonicTime.now.nanoseconds
+            scheduled,
+            excluding: { machine.isExcluded($0) },
+            chance: MonotonicTime.now.nanoseconds
         ).map { candidates[$0] }
     }
 
     private func answer(_ failure: AttemptFailure) {
         call.settleNothing()
         let error = GatewayError(
-            .upstreamError, failure.message, retryAfterSeconds: failure.retryAfterSeconds, status: failure.status
+            .upstreamError,
+            failure.message,
+            retryAfterSeconds: failure.retryAfterSeconds,
+            status: failure.status
         )
         CallerErrors.answer(call.exchange, error, requestID: call.requestID)
     }
@@ -136,10 +159,12 @@ package final class RelayRunner {
         do {
             let response = try await context.client.send(request, canceller: canceller)
             guard (200..<300).contains(response.head.status) else { return try await refused(response) }
-            if isEventStream(response.head.headers) {
-                return await relay(response, upstreamModel, stream)
-            }
-            return try await deliver(response, account, upstreamModel)
+            // The other form than was asked for would reach the caller as nothing it can read.
+            guard isEventStream(response.head.headers) == (stream != nil) else { return .failed(.unreadableAnswer) }
+            guard stream != nil else { return try await deliver(response, account, upstreamModel) }
+            // Identity was asked for; events cannot be told apart in anything else.
+            guard contentEncoding(of: response) == nil else { return .failed(.unreadableAnswer) }
+            return await relay(response, upstreamModel, stream)
         } catch let error as FetchError {
             if call.exchange.isCallerGone {
                 call.settleNothing()
@@ -155,8 +180,12 @@ package final class RelayRunner {
         let settings = call.config.settings
         let path = call.operation == .countTokens ? "/v1/messages/count_tokens" : "/v1/messages"
         let head = AnthropicRequests.head(
-            path, query: call.exchange.request.query, caller: call.exchange.request.headers, target: account.target,
-            apiKey: apiKey.reveal(), overrides: account.snapshot.headerOverrides
+            path,
+            query: call.exchange.request.query,
+            caller: call.exchange.request.headers,
+            target: account.target,
+            apiKey: apiKey.reveal(),
+            overrides: account.snapshot.headerOverrides
         )
         let body =
             upstreamModel == call.summary.model
@@ -167,20 +196,47 @@ package final class RelayRunner {
         timeouts.idle = settings.idleTimeout
         timeouts.total = settings.totalTimeout
         let endpoint = Endpoint(
-            isTLS: account.target.isTLS, host: account.target.host, port: account.target.port,
-            wireProtocol: account.wireProtocol, isolation: settings.isolatesAccounts ? account.id.raw : nil
+            isTLS: account.target.isTLS,
+            host: account.target.host,
+            port: account.target.port,
+            wireProtocol: account.wireProtocol,
+            isolation: settings.isolatesAccounts ? account.id.raw : nil
         )
         return FetchRequest(to: endpoint, head, body: body, timeouts: timeouts)
     }
 
     private func isEventStream(_ headers: HeaderFields) -> Bool {
-        headers.withValue("content-type") { $0.starts(with: "text/event-stream".utf8) } ?? false
+        headers.withValue("content-type") { value in
+            let type = "text/event-stream".utf8
+            // Media types are compared in any case (RFC 9110, 8.3.1).
+            return value.count >= type.count && zip(value, type).allSatisfy { $0 | 0x20 == $1 | 0x20 }
+        } ?? false
+    }
+
+    /// The coding of an upstream that does not keep to identity; nil for none.
+    private func contentEncoding(of response: FetchResponse) -> String? {
+        guard let coding = response.head.headers["content-encoding"], !coding.isEmpty,
+            coding.lowercased() != "identity"
+        else { return nil }
+        return coding
+    }
+
+    /// The whole body, in identity: `content-encoding` never reaches the caller.
+    ///
+    /// - Throws: `FetchError`, `InflateError`.
+    private func collect(_ response: FetchResponse, limit: Int) async throws -> [UInt8] {
+        let body = try await response.collect(limit: limit)
+        guard let coding = contentEncoding(of: response) else { return body }
+        return try await context.loop.offload {
+            Result { try Inflate.inflate(body, encoding: coding, limit: limit) }
+        }.get()
     }
 
     /// An answer that is no success: the caller's own fault goes to the caller, all else may do better elsewhere.
     private func refused(_ response: FetchResponse) async throws -> Outcome {
         let status = response.head.status
-        let body = try await response.collect(limit: Self.errorBodyLimit)
+        // What the status says holds, also when the body cannot be had.
+        let body = (try? await collect(response, limit: Self.errorBodyLimit)) ?? []
         let error = AnthropicErrorBody(body, context.parser)
         let verdict = AnthropicVerdicts.verdict(
             status: status, isModelMissing: error?.type == "not_found_error", message: error?.message ?? ""
@@ -191,10 +247,14 @@ package final class RelayRunner {
         }
         context.metrics.verdict(verdict.reason)
         call.settleNothing()
-        guard !call.exchange.isResponseStarted else {
-            let text = error?.message ?? "The provider refused the request."
-            call.exchange.write(AnthropicErrors.event(status: status, message: text, requestID: call.requestID))
-            call.exchange.finish()
+        // A page of some proxy on the way is not for the caller: it would name hosts, in no shape of the dialect.
+        guard error != nil, !call.exchange.isResponseStarted else {
+            let refusal = GatewayError(
+                .upstreamError,
+                error?.message ?? "The provider refused the request.",
+                status: status
+            )
+            CallerErrors.answer(call.exchange, refusal, requestID: call.requestID)
             return .done
         }
         let headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
@@ -204,11 +264,14 @@ package final class RelayRunner {
 
     /// A whole JSON answer.
     private func deliver(
-        _ response: FetchResponse, _ account: ServingAccount, _ upstreamModel: String
+        _ response: FetchResponse,
+        _ account: ServingAccount,
+        _ upstreamModel: String
     ) async throws -> Outcome {
         call.exchange.onCallerGone = { response.cancel() }
-        var body = try await response.collect(limit: Self.answerLimit)
-        guard let answer = AnthropicAnswer(body, context.parser) else { return .failed(.unreadableAnswer) }
+        var body = try await collect(response, limit: Self.answerLimit)
+        guard let answer = await read(body) else { return .failed(.unreadableAnswer) }
+        guard !answer.isError else { return .failed(.errorEvent) }
         if call.exchange.isCallerGone {
             call.settleNothing()
             return .done
@@ -219,12 +282,21 @@ package final class RelayRunner {
         context.metrics.successes.add()
         call.firstContentAt = .now
         call.settle(
-            usage: answer.usage, isEstimated: false, end: .complete, status: response.head.status,
+            usage: answer.hasUsage ? answer.usage : AnthropicAnswer.estimatedUsage(ofBytes: body.count),
+            isEstimated: !answer.hasUsage,
+            end: .complete,
+            status: response.head.status,
             upstreamModel: upstreamModel
         )
         let headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
         call.exchange.respond(HTTPResponseHead(status: response.head.status, headers: headers), body: body)
         return .done
+    }
+
+    /// A long answer is read off the loop, or every stream on it would stutter.
+    private func read(_ body: [UInt8]) async -> AnthropicAnswer? {
+        guard body.count > Self.inlineParseLimit else { return AnthropicAnswer(body, context.parser) }
+        return await context.loop.offload { AnthropicAnswer(body, JSONParser()) }
     }
 
     private func relay(_ response: FetchResponse, _ upstreamModel: String, _ stream: PendingStream?) async -> Outcome {

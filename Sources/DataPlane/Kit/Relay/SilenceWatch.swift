@@ -12,27 +12,28 @@ package protocol SilentStream: AnyObject {
 ///
 /// One timer walks over all streams each second; a timer for each would be re-armed at every event.
 package final class SilenceWatch {
-    package static let firstSilence = Duration.seconds(10)
-    package static let furtherSilence = Duration.seconds(15)
+    private let pace: Pace
     private var streams: [ObjectIdentifier: any SilentStream] = [:]
     private var timer: LoopTimer?
 
-    package init(_ loop: EventLoop) {
+    package init(_ loop: EventLoop, _ pace: Pace = Pace()) {
+        self.pace = pace
         let timer = LoopTimer(loop) { [weak self] in self?.walk() }
-        timer.start(after: .seconds(1), repeating: .seconds(1))
+        timer.start(after: pace.silenceWatch, repeating: pace.silenceWatch)
         self.timer = timer
     }
 
     package func add(_ stream: any SilentStream) { streams[ObjectIdentifier(stream)] = stream }
     package func remove(_ stream: any SilentStream) { streams[ObjectIdentifier(stream)] = nil }
     package func stop() { timer = nil }
+    package var count: Int { streams.count }
 
     private func walk() {
         guard !streams.isEmpty else { return }
         let now = MonotonicTime.now
         for stream in streams.values {
             let silence = now - stream.lastHeard
-            if silence >= (stream.hasKeptAlive ? Self.furtherSilence : Self.firstSilence) { stream.keepAlive() }
+            if silence >= (stream.hasKeptAlive ? pace.furtherSilence : pace.firstSilence) { stream.keepAlive() }
         }
     }
 }

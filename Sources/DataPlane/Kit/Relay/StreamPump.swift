@@ -1,5 +1,3 @@
-import Snapshots
-import Telemetry
 import Dialects
 import Domain
 import Formats
@@ -7,12 +5,14 @@ import HTTPFetching
 import HTTPMessages
 import HTTPServing
 import Reactor
+import Snapshots
+import Telemetry
 
 /// Pumps a stream from the upstream's callbacks to the caller's buffer, event by event, metering on the way.
 ///
 /// What comes before the first content is held back, so that an answer without any can still come from another account.
 /// Afterwards events leave as they arrive; a caller that does not keep up stops the upstream.
-final class StreamPump: SilentStream {
+final class StreamPump: SilentStream, DrainedAnswer {
     enum Outcome {
         case done
         /// Before any content: another account may try.
@@ -65,7 +65,10 @@ final class StreamPump: SilentStream {
         call.exchange.onDrain = { [weak self] in self?.callerDrained() }
         if call.exchange.isCallerGone { callerGone() }
         if case .holding = phase {
-            response.consume(onData: { [weak self] in self?.receive($0) }, onEnd: { [weak self] in self?.upstreamEnded($0) })
+            response.consume(
+                onData: { [weak self] in self?.receive($0) },
+                onEnd: { [weak self] in self?.upstreamEnded($0) }
+            )
         }
         let outcome = (try? await finished.wait()) ?? .done
         call.context.silence.remove(self)
@@ -79,6 +82,7 @@ final class StreamPump: SilentStream {
             try parser.feed(bytes) { event in take(event) }
         } catch {
             response.cancel()
+            flush()
             return upstreamEnded(.protocolViolation(detail: "unreadable event stream"))
         }
         flush()
@@ -89,7 +93,7 @@ final class StreamPump: SilentStream {
         switch phase {
         case .finished: return
         case .draining:
-            if kind == .end { settle(.callerGone) }
+            if kind == .end || kind == .error { settle(.callerGone) }
         case .holding:
             if kind == .error { return failBeforeContent(.errorEvent) }
             if kind == .preamble, isRenamed, let renamed = renamed(event) {
@@ -108,11 +112,13 @@ final class StreamPump: SilentStream {
             output.append(contentsOf: event.raw)
             // Settlement is sent before the caller can see the end of its answer.
             if kind == .end { settle(.complete) }
+            // Callers hang up at an error: how the call ended is settled before they see it.
+            if kind == .error { settle(.errorEvent) }
         }
     }
 
     private func renamed(_ event: SSEEvent) -> [UInt8]? {
-        guard event.name.elementsEqual("message_start".utf8) else { return nil }
+        guard event.name.isEmpty || event.name.elementsEqual("message_start".utf8) else { return nil }
         return AnthropicModelName.renaming(event, to: call.summary.model, call.context.parser)
     }
 
@@ -135,7 +141,17 @@ final class StreamPump: SilentStream {
         }
     }
 
+    /// An event that the end leaves without its last blank line is none, and would spoil what is written after it; after
+    /// the last event it is passed on like any other byte.
+    private func takeRest() {
+        _ = try? parser.finish { event in
+            if event.isComplete || meter.hasEnded { take(event) }
+        }
+        flush()
+    }
+
     private func upstreamEnded(_ error: FetchError?) {
+        if error == nil { takeRest() }
         switch phase {
         case .finished: return
         case .holding:
@@ -149,7 +165,9 @@ final class StreamPump: SilentStream {
                 settle(.upstreamCut)
                 call.exchange.write(
                     AnthropicErrors.event(
-                        status: 502, message: "The connection to the provider was lost.", requestID: call.requestID
+                        status: 502,
+                        message: "The connection to the provider was lost.",
+                        requestID: call.requestID
                     )
                 )
             }
@@ -183,14 +201,14 @@ final class StreamPump: SilentStream {
             finish(.done)
         case .streaming:
             call.releaseCaller()
+            meter.stopCountingContent()
             let limit = call.key.snapshot.concurrency > 0 ? call.key.snapshot.concurrency : Self.defaultDrains
             let time = call.config.settings.drainAfterDisconnect
-            guard !meter.hasEnded, time > .zero, call.context.drains[call.key.id, default: 0] < limit else {
-                return stopReading()
-            }
+            guard !meter.hasEnded, !meter.hasFailed, time > .zero,
+                call.context.drains.begin(self, of: call.key.id, limit: limit)
+            else { return stopReading() }
             phase = .draining
             output = []
-            call.context.drains[call.key.id, default: 0] += 1
             call.context.metrics.drains.add()
             drainTimer = call.context.loop.schedule(after: time) { [weak self] in self?.stopReading() }
             isPaused = false
@@ -198,7 +216,8 @@ final class StreamPump: SilentStream {
         }
     }
 
-    private func stopReading() {
+    func stopReading() {
+        if case .finished = phase { return }
         response.cancel()
         settle(.callerGone)
         finish(.done)
@@ -209,13 +228,16 @@ final class StreamPump: SilentStream {
     private func settle(_ end: UsageEnd) {
         let isFinal = meter.hasFinalUsage
         call.settle(
-            usage: meter.estimatedUsage, isEstimated: !isFinal, end: end, status: response.head.status,
+            usage: meter.estimatedUsage,
+            isEstimated: !isFinal,
+            end: end,
+            status: response.head.status,
             upstreamModel: upstreamModel
         )
     }
 
     private func finish(_ outcome: Outcome) {
-        if case .draining = phase { endDrain() }
+        if case .draining = phase { call.context.drains.end(self, of: call.key.id) }
         phase = .finished
         drainTimer = nil
         call.exchange.onCallerGone = nil
@@ -223,16 +245,13 @@ final class StreamPump: SilentStream {
         finished.succeed(outcome)
     }
 
-    private func endDrain() {
-        let left = call.context.drains[call.key.id, default: 1] - 1
-        call.context.drains[call.key.id] = left > 0 ? left : nil
-    }
-
     func keepAlive() {
         switch phase {
         case .draining, .finished: return
         case .holding, .streaming: break
         }
+        // One that has not taken what it has would not hear it either.
+        guard call.exchange.pendingBytes == 0 else { return }
         if !call.exchange.isResponseStarted {
             call.exchange.startResponse(HTTPResponseHead(status: 200, headers: StreamHead.headers(call.requestID)))
         }

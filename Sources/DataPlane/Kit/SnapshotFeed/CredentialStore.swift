@@ -27,7 +27,9 @@ package final class CredentialStore: Sendable {
     /// - Throws: what is wrong with it, without its contents.
     package func accept(_ entry: CredentialEntry) throws {
         let plain = try SealedBox.open(
-            entry.sealed, for: CredentialEntry.sealingContext(of: entry.account), with: keys
+            entry.sealed,
+            for: CredentialEntry.sealingContext(of: entry.account),
+            with: keys
         )
         var fields: [String: Secret] = [:]
         for (name, value) in try JSON(plain).object ?? [] {

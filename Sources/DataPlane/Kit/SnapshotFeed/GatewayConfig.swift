@@ -1,6 +1,6 @@
-package import HTTPFetching
 package import Decisions
 package import Domain
+package import HTTPFetching
 package import Providers
 package import Snapshots
 

@@ -47,7 +47,8 @@ package final class InternalAPI: KeySource {
         timeouts.total = .seconds(5)
         let endpoint = Endpoint(isTLS: target.isTLS, host: target.host, port: target.port)
         let head = HTTPRequestHead(
-            method: "GET", target: target.basePath + path,
+            method: "GET",
+            target: target.basePath + path,
             headers: ["host": target.authority, "authorization": "Bearer \(token.reveal())"]
         )
         let response = try await client.send(FetchRequest(to: endpoint, head, timeouts: timeouts))

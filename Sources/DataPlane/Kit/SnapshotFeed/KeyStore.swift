@@ -77,18 +77,10 @@ package final class KeyStore {
 
     private func load(_ hash: String) async -> Answer {
         let before = changes
-        do {
-            if case .string(let text) = try await redis.send(RedisCommand(["GET", RedisNames.key(hash: hash)])),
-                let key = try? codec.decodeKey(text, hash: hash)
-            {
-                return remember(.known(ServingKey(key)), hash, ifUnchangedSince: before)
-            }
-            // Redis knows all keys while the marker stands, so a miss needs no second opinion.
-            if case .string = try await redis.send(RedisCommand(["GET", RedisNames.keysComplete])) {
-                return remember(.unknown, hash, ifUnchangedSince: before)
-            }
-        } catch {
-            // Redis is away: the control plane may still know.
+        switch await readRedis(hash) {
+        case .key(let key): return remember(.known(ServingKey(key)), hash, ifUnchangedSince: before)
+        case .surelyNone: return remember(.unknown, hash, ifUnchangedSince: before)
+        case .unsure: break
         }
         do {
             guard let text = try await source.fetchKey(hash: hash) else {
@@ -98,6 +90,28 @@ package final class KeyStore {
         } catch {
             return known.value(for: hash).map { .known($0) } ?? .unavailable
         }
+    }
+
+    private enum Found {
+        case key(KeySnapshot)
+        case surelyNone
+        /// Redis is away or has forgotten, or what stands there cannot be read: the control plane may still know.
+        case unsure
+    }
+
+    /// Redis knows all keys while the marker stands, so a miss then needs no second opinion. The marker is read before
+    /// the key, in one go: a publisher that is writing them all anew sets it last.
+    private func readRedis(_ hash: String) async -> Found {
+        let marker = Promise<RedisValue>()
+        redis.send(RedisCommand(["GET", RedisNames.keysComplete])) { marker.fulfil($0.mapError { $0 }) }
+        guard let answer = try? await redis.send(RedisCommand(["GET", RedisNames.key(hash: hash)])) else {
+            return .unsure
+        }
+        if case .string(let text) = answer {
+            return (try? codec.decodeKey(text, hash: hash)).map { .key($0) } ?? .unsure
+        }
+        if case .null = answer, case .string? = try? await marker.wait() { return .surelyNone }
+        return .unsure
     }
 
     private func remember(_ answer: Answer, _ hash: String, ifUnchangedSince before: Int) -> Answer {

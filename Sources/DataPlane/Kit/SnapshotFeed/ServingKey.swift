@@ -1,4 +1,5 @@
 package import Domain
+package import Reactor
 package import Snapshots
 
 /// An API key as calls use it, with the texts that every admission needs made once.
@@ -16,6 +17,7 @@ package final class ServingKey: Sendable {
     package let keySlots: String
     /// The sets in which a call of this key has a slot while it runs.
     package let heldSlots: [String]
+    package let loadedAt = MonotonicTime.now
 
     package var id: KeyID { snapshot.id }
     package var user: UserID { snapshot.user }

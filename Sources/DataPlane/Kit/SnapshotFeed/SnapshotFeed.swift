@@ -12,7 +12,8 @@ package final class SnapshotFeed {
         package var onWatermark: (Partition, String, StreamID) -> Void
 
         package init(
-            onConfig: @escaping (GatewayConfig) -> Void, onKeyChanged: @escaping (String) -> Void,
+            onConfig: @escaping (GatewayConfig) -> Void,
+            onKeyChanged: @escaping (String) -> Void,
             onWatermark: @escaping (Partition, String, StreamID) -> Void
         ) {
             self.onConfig = onConfig
@@ -36,14 +37,22 @@ package final class SnapshotFeed {
     private var pollTimer: LoopTimer?
     private var isLoading = false
     private var mustReload = false
+    /// Announcements may have been missed: credentials are read again, also those that are known.
+    private var mustReloadCredentials = true
     private var loadedSignature: [UInt8] = []
+    private var refusedSignature: [UInt8] = []
     package private(set) var current: GatewayConfig?
     /// When the configuration was last compared with Redis.
     package private(set) var checkedAt: MonotonicTime?
 
     package init(
-        _ loop: EventLoop, _ redis: RedisClient, _ configuration: RedisConfiguration, codec: SnapshotCodec,
-        credentials: CredentialStore, log: Log, handlers: Handlers
+        _ loop: EventLoop,
+        _ redis: RedisClient,
+        _ configuration: RedisConfiguration,
+        codec: SnapshotCodec,
+        credentials: CredentialStore,
+        log: Log,
+        handlers: Handlers
     ) {
         self.loop = loop
         self.redis = redis
@@ -60,7 +69,10 @@ package final class SnapshotFeed {
 
     package func start() {
         inbox.receive = { [weak self] message in self?.receive(message) }
-        subscription.onSubscribed = { [weak self] in self?.reload(isForced: true) }
+        subscription.onSubscribed = { [weak self] in
+            self?.mustReloadCredentials = true
+            self?.reload(isForced: true)
+        }
         subscription.start()
         let timer = LoopTimer(loop) { [weak self] in self?.reload(isForced: false) }
         timer.start(after: .zero, repeating: Self.pollInterval)
@@ -108,42 +120,63 @@ package final class SnapshotFeed {
                 RedisCommand(["GETRANGE", RedisNames.config, "0", String(Self.signatureLength - 1)])
             )
             guard case .string(let signature) = head, signature.count == Self.signatureLength else { return }
-            if signature != loadedSignature {
+            var newer: ConfigSnapshot?
+            if signature != refusedSignature, signature != loadedSignature {
                 guard case .string(let text) = try await redis.send(RedisCommand(["GET", RedisNames.config])) else {
                     return
                 }
-                accept(text)
+                newer = decode(text)
             }
             checkedAt = .now
-            let missing = (current?.snapshot.accounts ?? []).map(\.id).filter { credentials.version(of: $0) == nil }
-            await loadCredentials(of: missing)
+            // Before the configuration that names them: a call must find the credentials of every account it sees.
+            let accounts = ((newer ?? current?.snapshot)?.accounts ?? []).map(\.id)
+            let loadsAll = mustReloadCredentials
+            mustReloadCredentials = false
+            if await !loadCredentials(of: accounts.filter { loadsAll || credentials.version(of: $0) == nil }) {
+                mustReloadCredentials = loadsAll || mustReloadCredentials
+            }
+            if let newer { use(newer, signature) }
         } catch {
             log.warning("configuration could not be read from Redis", ["error": "\(error)"])
         }
     }
 
-    /// One that is older, broken or forged leaves the last good one in place.
-    private func accept(_ text: [UInt8]) {
+    /// One that is older, broken or forged leaves the last good one in place. An older one is not looked at again; a
+    /// broken one is, because it is repaired under the same signature.
+    private func decode(_ text: [UInt8]) -> ConfigSnapshot? {
         do {
             let snapshot = try codec.decodeConfig(text)
-            if let current, snapshot.version < current.version { return }
-            let config = GatewayConfig(snapshot)
-            current = config
-            loadedSignature = Array(text.prefix(Self.signatureLength))
-            credentials.retain(only: Set(snapshot.accounts.map(\.id)))
-            handlers.onConfig(config)
-            log.info("configuration loaded", ["version": "\(snapshot.version)"])
+            if let current, snapshot.version < current.version {
+                refusedSignature = Array(text.prefix(Self.signatureLength))
+                log.warning("older configuration refused", ["version": "\(snapshot.version)"])
+            } else {
+                return snapshot
+            }
         } catch {
             log.error("configuration refused, the last good one stays", ["error": "\(error)"])
         }
+        return nil
     }
 
-    private func loadCredentials(of accounts: [AccountID]) async {
+    private func use(_ snapshot: ConfigSnapshot, _ signature: [UInt8]) {
+        let config = GatewayConfig(snapshot)
+        current = config
+        loadedSignature = signature
+        credentials.retain(only: Set(snapshot.accounts.map(\.id)))
+        handlers.onConfig(config)
+        log.info("configuration loaded", ["version": "\(snapshot.version)"])
+    }
+
+    /// - Returns: false when Redis did not answer.
+    @discardableResult
+    private func loadCredentials(of accounts: [AccountID]) async -> Bool {
         for account in accounts {
             do {
                 let answer = try await redis.send(RedisCommand(["GET", RedisNames.credentials(of: account)]))
                 guard case .string(let text) = answer else { continue }
                 try credentials.accept(codec.decodeCredentials(text, account: account))
+            } catch let error as RedisError where error.isTransient {
+                return false
             } catch {
                 log.error(
                     "credentials could not be read, the last good ones stay",
@@ -151,6 +184,7 @@ package final class SnapshotFeed {
                 )
             }
         }
+        return true
     }
 }
 

@@ -11,7 +11,8 @@ package struct AddressRange: Hashable, Sendable {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard let address = parts.first, let parsed = IPAddress.parse(String(address)) else { return nil }
         bytes = parsed.bytes
-        let offset = parsed.isIPv4 ? 96 : 0
+        // A prefix counts in the notation it stands in: that of `::ffff:10.0.0.0/104` from the address's first bit.
+        let offset = address.contains(":") ? 0 : 96
         guard parts.count == 2 else {
             prefixLength = 128
             return

@@ -39,7 +39,8 @@ package struct ModelMapping: Hashable, Sendable {
         if isEmpty { return model }
         if let target = exact[model] { return target }
         for pattern in patterns
-        where model.utf8.count >= pattern.fixedLength && model.hasPrefix(pattern.head) && model.hasSuffix(pattern.tail) {
+        where model.utf8.count >= pattern.fixedLength && model.hasPrefix(pattern.head) && model.hasSuffix(pattern.tail)
+        {
             guard let star = pattern.target.firstIndex(of: "*") else { return pattern.target }
             let matched = model.dropFirst(pattern.head.count).dropLast(pattern.tail.count)
             return String(pattern.target[..<star]) + matched + pattern.target[pattern.target.index(after: star)...]

@@ -20,7 +20,9 @@ package struct PriceList: Sendable {
 
     /// Cost of a call: tokens × price, × multipliers, rounded half to even to a nano-USD once for each class.
     package static func cost(
-        of usage: TokenUsage, at price: ModelPrice, multipliers: [Multiplier]
+        of usage: TokenUsage,
+        at price: ModelPrice,
+        multipliers: [Multiplier]
     ) -> NanoUSD {
         var scale: Int128 = 1_000_000
         var factor: Int128 = 1
@@ -34,15 +36,19 @@ package struct PriceList: Sendable {
             (usage.cacheRead, price.cacheRead.raw),
         ]
         var total: Int128 = 0
-        for (tokens, rate) in classes where tokens > 0 {
-            total += roundedHalfEven(Int128(tokens) * Int128(rate) * factor, over: scale)
+        for (tokens, rate) in classes {
+            total += rounded(tokens, times: rate, times: factor, over: scale)
         }
-        if usage.webSearches > 0 {
-            total += roundedHalfEven(
-                Int128(usage.webSearches) * Int128(price.webSearch.raw) * factor, over: scale / 1_000_000
-            )
-        }
+        total += rounded(usage.webSearches, times: price.webSearch.raw, times: factor, over: scale / 1_000_000)
         return NanoUSD(Int64(clamping: min(total, Int128(NanoUSD.maximum.raw))))
+    }
+
+    /// The product of one class. Counts come from outside: what would not fit is the greatest amount there is.
+    private static func rounded(_ count: Int64, times rate: Int64, times factor: Int128, over scale: Int128) -> Int128 {
+        guard count > 0, rate > 0, factor > 0 else { return 0 }
+        let (product, overflow) = (Int128(count) * Int128(rate)).multipliedReportingOverflow(by: factor)
+        guard !overflow, product < .max / 2 else { return Int128(NanoUSD.maximum.raw) }
+        return roundedHalfEven(product, over: scale)
     }
 
     /// Integer division of non-negative numbers; a remainder of exactly one half goes to the even neighbour.

@@ -28,7 +28,9 @@ package enum Scheduler {
     ///
     /// - Parameter chance: any number; it decides between equals.
     package static func best(
-        _ accounts: [ScheduledAccount], excluding isExcluded: (AccountID) -> Bool, chance: UInt64
+        _ accounts: [ScheduledAccount],
+        excluding isExcluded: (AccountID) -> Bool,
+        chance: UInt64
     ) -> Int? {
         var best: Int?
         var equals: UInt64 = 0

@@ -35,6 +35,9 @@ class BodyChannel: Expiring {
     /// Tells the source that the reader is gone; nothing may be delivered any more.
     func readerDidCancel() {}
 
+    /// The caller of `send` wants no answer any more.
+    func cancelBySender() { cancel() }
+
     /// Bytes waiting for the reader.
     final var unreadCount: Int { owed }
 
@@ -108,7 +111,10 @@ class BodyChannel: Expiring {
             demandDidChange()
         }
         if case .none = ending {
-            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in collector = continuation }
+            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+                // The task may have been suspended on the way in here.
+                if case .none = ending { collector = continuation } else { continuation.resume() }
+            }
         }
         reader = .gone
         let body = kept

@@ -19,7 +19,7 @@ final class EndpointPool {
     /// What the last connection spoke.
     private var version: HTTPVersion?
     /// What the last peer allowed at a time.
-    private var streamLimit: Int
+    private(set) var streamLimit: Int
 
     init(_ endpoint: Endpoint, in core: ClientCore) {
         self.endpoint = endpoint

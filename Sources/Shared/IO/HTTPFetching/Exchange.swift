@@ -1,5 +1,4 @@
 import HTTPMessages
-import HTTPWire
 import Reactor
 
 /// One request and its answer, from `send` until the answer's end: what the pool, a connection and the reader share.
@@ -30,13 +29,10 @@ final class Exchange: BodyChannel {
     private var headWaiter: UnsafeContinuation<Void, Never>?
     private var failure: FetchError?
 
-    private let endsAt: MonotonicTime
-    /// What is left of the time to wait for connections, and when that ends if the wait goes on.
+    private var clock: ExchangeClock
+    /// What is left of the time to wait for connections.
     private var waitLeft: Duration
-    private var waitEndsAt: MonotonicTime
     private var isWaitCounted = false
-    /// When the exchange last moved.
-    private(set) var activity: MonotonicTime
     private var retriesLeft = 2
     /// Connections older than this are not tried (again).
     private(set) var minimumSerial: UInt64 = 0
@@ -45,7 +41,6 @@ final class Exchange: BodyChannel {
     var streamID: Int32 = -1
     var place = -1
     var bodySent = 0
-    var fields = HTTP2HeadCollector()
     /// When the connection began to send it.
     private(set) var sentAt: MonotonicTime
 
@@ -54,18 +49,20 @@ final class Exchange: BodyChannel {
         bodyCount = request.body.count
         self.pool = pool
         let now = MonotonicTime.now
-        activity = now
         sentAt = now
-        endsAt = now + request.timeouts.total
+        clock = ExchangeClock(request.timeouts, now: now)
         waitLeft = request.timeouts.connect
-        waitEndsAt = now + waitLeft
     }
+
+    /// When the exchange last moved.
+    var activity: MonotonicTime { clock.activity }
 
     /// Waits for the answer's head.
     func response() async throws -> FetchResponse {
         if head == nil, failure == nil {
             await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-                headWaiter = continuation
+                // The task may have been suspended on the way in here.
+                if head == nil, failure == nil { headWaiter = continuation } else { continuation.resume() }
             }
         }
         if let failure { throw failure }
@@ -78,42 +75,45 @@ final class Exchange: BodyChannel {
     /// No connection is free: the deadline of the wait begins to count.
     func mustWait() {
         isWaitCounted = true
-        scheduleDeadline(waitEndsAt)
+        clock.waitEndsAt = activity + waitLeft
+        scheduleDeadline()
     }
 
     /// A connection has taken it on.
     func begin(on carrier: ClientConnection, now: MonotonicTime) {
         self.carrier = carrier
         if isWaitCounted {
-            waitLeft = waitEndsAt - now
+            waitLeft = clock.waitEndsAt - now
             isWaitCounted = false
         }
         stage = .sending
-        activity = now
+        clock.activity = now
         sentAt = now
         bodySent = 0
-        scheduleDeadline(now + request.timeouts.idle)
     }
+
+    /// The connection cannot take all of the body at once.
+    func mustWaitToSend() { scheduleDeadline() }
 
     /// The connection has taken more of the body.
     func didSend(_ count: Int, now: MonotonicTime) {
         bodySent += count
-        activity = now
+        clock.activity = now
         if stage == .sending, bodySent >= bodyCount { didSendAll(now: now) }
     }
 
     func didSendAll(now: MonotonicTime) {
         guard stage == .sending else { return }
         stage = .awaitingHead
-        activity = now
-        scheduleDeadline(now + request.timeouts.firstByte)
+        clock.activity = now
+        scheduleDeadline()
     }
 
     func didReceiveHead(_ head: HTTPResponseHead, version: HTTPVersion, now: MonotonicTime) {
         guard stage == .sending || stage == .awaitingHead else { return }
         if stage == .awaitingHead { request.body = [] }
         stage = .reading
-        activity = now
+        clock.activity = now
         self.head = head
         self.version = version
         resumeHeadWaiter()
@@ -121,7 +121,7 @@ final class Exchange: BodyChannel {
 
     func didReceiveBody(_ bytes: UnsafeRawBufferPointer, now: MonotonicTime) {
         guard stage == .reading else { return }
-        activity = now
+        clock.activity = now
         deliver(bytes)
     }
 
@@ -160,9 +160,7 @@ final class Exchange: BodyChannel {
         minimumSerial = pool.nextSerial
         carrier = nil
         stage = .waiting
-        fields = HTTP2HeadCollector()
-        activity = .now
-        waitEndsAt = activity + waitLeft
+        clock.activity = .now
         pool.enqueue(self)
         return true
     }
@@ -179,8 +177,8 @@ final class Exchange: BodyChannel {
     override func demandDidChange() {
         guard stage == .reading else { return }
         if wantsBody {
-            activity = .now
-            scheduleDeadline(activity + request.timeouts.idle)
+            clock.activity = .now
+            scheduleDeadline()
         }
         carrier?.demandDidChange(of: self)
     }
@@ -194,8 +192,7 @@ final class Exchange: BodyChannel {
         carrier?.cancel(self)
     }
 
-    /// The caller of `send` wants no answer any more.
-    func cancelBySender() {
+    override func cancelBySender() {
         switch stage {
         case .waiting, .sending, .awaitingHead: giveUp(.cancelled)
         case .reading, .ended: cancel()
@@ -204,48 +201,27 @@ final class Exchange: BodyChannel {
 
     // MARK: Deadlines
 
-    private func scheduleDeadline(_ time: MonotonicTime) { pool.deadlines.add(self, at: min(time, endsAt)) }
+    private var clockStage: ExchangeClock.Stage? {
+        switch stage {
+        case .waiting: .waiting
+        case .sending: .sending
+        case .awaitingHead: .awaitingHead
+        case .reading: .reading(isWanted: wantsBody)
+        case .ended: nil
+        }
+    }
+
+    private func scheduleDeadline() {
+        if let stage = clockStage { pool.deadlines.add(self, at: clock.deadline(stage)) }
+    }
 
     override func deadlineDidPass(_ now: MonotonicTime) -> MonotonicTime? {
-        let due: MonotonicTime
-        let error: FetchError
-        switch stage {
-        case .waiting:
-            (due, error) = (waitEndsAt, .connectTimedOut)
-        case .sending:
-            (due, error) = (activity + request.timeouts.idle, .idleTimedOut)
-        case .awaitingHead:
-            (due, error) = (activity + request.timeouts.firstByte, .firstByteTimedOut)
-        case .reading:
-            (due, error) = wantsBody ? (activity + request.timeouts.idle, .idleTimedOut) : (endsAt, .totalTimedOut)
-        case .ended:
-            return nil
-        }
-        if endsAt <= now {
-            giveUp(.totalTimedOut)
-            return nil
-        }
-        if due <= now {
+        guard let stage = clockStage else { return nil }
+        switch clock.judge(stage, now: now) {
+        case .notBefore(let time): return time
+        case .tooLate(let error):
             giveUp(error)
             return nil
         }
-        return min(due, endsAt)
-    }
-}
-
-/// Lets a caller give up a request while `send` has not returned.
-package final class FetchCanceller {
-    private weak var exchange: Exchange?
-    package private(set) var isCancelled = false
-
-    package init() {}
-
-    func attach(_ exchange: Exchange) { self.exchange = exchange }
-
-    /// Ends the exchange now: `send`, or the reading of the answer, throws `.cancelled`.
-    package func cancel() {
-        isCancelled = true
-        exchange?.cancelBySender()
-        exchange = nil
     }
 }

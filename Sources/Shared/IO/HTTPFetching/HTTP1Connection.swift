@@ -72,7 +72,10 @@ final class HTTP1Connection: ClientConnection, ByteStreamHandler, HTTP1ParserDel
             }
         }
         exchange.didSend(count, now: now)
-        if exchange.bodySent < exchange.bodyCount { stream.notifyWhenDrained() }
+        if exchange.bodySent < exchange.bodyCount {
+            exchange.mustWaitToSend()
+            stream.notifyWhenDrained()
+        }
     }
 
     func streamDidDrain() { sendBody(now: .now) }

@@ -15,8 +15,8 @@ extension HTTP2Connection {
             return 0
         }
         nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks) { _, frame, userData in
-            guard let frame, let connection = HTTP2Connection.from(userData) else { return 0 }
-            connection.reading = connection.exchange(frame.pointee.hd.stream_id)
+            guard let frame else { return 0 }
+            HTTP2Connection.from(userData)?.headDidBegin(frame.pointee.hd.stream_id)
             return 0
         }
         nghttp2_session_callbacks_set_on_header_callback(callbacks) {
@@ -28,14 +28,12 @@ extension HTTP2Connection {
             valueCount,
             _,
             userData in
-            guard let exchange = HTTP2Connection.from(userData)?.reading else { return 0 }
-            exchange.fields.add(
+            guard let connection = HTTP2Connection.from(userData) else { return 0 }
+            let isTaken = connection.didReceiveField(
                 UnsafeRawBufferPointer(start: name, count: nameCount),
                 UnsafeRawBufferPointer(start: value, count: valueCount)
             )
-            guard exchange.fields.byteCount > HTTP2Connection.headLimit else { return 0 }
-            HTTP2Connection.from(userData)?.headIsTooLarge(exchange)
-            return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+            return isTaken ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
         }
         nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, userData in
             guard let frame else { return 0 }

@@ -30,9 +30,11 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
     private var isFlushScheduled = false
     private var isOutputBlocked = false
     private var hasFreedStreams = false
+    private var hasSettings = false
     private var budget: FloodBudget
-    /// The exchange whose head is being read.
-    var reading: Exchange?
+    /// The exchange whose head is being read, and what there is of that. HTTP/2 does not mix heads.
+    private var reading: Exchange?
+    private var fields = HTTP2HeadCollector()
     /// What nghttp2 found wrong, for the exchanges it ends because of that.
     var violation: String?
 
@@ -100,8 +102,9 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
 
     var openStreams: Int { open.count }
 
-    /// What the peer allows and we want at a time.
+    /// What the peer allows and we want at a time; before the peer has said it, what the last one allowed.
     var streamLimit: Int {
+        guard hasSettings else { return pool.streamLimit }
         let peer = nghttp2_session_get_remote_settings(session.raw, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
         return min(options.streamsPerConnection, Int(peer))
     }
@@ -131,7 +134,8 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
         let id = HTTP2Fields.withRequest(
             exchange.request.head,
             scheme: pool.endpoint.isTLS ? "https" : "http",
-            authority: exchange.request.head.headers["host"] ?? pool.authority
+            authority: exchange.request.head.headers["host"] ?? pool.authority,
+            contentLength: exchange.bodyCount
         ) { fields, count in
             withUnsafePointer(to: &provider) { provider in
                 nghttp2_submit_request(
@@ -152,7 +156,8 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
         exchange.place = open.count
         open.append(exchange)
         exchange.begin(on: self, now: now)
-        if !hasBody { exchange.didSendAll(now: now) }
+        // A body that does not get through at once, for want of window, has its deadline from here on.
+        if hasBody { exchange.mustWaitToSend() } else { exchange.didSendAll(now: now) }
         scheduleFlush()
         return true
     }
@@ -209,6 +214,21 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
         }
     }
 
+    func headDidBegin(_ streamID: Int32) {
+        reading = exchange(streamID)
+        fields = HTTP2HeadCollector()
+    }
+
+    /// False when the head has become longer than anybody's should be: then nghttp2 resets the stream.
+    func didReceiveField(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
+        guard let exchange = reading else { return true }
+        fields.add(name, value)
+        guard fields.byteCount > Self.headLimit else { return true }
+        reading = nil
+        exchange.didEnd(.protocolViolation(detail: "head too large"))
+        return false
+    }
+
     func didReceive(_ frame: UnsafePointer<nghttp2_frame>) {
         let header = frame.pointee.hd
         let isEnd = header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
@@ -216,24 +236,29 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
         switch nghttp2_frame_type(UInt32(header.type)) {
         case NGHTTP2_DATA: if isEnd { didReceiveEnd(header.stream_id) }
         case NGHTTP2_HEADERS: didReceiveHead(isEnd: isEnd, streamID: header.stream_id)
-        case NGHTTP2_SETTINGS: if !isAck { pool.streamLimitDidChange(self) }
+        case NGHTTP2_SETTINGS: if !isAck { didReceiveSettings() }
         case NGHTTP2_PING: if isAck { didReceivePong() }
         case NGHTTP2_GOAWAY: retire()
         default: break
         }
     }
 
+    private func didReceiveSettings() {
+        hasSettings = true
+        pool.streamLimitDidChange(self)
+    }
+
     private func didReceiveHead(isEnd: Bool, streamID: Int32) {
         guard let exchange = reading else { return }
         reading = nil
-        let fields = exchange.fields
-        exchange.fields = HTTP2HeadCollector()
-        switch fields.status {
+        var head = HTTP2HeadCollector()
+        swap(&head, &fields)
+        switch head.status {
         case 0: break  // Trailers.
         case 100..<200: return spend()
         default:
             budget.earn()
-            exchange.didReceiveHead(fields.makeResponse(), version: .http2, now: now)
+            exchange.didReceiveHead((consume head).makeResponse(), version: .http2, now: now)
         }
         if isEnd { didReceiveEnd(streamID) }
     }
@@ -256,12 +281,6 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
         violation = "flood"
         nghttp2_session_terminate_session(session.raw, NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
         retire()
-    }
-
-    /// The head of an answer is longer than anybody's should be. The stream is reset by nghttp2.
-    func headIsTooLarge(_ exchange: Exchange) {
-        reading = nil
-        exchange.didEnd(.protocolViolation(detail: "head too large"))
     }
 
     // MARK: Streams ended

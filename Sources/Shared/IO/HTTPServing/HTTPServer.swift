@@ -9,10 +9,10 @@ package final class HTTPServer {
     let handler: Handler
     /// A change holds for what begins after it.
     package var limits: HTTPServerLimits
-    private var listeners: [Listener] = []
+    private var listeners: [TCPListener] = []
     private var connections: [ObjectIdentifier: any ServerConnection] = [:]
     private(set) var isDraining = false
-    private var drained: Promise<Void>?
+    private var drains: [Promise<Void>] = []
     private var date = DateLine()
     /// Where heads are put together; empty between uses.
     var scratch: [UInt8] = []
@@ -29,13 +29,13 @@ package final class HTTPServer {
         sharesPort: Bool = false,
         tls: TLSContext? = nil
     ) throws -> SocketAddress {
-        let listener = Listener()
-        let socket = try TCPListener(loop, on: address, sharesPort: sharesPort) { [unowned self] stream in
-            accept(stream, from: listener, tls: tls)
+        let count = ConnectionCount()
+        // The listener is ours alone and stops with us: the count must not keep it.
+        let listener = try TCPListener(loop, on: address, sharesPort: sharesPort) { [unowned self] stream in
+            accept(stream, count, tls: tls)
         }
-        listener.socket = socket
         listeners.append(listener)
-        return socket.address
+        return listener.address
     }
 
     package var openConnections: Int { connections.count }
@@ -46,32 +46,30 @@ package final class HTTPServer {
     /// have ended or `deadline` has passed, then cuts what is left. Returns true when nothing had to be cut.
     package func drain(deadline: Duration) async -> Bool {
         isDraining = true
-        for listener in listeners { listener.socket?.close() }
+        for listener in listeners { listener.close() }
         listeners = []
         for connection in Array(connections.values) { connection.drain() }
         if !connections.isEmpty {
             let done = Promise<Void>()
-            drained = done
+            drains.append(done)
             let timer = loop.schedule(after: deadline) { done.succeed(()) }
             try? await done.wait()
             timer.stop()
-            drained = nil
         }
         let rest = Array(connections.values)
         for connection in rest { connection.cut() }
         return rest.isEmpty
     }
 
-    /// One address that is listened on.
-    private final class Listener {
-        var socket: TCPListener?
-        var connections = 0
+    /// Open connections that came through one listener.
+    private final class ConnectionCount {
+        var open = 0
     }
 
-    private func accept(_ socket: TCPStream, from listener: Listener, tls: TLSContext?) {
-        guard listener.connections < limits.connections else { return socket.abort() }
-        listener.connections += 1
-        serve(tls?.accept(socket) ?? socket, isTLS: tls != nil) { listener.connections -= 1 }
+    private func accept(_ socket: TCPStream, _ count: ConnectionCount, tls: TLSContext?) {
+        guard count.open < limits.connections else { return socket.abort() }
+        count.open += 1
+        serve(tls?.accept(socket) ?? socket, isTLS: tls != nil) { count.open -= 1 }
     }
 
     /// Speaks HTTP on a connection that somebody has accepted.
@@ -94,7 +92,9 @@ package final class HTTPServer {
 
     func connectionDidEnd(_ link: ConnectionLink) {
         connections[ObjectIdentifier(link)] = nil
-        if connections.isEmpty { drained?.succeed(()) }
+        guard connections.isEmpty, !drains.isEmpty else { return }
+        for drain in drains { drain.succeed(()) }
+        drains = []
     }
 
     func exchangeDidStart() { openExchanges += 1 }

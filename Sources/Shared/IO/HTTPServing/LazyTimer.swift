@@ -11,7 +11,8 @@ protocol DeadlineOwner: AnyObject {
 /// Moving a deadline back costs nothing: the timer fires at the old time, finds nothing due and sleeps on. A busy
 /// connection therefore touches the loop's timer heap once per timeout, not once per request.
 final class LazyTimer {
-    weak var owner: (any DeadlineOwner)?
+    /// Until `stop`, which ends the cycle with the owner.
+    var owner: (any DeadlineOwner)?
     private let loop: EventLoop
     private var timer: LoopTimer?
     private var firesAt = MonotonicTime.never

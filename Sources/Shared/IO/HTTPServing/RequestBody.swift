@@ -43,8 +43,8 @@ struct RequestBody {
     mutating func want(limit: Int) {
         isWanted = true
         self.limit = limit
-        guard failure == nil, bytes.count > limit else { return }
-        // Also one that has arrived whole before its handler named the limit.
+        guard bytes.count > limit, failure == nil else { return }
+        // Also one that has arrived whole before anybody asked for it.
         failure = .tooLarge
         bytes = []
     }

@@ -102,6 +102,9 @@ package final class ServerExchange {
 
     // MARK: Answer
 
+    /// The status of the answer; nil before there is one, and when the caller was gone by then.
+    package private(set) var answeredStatus: Int?
+
     /// Sends a whole answer; `content-length` is added.
     package func respond(_ head: HTTPResponseHead, body: [UInt8]) {
         guard answer == .none, let carrier else { return }
@@ -144,8 +147,6 @@ package final class ServerExchange {
     }
 
     package var isResponseStarted: Bool { answer != .none }
-    /// The status of the answer once its head is on its way.
-    package private(set) var answeredStatus: Int?
     package var isFinished: Bool { answer == .finished }
 
     // MARK: The caller's pace

@@ -9,13 +9,14 @@ struct WriteProgress {
 
     enum Verdict { case idle, moving, stalled }
 
-    var isWatching: Bool { nextLook != .never }
+    private(set) var isWatching = false
 
     /// Something was written: look again after a quarter of the timeout.
     mutating func start(taken: Int, now: MonotonicTime, timeout: Duration) {
         self.taken = taken
         lastProgress = now
         nextLook = now + timeout / 4
+        isWatching = true
     }
 
     /// - Parameters:
@@ -24,6 +25,7 @@ struct WriteProgress {
     mutating func look(taken: Int, pending: Int, now: MonotonicTime, timeout: Duration) -> Verdict {
         guard pending > 0 else {
             nextLook = .never
+            isWatching = false
             return .idle
         }
         if taken != self.taken {

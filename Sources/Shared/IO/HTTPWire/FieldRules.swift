@@ -6,18 +6,25 @@ package enum FieldRules {
     /// does not hold, a CR or LF could start a field of its own.
     package static func isValue(_ bytes: UnsafeRawBufferPointer) -> Bool {
         var index = 0
-        while index + 16 <= bytes.count {
-            let block = bytes.loadUnaligned(fromByteOffset: index, as: SIMD16<UInt8>.self)
-            let isBad = ((block .< ByteClass.space) .& (block .!= ByteClass.tab)) .| (block .== 0x7f)
-            if any(isBad) { return false }
-            index += 16
+        // Eight bytes at a time: a byte below 0x20, or 0x7f, sets its high bit in `suspects`. Borrows can only make
+        // more suspects, never fewer, and tabs are among them; then the bytes are looked at one by one.
+        while index + 8 <= bytes.count {
+            let word = bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            let deleted = word ^ 0x7f7f_7f7f_7f7f_7f7f
+            let below = (word &- 0x2020_2020_2020_2020) & ~word
+            let suspects = (below | ((deleted &- 0x0101_0101_0101_0101) & ~deleted)) & 0x8080_8080_8080_8080
+            if suspects != 0, hasControl(bytes, in: index..<(index + 8)) { return false }
+            index += 8
         }
-        while index < bytes.count {
+        return !hasControl(bytes, in: index..<bytes.count)
+    }
+
+    private static func hasControl(_ bytes: UnsafeRawBufferPointer, in range: Range<Int>) -> Bool {
+        for index in range {
             let byte = bytes[index]
-            if (byte < ByteClass.space && byte != ByteClass.tab) || byte == 0x7f { return false }
-            index += 1
+            if (byte < ByteClass.space && byte != ByteClass.tab) || byte == 0x7f { return true }
         }
-        return true
+        return false
     }
 
     /// Whether a field of this lower-case name says something about one connection and is never passed on:

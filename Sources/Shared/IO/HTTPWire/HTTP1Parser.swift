@@ -41,7 +41,9 @@ package final class HTTP1Parser {
         case failed(HTTP1Error)
     }
 
-    package weak var delegate: (any HTTP1ParserDelegate)?
+    /// Owns the parser, as a rule, and must outlive its last use. Not weak: an object with weak references pays for them
+    /// whenever it is retained.
+    package unowned var delegate: (any HTTP1ParserDelegate)?
 
     private let kind: Kind
     private let maximumHeadBytes: Int

@@ -7,28 +7,36 @@ package import HTTPMessages
 /// the message.
 package enum HTTP2Fields {
     /// Lends the fields of a request, `host` having become `:authority`.
-    package static func withRequest<Value>(
+    ///
+    /// - Parameter contentLength: takes the place of what the head says; 0 is not said. Nil keeps what it says.
+    package static func withRequest(
         _ head: HTTPRequestHead,
         scheme: StaticString,
         authority: String,
-        _ body: (UnsafePointer<nghttp2_nv>, Int) throws -> Value
-    ) rethrows -> Value {
+        contentLength: Int? = nil,
+        _ body: (UnsafePointer<nghttp2_nv>, Int) -> Int32
+    ) -> Int32 {
         var method = head.method
         var target = head.target
         var authority = authority
-        return try method.withUTF8 { method in
-            try target.withUTF8 { target in
-                try authority.withUTF8 { authority in
-                    try withFields(head.headers, first: 4, leavingOut: LeftOut(host: true)) { fields in
-                        fields.append(":method", UnsafeRawBufferPointer(method))
-                        fields.append(
-                            ":scheme",
-                            UnsafeRawBufferPointer(start: scheme.utf8Start, count: scheme.utf8CodeUnitCount)
-                        )
-                        fields.append(":authority", UnsafeRawBufferPointer(authority))
-                        fields.append(":path", UnsafeRawBufferPointer(target))
-                    } body: {
-                        try body($0, $1)
+        return method.withUTF8 { method in
+            target.withUTF8 { target in
+                authority.withUTF8 { authority in
+                    withUnsafeTemporaryAllocation(byteCount: 32, alignment: 1) { digits in
+                        let length = contentLength.map { writeDecimal(max($0, 0), endingAt: 32, of: digits) }
+                        let left = LeftOut(host: true, contentLength: contentLength != nil)
+                        return withFields(head.headers, first: 5, leavingOut: left) { fields in
+                            fields.append(":method", UnsafeRawBufferPointer(method))
+                            fields.append(
+                                ":scheme",
+                                UnsafeRawBufferPointer(start: scheme.utf8Start, count: scheme.utf8CodeUnitCount)
+                            )
+                            fields.append(":authority", UnsafeRawBufferPointer(authority))
+                            fields.append(":path", UnsafeRawBufferPointer(target))
+                            if contentLength != 0, let length { fields.append("content-length", length) }
+                        } body: {
+                            body($0, $1)
+                        }
                     }
                 }
             }
@@ -40,33 +48,33 @@ package enum HTTP2Fields {
     /// - Parameters:
     ///   - date: added where the head has none.
     ///   - contentLength: takes the place of what the head says.
-    package static func withResponse<Value>(
+    package static func withResponse(
         _ head: HTTPResponseHead,
         date: UnsafeRawBufferPointer? = nil,
         contentLength: Int? = nil,
-        _ body: (UnsafePointer<nghttp2_nv>, Int) throws -> Value
-    ) rethrows -> Value {
+        _ body: (UnsafePointer<nghttp2_nv>, Int) -> Int32
+    ) -> Int32 {
         // The digits of both numbers, right-aligned in their own parts of one small space.
-        try withUnsafeTemporaryAllocation(byteCount: 32, alignment: 1) { digits in
+        withUnsafeTemporaryAllocation(byteCount: 32, alignment: 1) { digits in
             let status = writeDecimal(min(max(head.status, 100), 999), endingAt: 3, of: digits)
             let length = contentLength.map { writeDecimal(max($0, 0), endingAt: 32, of: digits) }
             let left = LeftOut(contentLength: contentLength != nil)
-            return try withFields(head.headers, first: 3, leavingOut: left) { fields in
+            return withFields(head.headers, first: 3, leavingOut: left) { fields in
                 fields.append(":status", status)
                 if let date, !head.headers.contains("date") { fields.append("date", date) }
                 if let length { fields.append("content-length", length) }
             } body: {
-                try body($0, $1)
+                body($0, $1)
             }
         }
     }
 
     /// Lends the fields of an interim response (1xx), which has none but its status.
-    package static func withInterim<Value>(
-        _ status: Int,
-        _ body: (UnsafePointer<nghttp2_nv>, Int) throws -> Value
-    ) rethrows -> Value {
-        try withResponse(HTTPResponseHead(status: status), body)
+    package static func withInterim(_ status: Int, _ body: (UnsafePointer<nghttp2_nv>, Int) -> Void) {
+        _ = withResponse(HTTPResponseHead(status: status)) { fields, count in
+            body(fields, count)
+            return 0
+        }
     }
 
     private static func writeDecimal(
@@ -116,21 +124,21 @@ package enum HTTP2Fields {
         }
     }
 
-    private static func withFields<Value>(
+    private static func withFields(
         _ headers: HeaderFields,
         first count: Int,
         leavingOut left: LeftOut,
         _ start: (inout Writer) -> Void,
-        body: (UnsafePointer<nghttp2_nv>, Int) throws -> Value
-    ) rethrows -> Value {
-        try withUnsafeTemporaryAllocation(of: nghttp2_nv.self, capacity: headers.count + count) { space in
+        body: (UnsafePointer<nghttp2_nv>, Int) -> Int32
+    ) -> Int32 {
+        withUnsafeTemporaryAllocation(of: nghttp2_nv.self, capacity: headers.count + count) { space in
             var writer = Writer(fields: space)
             start(&writer)
-            return try headers.withFields { name, value in
+            return headers.withFields { name, value in
                 if !left.covers(name), FieldRules.isValue(value) { writer.append(name, value) }
             } then: {
                 guard let base = space.baseAddress else { preconditionFailure("a head without pseudo fields") }
-                return try body(UnsafePointer(base), writer.count)
+                return body(UnsafePointer(base), writer.count)
             }
         }
     }

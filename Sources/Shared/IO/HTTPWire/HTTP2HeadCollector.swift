@@ -36,6 +36,12 @@ package struct HTTP2HeadCollector {
         return text.reduce(0) { $0 * 10 + Int($1 &- 0x30) }
     }
 
+    /// Two fields name the host of the request, and not the same one (RFC 9113, 8.3.1).
+    package var isHostAmbiguous: Bool {
+        guard !authority.isEmpty else { return false }
+        return headers.withValue("host") { !FieldBytes(raw: $0).equals(authority) } ?? false
+    }
+
     /// The request, its authority in `host` where HTTP/1 has it.
     package consuming func makeRequest() -> HTTPRequestHead {
         if !authority.isEmpty, !headers.contains("host") { headers.add("host", authority) }

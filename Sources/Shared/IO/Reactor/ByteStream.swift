@@ -7,6 +7,9 @@ package protocol ByteStream: AnyObject {
     var peer: SocketAddress { get }
     /// Bytes written here that the kernel has not taken yet.
     var bufferedBytes: Int { get }
+    /// Its output leaves before that of other streams in each turn of the loop: what it says must be on its way before
+    /// somebody else can see what follows from it.
+    var goesFirst: Bool { get set }
     /// What ALPN chose (RFC 7301), on a TLS stream.
     var negotiatedProtocol: String? { get }
 
@@ -26,6 +29,10 @@ package protocol ByteStream: AnyObject {
 }
 
 extension ByteStream {
+    package var goesFirst: Bool {
+        get { false }
+        set {}
+    }
     package func writeThrough(_ bytes: UnsafeRawBufferPointer) { write(bytes) }
     package func write(_ bytes: [UInt8]) { bytes.withUnsafeBytes { write($0) } }
     package func write(_ text: StaticString) {

@@ -27,6 +27,8 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     private var runningJobs: [UnownedJob] = []
     private var turnEnds: [any TurnEndObserver] = []
     private var endingTurns: [any TurnEndObserver] = []
+    /// Those that go before all others, whenever they were added.
+    private var firstTurnEnds: [any TurnEndObserver] = []
 
     // Touched by any thread.
     private struct Inbox {
@@ -102,7 +104,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
 
     /// Calls `observer.turnDidEnd()` once, when this turn's callbacks and tasks have run.
     package func notifyAtTurnEnd(_ observer: any TurnEndObserver) {
-        turnEnds.append(observer)
+        if observer.endsTurnFirst { firstTurnEnds.append(observer) } else { turnEnds.append(observer) }
     }
 
     private func takeInbox() {
@@ -128,10 +130,15 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
                 }
                 runningJobs.removeAll(keepingCapacity: true)
             }
+            while !firstTurnEnds.isEmpty {
+                swap(&firstTurnEnds, &endingTurns)
+                for observer in endingTurns { observer.turnDidEnd() }
+                endingTurns.removeAll(keepingCapacity: true)
+            }
             swap(&turnEnds, &endingTurns)
             for observer in endingTurns { observer.turnDidEnd() }
             endingTurns.removeAll(keepingCapacity: true)
-        } while !jobs.isEmpty || !turnEnds.isEmpty
+        } while !jobs.isEmpty || !turnEnds.isEmpty || !firstTurnEnds.isEmpty
     }
 
     // MARK: Executor
@@ -158,5 +165,11 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
 
 /// Something with work to do when a turn of the loop ends, such as a connection with output to write.
 package protocol TurnEndObserver: AnyObject {
+    /// Whether its output leaves before that of those which do not go first, also where these were written to earlier.
+    var endsTurnFirst: Bool { get }
     func turnDidEnd()
+}
+
+extension TurnEndObserver {
+    package var endsTurnFirst: Bool { false }
 }

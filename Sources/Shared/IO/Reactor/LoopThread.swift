@@ -25,6 +25,9 @@ package final class LoopThread {
     /// Stops the loop and waits for the thread to end.
     package func stopAndJoin() {
         loop.stop()
-        uv_thread_join(&thread)
+        join()
     }
+
+    /// Waits for the thread to end, which something on it brings about.
+    package func join() { uv_thread_join(&thread) }
 }

@@ -34,7 +34,8 @@ package final class Promise<Value> {
     package func wait() async throws -> Value {
         if case .empty = state {
             await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-                state = .waiting(continuation)
+                // The task may have been suspended between the look above and here, and the result have come meanwhile.
+                if case .full = state { continuation.resume() } else { state = .waiting(continuation) }
             }
         }
         guard case .full(let result) = state else { preconditionFailure("two tasks wait for one promise") }

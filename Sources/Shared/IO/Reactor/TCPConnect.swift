@@ -92,4 +92,18 @@ extension EventLoop {
         guard !found.isEmpty else { throw ConnectError.noAddress }
         return found
     }
+
+    /// The same with a bound: the resolver's own is tens of seconds. A late answer is dropped.
+    ///
+    /// - Throws: also `ConnectError.timedOut`.
+    package func resolve(_ host: String, port: UInt16, timeout: Duration) async throws -> [SocketAddress] {
+        if let numeric = SocketAddress(ip: host, port: port) { return [numeric] }
+        let promise = Promise<[SocketAddress]>()
+        spawn {
+            do { promise.succeed(try await self.resolve(host, port: port)) } catch { promise.fail(error) }
+        }
+        let timer = schedule(after: timeout) { promise.fail(ConnectError.timedOut) }
+        defer { timer.stop() }
+        return try await promise.wait()
+    }
 }

@@ -5,6 +5,8 @@ package final class TCPStream: ByteStream, TurnEndObserver {
     package var handler: (any ByteStreamHandler)?
     package let peer: SocketAddress
     package var negotiatedProtocol: String? { nil }
+    package var goesFirst = false
+    package var endsTurnFirst: Bool { goesFirst }
     package let loop: EventLoop
 
     private let handle: UnsafeMutablePointer<uv_tcp_t>

@@ -34,7 +34,7 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
     private var output: [UInt8] = []
     private var unsent = 0
     private var isFlushScheduled = false
-    /// What the stream still held when the turn began.
+    /// What the stream held when last looked at, and what it got since.
     private var backlog = 0
     private var isRetiring = false
     private var loadingScripts: Set<String> = []
@@ -55,14 +55,20 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
         self.timeout = timeout
         timer = LoopTimer(loop) { [unowned self] in timerFired() }
         stream.handler = self
+        stream.goesFirst = true
         stream.setReading(true)
     }
 
     var inFlight: Int { pending.count }
+    var endsTurnFirst: Bool { true }
 
     /// Whether another command can be taken: the queue is bounded, or a Redis that hangs would fill our memory.
     var hasRoom: Bool {
-        isOpen && pending.count < Self.maximumInFlight && backlog &+ output.count < Self.maximumBacklog
+        guard isOpen, pending.count < Self.maximumInFlight else { return false }
+        if backlog &+ output.count < Self.maximumBacklog { return true }
+        // The last look may be old.
+        backlog = stream.bufferedBytes
+        return backlog &+ output.count < Self.maximumBacklog
     }
 
     // MARK: Sending
@@ -114,6 +120,7 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
         isFlushScheduled = false
         guard isOpen, !output.isEmpty else { return }
         stream.write(output)
+        backlog &+= output.count
         unsent = 0
         if output.count <= Self.keptOutput { output.removeAll(keepingCapacity: true) } else { output = [] }
     }

@@ -18,7 +18,12 @@ final class RedisConnector {
     /// - Throws: what the last address failed with; `RedisError.server` when Redis refuses us or is still loading.
     func connect() async throws -> RedisConnection {
         var failure: any Error = ConnectError.noAddress
-        for address in try await loop.resolve(configuration.host, port: configuration.port) {
+        let addresses = try await loop.resolve(
+            configuration.host,
+            port: configuration.port,
+            timeout: configuration.connectTimeout
+        )
+        for address in addresses {
             do {
                 let stream = try await open(address)
                 let connection = RedisConnection(loop, stream, timeout: configuration.commandTimeout)

@@ -118,7 +118,11 @@ package final class RedisSubscription {
     /// `["message", channel, bytes]`, `["subscribe", channel, count]`, `["pong", …]`, or an error.
     private func take(_ value: RedisValue) {
         guard case .open(let connection) = state else { return }
-        if case .error(let text) = value { return drop(connection, RedisError.server(text)) }
+        if case .error(let text) = value {
+            // Once subscribed, the only question left is PING, and a refusal is a sign of life too.
+            if confirmed < channels.count { drop(connection, RedisError.server(text)) }
+            return
+        }
         guard case .array(let parts) = value, parts.count >= 2, let kind = parts[0].text else { return }
         switch kind {
         case "message":

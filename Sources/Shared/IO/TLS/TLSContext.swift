@@ -50,10 +50,7 @@ package final class TLSContext {
         let context = try TLSContext(method: TLS_client_method(), alpn: alpn)
         let raw = context.raw
         SSL_CTX_set_verify(raw, SSL_VERIFY_PEER, nil)
-        try configure("system trust") { SSL_CTX_set_default_verify_paths(raw) }
-        if let authorityFile {
-            try configure("authority file") { SSL_CTX_load_verify_file(raw, authorityFile) }
-        }
+        try TrustStore.shared(adding: authorityFile).use(in: raw)
         let cacheMode = SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL
         SSL_CTX_ctrl(raw, SSL_CTRL_SET_SESS_CACHE_MODE, Int(cacheMode), nil)
         SSL_CTX_sess_set_new_cb(raw) { session, ticket in

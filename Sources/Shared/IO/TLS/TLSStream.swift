@@ -11,6 +11,11 @@ final class TLSStream: ByteStream, ByteStreamHandler, TurnEndObserver {
     var onHandshake: ((Result<Void, any Error>) -> Void)?
     let lower: any ByteStream
     private(set) var negotiatedProtocol: String?
+    var endsTurnFirst: Bool { goesFirst }
+    var goesFirst: Bool {
+        get { lower.goesFirst }
+        set { lower.goesFirst = newValue }
+    }
 
     private let context: TLSContext
     private let loop: EventLoop

@@ -16,6 +16,8 @@ package import HTTPMessages
 package struct ControlAPI {
     package static let prefix = "/__sim/"
     static let bodyLimit = 1 << 20
+    /// A list of records ends when it has become longer than this; `last` says where to go on.
+    static let mostAnswerBytes = 32 << 20
 
     private let log: RequestLog
     private let parser: JSONParser
@@ -71,9 +73,15 @@ package struct ControlAPI {
         }
         let records = log.records(after: since, limit: limit, credential: head.queryValue("credential"))
         let withBody = head.queryValue("bodies") != "0"
+        var last = since
         return json { json in
-            json.arrayMember("requests") { for record in records { record.write(to: &$0, withBody: withBody) } }
-            json.member("last", records.last?.id ?? since)
+            json.arrayMember("requests") { json in
+                for record in records where json.bytes.count < Self.mostAnswerBytes {
+                    record.write(to: &json, withBody: withBody)
+                    last = record.id
+                }
+            }
+            json.member("last", last)
         }
     }
 

@@ -4,7 +4,7 @@ import Formats
 enum JSONSample {
     private static let mostDepth = 12
     /// A schema can ask for exponentially many values; a sample stops growing here.
-    private static let mostBytes = 64 * 1024
+    private static let mostBytes = 16 * 1024
 
     static func value(of schema: JSONValue) -> [UInt8] {
         var text = JSONWriter()

@@ -96,7 +96,10 @@ package enum AccountForm {
         let platform = current?.fields.platform ?? draft.fields.platform
         let type = current?.fields.type ?? draft.fields.type
         let (edit, credentialFaults) = CredentialForm.edit(
-            draft.credentials, of: current?.credentials, platform: platform, type: type
+            draft.credentials,
+            of: current?.credentials,
+            platform: platform,
+            type: type
         )
         var reading = Reading(draft: draft.fields, credentials: edit)
         reading.add(formFaults)

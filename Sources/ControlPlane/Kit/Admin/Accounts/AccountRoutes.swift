@@ -155,7 +155,9 @@ package struct AccountRoutes {
 
     /// Every fault of form, credentials, groups and proxy at once.
     private func validated(
-        _ body: JSON, current: AccountRecord?, on connection: PostgresConnection
+        _ body: JSON,
+        current: AccountRecord?,
+        on connection: PostgresConnection
     ) async throws -> (AccountDraft, CredentialEdit) {
         var reading = AccountForm.read(body, current: current)
         if !reading.isFaulty("platform"), !reading.draft.groups.isEmpty {

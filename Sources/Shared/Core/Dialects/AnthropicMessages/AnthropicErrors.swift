@@ -37,7 +37,9 @@ package enum AnthropicErrors {
     package static func event(status: Int, message: String, requestID: String) -> [UInt8] {
         var out: [UInt8] = []
         SSEWriter.append(
-            event: "error", data: body(status: status, message: message, requestID: requestID), to: &out
+            event: "error",
+            data: body(status: status, message: message, requestID: requestID),
+            to: &out
         )
         return out
     }

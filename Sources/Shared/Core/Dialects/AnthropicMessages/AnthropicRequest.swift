@@ -25,7 +25,8 @@ package enum AnthropicRequest {
             model.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f })
         else {
             throw invalid(
-                "model: must be 1 to \(maximumModelLength) bytes without control characters", field: "model"
+                "model: must be 1 to \(maximumModelLength) bytes without control characters",
+                field: "model"
             )
         }
         var isStream = false
@@ -42,7 +43,9 @@ package enum AnthropicRequest {
 
     /// A field that stands twice is refused: the gateway and the upstream could each read another one.
     private static func range(
-        of field: StaticString, in document: JSONDocument, isRequired: Bool
+        of field: StaticString,
+        in document: JSONDocument,
+        isRequired: Bool
     ) throws -> Range<Int>? {
         switch document.locateTopLevel(field) {
         case .found(let location): return location.value

@@ -17,7 +17,7 @@ package struct AnthropicStreamMeter: Sendable {
 
     package private(set) var usage = TokenUsage()
     package private(set) var hasContent = false
-    /// `message_delta` came: the usage is the upstream's last word.
+    /// `message_delta` came with usage: that is the upstream's last word.
     package private(set) var hasFinalUsage = false
     package private(set) var hasEnded = false
     package private(set) var hasFailed = false
@@ -29,7 +29,17 @@ package struct AnthropicStreamMeter: Sendable {
     /// Bytes of text a token stands for when it has to be estimated.
     package static let bytesPerToken = 4
 
+    private var countsContent = true
+
     package init() {}
+
+    /// What follows is not delivered any more; reported usage still counts.
+    package mutating func stopCountingContent() { countsContent = false }
+
+    private mutating func countContent(_ data: UnsafeRawBufferPointer) {
+        hasContent = true
+        if countsContent { contentBytes += max(0, data.count - Self.deltaOverhead) }
+    }
 
     /// The usage, or when the stream broke off before its last word, at least what the delivered text amounts to.
     package var estimatedUsage: TokenUsage {
@@ -44,8 +54,7 @@ package struct AnthropicStreamMeter: Sendable {
     package mutating func receive(_ event: SSEEvent, _ parser: JSONParser) -> Event {
         guard event.hasData, event.isComplete else { return hasContent ? .trailer : .preamble }
         if event.name.elementsEqual("content_block_delta".utf8) {
-            hasContent = true
-            contentBytes += max(0, event.data.count - Self.deltaOverhead)
+            countContent(event.data)
             return .content
         }
         let kind = Kind(name: event.name) ?? typeInData(event.data, parser)
@@ -71,15 +80,13 @@ package struct AnthropicStreamMeter: Sendable {
     private mutating func receive(_ kind: Kind?, _ data: UnsafeRawBufferPointer, _ parser: JSONParser) -> Event {
         switch kind {
         case .start:
-            readUsage(data, parser, at: "message")
+            _ = readUsage(data, parser, at: "message")
             return .preamble
         case .blockStart, .blockDelta:
-            hasContent = true
-            contentBytes += max(0, data.count - Self.deltaOverhead)
+            countContent(data)
             return .content
         case .delta:
-            readUsage(data, parser, at: nil)
-            hasFinalUsage = true
+            if readUsage(data, parser, at: nil) { hasFinalUsage = true }
             return hasContent ? .trailer : .preamble
         case .stop:
             hasEnded = true
@@ -92,14 +99,24 @@ package struct AnthropicStreamMeter: Sendable {
         }
     }
 
-    private mutating func readUsage(_ data: UnsafeRawBufferPointer, _ parser: JSONParser, at parent: StaticString?) {
+    /// Returns whether there was any.
+    private mutating func readUsage(
+        _ data: UnsafeRawBufferPointer,
+        _ parser: JSONParser,
+        at parent: StaticString?
+    ) -> Bool {
         var found = usage
+        var isThere = false
         try? parser.parse(data) { document in
             var object: JSONValue? = document.root
             if let parent { object = object?[parent] }
-            if let reported = object?["usage"], reported.isObject { AnthropicUsage.update(&found, from: reported) }
+            if let reported = object?["usage"], reported.isObject {
+                AnthropicUsage.update(&found, from: reported)
+                isThere = true
+            }
         }
         usage = found
+        return isThere
     }
 
     private func typeInData(_ data: UnsafeRawBufferPointer, _ parser: JSONParser) -> Kind? {

@@ -33,6 +33,8 @@ package enum AnthropicUsage {
 package struct AnthropicAnswer: Sendable {
     package var usage = TokenUsage()
     package var hasUsage = false
+    /// An error that came with a status of success.
+    package var isError = false
     /// Where the value of `model` stands in the body.
     package var modelRange: Range<Int>?
 
@@ -46,11 +48,18 @@ package struct AnthropicAnswer: Sendable {
         self = answer
     }
 
+    /// What an answer of so many bytes amounts to, where it does not say.
+    package static func estimatedUsage(ofBytes count: Int) -> TokenUsage {
+        let perToken = AnthropicStreamMeter.bytesPerToken
+        return TokenUsage(output: Int64((count + perToken - 1) / perToken))
+    }
+
     private init(_ document: JSONDocument) {
         if let object = document.root["usage"], object.isObject {
             AnthropicUsage.update(&usage, from: object)
             hasUsage = true
         }
+        isError = document.root["type"]?.string == "error"
         modelRange = document.locateTopLevel("model").value
     }
 }

@@ -11,7 +11,11 @@ package enum AnthropicRequests {
     ///   - path: the API's own path, `/v1/messages`.
     ///   - query: the caller's query, undecoded.
     package static func head(
-        _ path: String, query: Substring, caller: HeaderFields, target: UpstreamTarget, apiKey: String,
+        _ path: String,
+        query: Substring,
+        caller: HeaderFields,
+        target: UpstreamTarget,
+        apiKey: String,
         overrides: [String: String]
     ) -> HTTPRequestHead {
         var headers = HeaderFields()

@@ -78,6 +78,8 @@ enum HTTP1AnswerHead {
         append("\r\n", to: &out)
     }
 
+    static func appendLineEnd(to out: inout [UInt8]) { append("\r\n", to: &out) }
+
     private static func append(_ text: StaticString, to out: inout [UInt8]) {
         out.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }

@@ -367,13 +367,21 @@ extension HTTP1Connection: ExchangeCarrier {
             if piece.count < bytes.count { closesAfterAnswer = true }
             link.write(piece)
         case .chunked:
-            let server = link.server
-            server.scratch.removeAll(keepingCapacity: true)
-            HTTP1AnswerHead.appendChunkSize(bytes.count, to: &server.scratch)
-            server.scratch.withUnsafeBytes { link.write($0) }
-            server.scratch.removeAll(keepingCapacity: true)
-            link.write(bytes)
-            link.write("\r\n")
+            var out: [UInt8] = []
+            swap(&out, &link.server.scratch)
+            HTTP1AnswerHead.appendChunkSize(bytes.count, to: &out)
+            // A small piece goes along with its frame; a large one is not copied twice.
+            if bytes.count <= 4096 {
+                out.append(contentsOf: bytes)
+                HTTP1AnswerHead.appendLineEnd(to: &out)
+                out.withUnsafeBytes { link.write($0) }
+            } else {
+                out.withUnsafeBytes { link.write($0) }
+                link.write(bytes)
+                link.write("\r\n")
+            }
+            out.removeAll(keepingCapacity: true)
+            swap(&out, &link.server.scratch)
         case .untilClose:
             link.write(bytes)
         }

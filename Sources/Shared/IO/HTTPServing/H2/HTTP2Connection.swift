@@ -218,6 +218,7 @@ extension HTTP2Connection {
             guard let stream else { return }
             if let collector = stream.collector {
                 stream.collector = nil
+                if collector.isHostAmbiguous { stream.rejection = stream.rejection ?? 400 }
                 didReceiveHead(collector.makeRequest(), stream)
             }
             if endsStream { requestDidEnd(stream) }

@@ -191,7 +191,10 @@ package struct AnthropicMessage {
         case .toolUse(_, let call):
             // Like the API: an empty delta first, then the text of the JSON, cut anywhere.
             append(delta: "input_json_delta", "partial_json", [], index, to: &stream)
-            for part in UTF8Parts(String(decoding: call.input, as: UTF8.self), count: 1 + call.input.count / 12) {
+            for part in UTF8Parts(
+                String(decoding: call.input, as: UTF8.self),
+                count: min(1 + call.input.count / 12, 256)
+            ) {
                 append(delta: "input_json_delta", "partial_json", part, index, to: &stream)
             }
         }

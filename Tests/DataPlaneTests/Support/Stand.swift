@@ -1,0 +1,414 @@
+import Crypto
+import Domain
+import Formats
+import GatewayKit
+import Glibc
+import HTTPFetching
+import HTTPMessages
+import HTTPServing
+import Providers
+import Reactor
+import Redis
+import Snapshots
+import Telemetry
+import TestSupport
+import Testing
+
+/// What the control plane of the tests knows.
+final class FakeControlPlane {
+    let server: HTTPServer
+    let target: UpstreamTarget
+    /// Signed snapshots by hash.
+    private let book: Book
+    private final class Book {
+        var keys: [String: [UInt8]] = [:]
+        var asked: [String] = []
+        var usage: String?
+    }
+
+    var keys: [String: [UInt8]] {
+        get { book.keys }
+        set { book.keys = newValue }
+    }
+    var usage: String? {
+        get { book.usage }
+        set { book.usage = newValue }
+    }
+    var asked: [String] { book.asked }
+
+    init(_ loop: EventLoop) throws {
+        let book = Book()
+        self.book = book
+        server = HTTPServer(loop, limits: HTTPServerLimits()) { exchange in
+            let path = String(exchange.request.path)
+            book.asked.append(path)
+            if path.hasSuffix("/usage"), let usage = book.usage {
+                return exchange.respond(HTTPResponseHead(status: 200), body: Array(usage.utf8))
+            }
+            let hash = String(path.dropFirst("/internal/v1/keys/".count))
+            if let text = book.keys[hash] {
+                exchange.respond(HTTPResponseHead(status: 200), body: text)
+            } else {
+                exchange.respond(HTTPResponseHead(status: 404), body: [])
+            }
+        }
+        let address = try server.listen(on: #require(SocketAddress("127.0.0.1:0")))
+        target = try #require(UpstreamTarget(baseURL: "http://127.0.0.1:\(address.port)"))
+    }
+}
+
+/// A whole worker loop with a Redis, an upstream, a control plane and a caller of its own.
+final class Stand {
+    struct Options: Sendable {
+        var redisLines: [String] = []
+        var isPersistent = false
+        var pace = Pace()
+        var wire = UpstreamProtocol.auto
+        var limits = HTTPServerLimits()
+        var slotLimits: (user: Int, key: Int) = (0, 0)
+        var settings: [String: Int64] = [:]
+        /// Accounts, each with an upstream of its own.
+        var accounts = 1
+        var concurrency = 0
+        var mapping: [String: String] = [:]
+        /// Puts a relay between the worker and Redis that can lose answers.
+        var usesRelay = false
+    }
+
+    static let secret = [UInt8](repeating: 7, count: 32)
+    let loop: EventLoop
+    let server: PrivateRedis
+    /// The test's own connection.
+    let redis: RedisClient
+    let upstreams: [FakeUpstream]
+    let control: FakeControlPlane
+    let codec = SnapshotCodec(SnapshotSigner(key: secret))
+    let ring: MasterKeyRing
+    let credentials: CredentialStore
+    let metrics = GatewayMetrics(MetricsRegistry())
+    let health = WorkerHealth()
+    let log: Log
+    let apiKey = APIKeyFormat.generate(random: { SecureRandom.bytes($0) })
+    private(set) var key: KeySnapshot
+    private(set) var config: ConfigSnapshot
+    /// Between the worker and Redis.
+    let relay: RedisRelay
+    let context: WorkerContext
+    /// Shown every exchange of the worker before it is handled.
+    let watch = Watch()
+    final class Watch { var onExchange: ((ServerExchange) -> Void)? }
+    let gateway: HTTPServer
+    let address: SocketAddress
+    let caller: HTTPClient
+
+    var upstream: FakeUpstream { upstreams[0] }
+    var partition: Partition { Partition(of: key.user) }
+
+    init(_ loop: EventLoop, _ server: PrivateRedis, _ options: Options) async throws {
+        self.loop = loop
+        self.server = server
+        let configuration = try #require(RedisConfiguration(url: server.url))
+        redis = RedisClient(loop, configuration)
+        redis.start()
+        try #require(await redis.waitUntilConnected(.seconds(20)))
+        upstreams = try (0..<options.accounts).map { _ in try FakeUpstream(loop) }
+        control = try FakeControlPlane(loop)
+        ring = try MasterKeyRing("m1:" + Base64.encode(Self.secret, .standard))
+        credentials = CredentialStore(ring)
+        log = Log(service: "test", level: .error, descriptor: STDERR_FILENO)
+        key = KeySnapshot(
+            id: KeyID(1),
+            hash: APIKeyFormat.hash(apiKey),
+            revision: 5,
+            user: UserID(3),
+            userRevision: 5,
+            group: GroupID(2),
+            concurrency: options.slotLimits.key,
+            userConcurrency: options.slotLimits.user
+        )
+        config = ConfigSnapshot(
+            version: SnapshotVersion(epoch: 1, revision: 10),
+            publishedAt: Timestamp(microseconds: 0)
+        )
+        config.groups = [GroupSnapshot(id: GroupID(2), revision: 5, name: "g", platform: .anthropic)]
+        config.accounts = upstreams.enumerated().map { number, upstream in
+            AccountSnapshot(
+                id: AccountID(Int64(number + 1)),
+                name: "secret-account-\(number)",
+                platform: .anthropic,
+                type: .apikey,
+                groups: [GroupID(2)],
+                priority: number,
+                concurrency: options.concurrency,
+                modelMapping: options.mapping,
+                plainCredentials: ["base_url": upstream.baseURL],
+                upstreamProtocol: options.wire
+            )
+        }
+        config.prices = [
+            ModelPrice(
+                model: "claude-",
+                match: .prefix,
+                revision: 4,
+                input: PricePerMillion(3_000_000_000),
+                output: PricePerMillion(15_000_000_000)
+            )
+        ]
+        for (name, value) in options.settings { _ = config.settings.set(name, value) }
+        relay = try RedisRelay(loop, port: server.port)
+        let url = options.usesRelay ? "redis://127.0.0.1:\(relay.port)" : server.url
+        let own = RedisClient(loop, try #require(RedisConfiguration(url: url)))
+        let client = try HTTPClient(loop)
+        let api = InternalAPI(client, control.target, token: Secret("token"))
+        context = WorkerContext(
+            loop: loop,
+            redis: own,
+            client: client,
+            keys: KeyStore(own, source: api, codec: codec),
+            credentials: credentials,
+            internalAPI: api,
+            log: log,
+            metrics: metrics,
+            pace: options.pace
+        )
+        own.start()
+        try #require(await own.waitUntilConnected(.seconds(20)))
+        let handler = GatewayHandler(context, Probes(health, metrics.registry))
+        let watch = watch
+        gateway = HTTPServer(loop, limits: options.limits) { exchange in
+            watch.onExchange?(exchange)
+            await handler.handle(exchange)
+        }
+        address = try gateway.listen(on: #require(SocketAddress("127.0.0.1:0")))
+        caller = try HTTPClient(loop)
+        try await publish()
+    }
+
+    // MARK: What the control plane would do
+
+    /// Writes everything into Redis and lets the worker use the configuration.
+    func publish() async throws {
+        try await run("SET", RedisNames.config, string(codec.encode(config)))
+        try await publishKey()
+        for account in config.accounts { try await publishCredentials(account.id) }
+        try await run("SET", RedisNames.keysComplete, "1")
+        context.config = GatewayConfig(config)
+    }
+
+    func publishKey() async throws {
+        try await run("SET", RedisNames.key(hash: key.hash), string(codec.encode(key)))
+        try await raiseRevisions()
+    }
+
+    func raiseRevisions() async throws {
+        try await run(
+            "HSET",
+            RedisNames.revisions(partition),
+            "k\(key.id)",
+            "\(key.revision)",
+            "u\(key.user)",
+            "\(key.userRevision)",
+            "g\(key.group)",
+            "\(config.groups.first?.revision ?? 0)"
+        )
+    }
+
+    func publishCredentials(_ account: AccountID, version: Int64 = 1, key: String = "sk-upstream") async throws {
+        let entry = sealed(account, version: version, key: key)
+        try await run("SET", RedisNames.credentials(of: account), string(codec.encode(entry)))
+        try credentials.accept(entry)
+    }
+
+    func sealed(_ account: AccountID, version: Int64, key: String) -> CredentialEntry {
+        let sealed = SealedBox.seal(
+            Array(#"{"api_key":"\#(key)-\#(account)"}"#.utf8),
+            for: CredentialEntry.sealingContext(of: account),
+            with: ring,
+            nonce: SecureRandom.bytes(SealedBox.nonceBytes)
+        )
+        return CredentialEntry(account: account, version: version, sealed: sealed)
+    }
+
+    func change(_ body: (inout KeySnapshot) -> Void) {
+        body(&key)
+        key.revision += 1
+    }
+
+    func changeConfig(_ body: (inout ConfigSnapshot) -> Void) {
+        body(&config)
+        config.version.revision += 1
+    }
+
+    // MARK: Redis
+
+    @discardableResult
+    func run(_ words: String...) async throws -> RedisValue { try await redis.send(RedisCommand(words)) }
+
+    func string(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+
+    /// The records in the stream of the user's partition.
+    func records() async throws -> [UsageRecord] {
+        let decoder = UsageRecordDecoder()
+        let entries = try await run("XRANGE", RedisNames.usage(partition), "-", "+").array ?? []
+        return try entries.map { entry in
+            let fields = try #require(entry.array?.last?.array)
+            return try decoder.decode(try #require(fields.last?.bytes))
+        }
+    }
+
+    /// Waits until the partition has so many records.
+    @discardableResult
+    func records(_ count: Int) async throws -> [UsageRecord] {
+        let start = MonotonicTime.now
+        while start.elapsed < .seconds(15) {
+            if let found = try? await records(), found.count >= count { return found }
+            await loop.sleep(.milliseconds(2))
+        }
+        return try await records()
+    }
+
+    func count(_ command: String, _ name: String) async throws -> Int64 {
+        try await run(command, name).integer ?? 0
+    }
+
+    /// Waits until nothing of any call is left, in this process or in Redis.
+    func quiesce() async throws {
+        await loop.wait {
+            context.openCalls == 0 && context.outbox.unsettled == 0 && gateway.openExchanges == 0
+                && context.silence.count == 0 && context.leases.count == 0 && context.redis.inFlight == 0
+        }
+    }
+
+    // MARK: Calls
+
+    static func body(_ model: String = "claude-a", stream: Bool = false) -> String {
+        #"{"model": "\#(model)", "max_tokens": 9,"stream":\#(stream),"messages":[{"role":"user","content":"hi"}]}"#
+    }
+
+    func request(
+        _ method: String = "POST",
+        _ path: String = "/v1/messages",
+        body: [UInt8],
+        headers extra: HeaderFields = [:],
+        wire: Endpoint.WireProtocol = .http1,
+        withKey: Bool = true
+    ) -> FetchRequest {
+        var headers: HeaderFields = ["content-type": "application/json"]
+        if withKey { headers.add("x-api-key", apiKey) }
+        for (name, value) in extra.strings { headers.set(name, value) }
+        return FetchRequest(
+            to: Endpoint(isTLS: false, host: "127.0.0.1", port: address.port, wireProtocol: wire),
+            HTTPRequestHead(method: method, target: path, headers: headers),
+            body: body
+        )
+    }
+
+    func ask(
+        _ model: String = "claude-a",
+        stream: Bool = false,
+        headers: HeaderFields = [:],
+        wire: Endpoint.WireProtocol = .http1
+    ) async throws -> FetchResponse {
+        try await caller.send(
+            request(body: Array(Self.body(model, stream: stream).utf8), headers: headers, wire: wire)
+        )
+    }
+
+    func get(_ path: String, _ method: String = "GET", headers: HeaderFields = [:], withKey: Bool = true) async throws
+        -> (status: Int, headers: HeaderFields, body: String)
+    {
+        let response = try await caller.send(request(method, path, body: [], headers: headers, withKey: withKey))
+        return (response.head.status, response.head.headers, try await response.text())
+    }
+
+    // MARK: End
+
+    func stop() async {
+        caller.close()
+        _ = await gateway.drain(deadline: .zero)
+        context.drains.close()
+        for upstream in upstreams { await upstream.stop() }
+        _ = await control.server.drain(deadline: .zero)
+        context.close()
+        relay.stop()
+        redis.close()
+        log.close()
+    }
+}
+
+extension FetchResponse {
+    func text() async throws -> String { String(decoding: try await collect(limit: 1 << 26), as: UTF8.self) }
+}
+
+/// A caller that reads a stream as it comes.
+final class Reading {
+    private let response: FetchResponse
+    private let loop: EventLoop
+    private(set) var bytes: [UInt8] = []
+    private(set) var ends: [FetchError?] = []
+
+    init(_ response: FetchResponse, _ loop: EventLoop) {
+        self.response = response
+        self.loop = loop
+        response.consume { [weak self] in
+            self?.bytes.append(contentsOf: $0)
+        } onEnd: { [weak self] in
+            self?.ends.append($0)
+        }
+    }
+
+    var text: String { String(decoding: bytes, as: UTF8.self) }
+    var isEnded: Bool { !ends.isEmpty }
+    func leave() { response.cancel() }
+
+    func wait(for part: String) async throws {
+        await loop.wait { text.contains(part) || isEnded }
+        try #require(text.contains(part), "had: \(text.suffix(500))")
+    }
+
+    /// All of it, once it has ended.
+    func rest() async throws -> String {
+        await loop.wait { isEnded }
+        try #require(isEnded, "had: \(text.suffix(500))")
+        return text
+    }
+}
+
+/// Runs `body` with a stand on a loop of its own.
+func standing<Value: Sendable>(
+    _ options: Stand.Options = .init(),
+    _ body: @escaping @Sendable (Stand) async throws -> Value
+) async throws -> Value {
+    var settings = PrivateRedis.Options()
+    settings.lines = options.redisLines
+    settings.isPersistent = options.isPersistent
+    let server = try await PrivateRedis.start(settings)
+    return try await onLoop { loop in
+        let stand = try await Stand(loop, server, options)
+        let outcome: Result<Value, any Error>
+        do {
+            outcome = .success(try await body(stand))
+        } catch {
+            outcome = .failure(error)
+        }
+        await stand.stop()
+        return try outcome.get()
+    }
+}
+
+extension String {
+    func contains(_ needle: String) -> Bool { count(of: needle, atMost: 1) > 0 }
+
+    /// How often the text stands in this one.
+    func count(of needle: String, atMost limit: Int = .max) -> Int {
+        let (bytes, wanted) = (Array(utf8), Array(needle.utf8))
+        guard let first = wanted.first, bytes.count >= wanted.count else { return 0 }
+        var found = 0
+        for start in 0...(bytes.count - wanted.count)
+        where bytes[start] == first && bytes[start..<(start + wanted.count)].elementsEqual(wanted) {
+            found += 1
+            if found == limit { break }
+        }
+        return found
+    }
+}

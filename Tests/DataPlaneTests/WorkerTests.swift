@@ -1,0 +1,139 @@
+import Domain
+import Formats
+import GatewayKit
+import HTTPFetching
+import HTTPMessages
+import HTTPServing
+import Providers
+import Reactor
+import Redis
+import Service
+import Snapshots
+import Telemetry
+import TestSupport
+import Testing
+
+/// A whole worker on threads of its own, beside a stand whose Redis, upstream and control plane it uses.
+private final class RunningWorker: @unchecked Sendable {
+    let stand: Stand
+    let port: UInt16
+    let opsPort: UInt16
+    private let thread: LoopThread
+    private var worker: Worker?
+
+    init(_ stand: Stand, port: UInt16? = nil) throws {
+        self.stand = stand
+        let ports = try [Self.freePort(stand.loop), Self.freePort(stand.loop)]
+        self.port = port ?? ports[0]
+        opsPort = ports[1]
+        let key = Base64.encode(Stand.secret, .standard)
+        var reader = ConfigReader(environment: [
+            "TOLLGATE_REDIS_URL": stand.server.url, "TOLLGATE_INTERNAL_TOKEN": "token", "TOLLGATE_SNAPSHOT_KEY": key,
+            "TOLLGATE_MASTER_KEYS": "m1:" + key, "TOLLGATE_LISTEN": "127.0.0.1:\(self.port)",
+            "TOLLGATE_OPS_LISTEN": "127.0.0.1:\(opsPort)", "TOLLGATE_LOOPS": "2",
+            "TOLLGATE_INTERNAL_URL": "http://\(stand.control.target.authority)",
+        ])
+        let config = WorkerConfig(&reader)
+        try #require(reader.faults.isEmpty)
+        thread = try LoopThread(name: "worker")
+        let loop = thread.loop
+        let log = Log(service: "worker", level: .error, descriptor: 2)
+        loop.execute { [self] in
+            worker = try? Worker(config, loop, log)
+            do { try worker?.start() } catch { worker?.couldNotStart(error) }
+        }
+    }
+
+    private static func freePort(_ loop: EventLoop) throws -> UInt16 {
+        let listener = try TCPListener(loop, on: #require(SocketAddress("127.0.0.1:0")), sharesPort: false) {
+            $0.abort()
+        }
+        defer { listener.close() }
+        return listener.address.port
+    }
+
+    func get(_ path: String, ops: Bool = true) async throws -> (status: Int, body: String) {
+        let endpoint = Endpoint(isTLS: false, host: "127.0.0.1", port: ops ? opsPort : port)
+        let head = HTTPRequestHead(method: "GET", target: path)
+        let response = try await stand.caller.send(FetchRequest(to: endpoint, head))
+        return (response.head.status, try await response.text())
+    }
+
+    func ask() async throws -> FetchResponse {
+        var request = stand.request(body: Array(Stand.body(stream: true).utf8))
+        request.endpoint.port = port
+        return try await stand.caller.send(request)
+    }
+
+    func wait(forStatus status: Int) async throws -> String {
+        let start = MonotonicTime.now
+        while start.elapsed < .seconds(15) {
+            if let answer = try? await get("/health/ready"), answer.status == status { return answer.body }
+            await stand.loop.sleep(.milliseconds(5))
+        }
+        return try await get("/health/ready").body
+    }
+
+    func stop() {
+        thread.loop.execute { [self] in worker?.stop() }
+    }
+
+    /// Waits until its main loop has ended by itself; returns whether it had failed.
+    func end() async -> Bool {
+        let thread = thread
+        nonisolated(unsafe) let mine = thread
+        await stand.loop.offload { mine.join() }
+        return worker?.hasFailed ?? true
+    }
+}
+
+@Suite("A worker", .serialized, .enabled(if: PrivateRedis.isAvailable, "needs the program redis-server"))
+struct WorkerTests {
+    @Test("it becomes ready by itself, serves, and ends when its streams and settlements have")
+    func life() async throws {
+        try await standing { (stand) async throws in
+            let running = try RunningWorker(stand)
+            #expect(try await running.wait(forStatus: 200).contains(#""status":"ready""#))
+            #expect(try await running.get("/health/live").status == 200)
+            #expect(try await running.get("/metrics").body.contains("tollgate_requests_total"))
+            #expect(try await running.get("/v1/messages").status == 404)
+            let asked = stand.loop.start { try await running.ask() }
+            let call = try await stand.upstream.call()
+            call.startStream()
+            call.send(Says.start() + Says.blockStart)
+            let reading = Reading(try await asked.wait(), stand.loop)
+            try await reading.wait(for: "content_block_start")
+            running.stop()
+            #expect(try await running.wait(forStatus: 503).contains("draining"))
+            call.send(Says.messageDelta() + Says.stop)
+            call.finish()
+            #expect(try await reading.rest().hasSuffix(Says.stop))
+            #expect(await !running.end())
+            #expect(try await stand.records().count == 1)
+            #expect(try await stand.count("ZCARD", RedisNames.slots(of: AccountID(1))) == 0)
+        }
+    }
+
+    @Test("it is not ready without a configuration, and degraded without the control plane")
+    func readiness() async throws {
+        try await standing { (stand) async throws in
+            try await stand.run("DEL", RedisNames.config)
+            let running = try RunningWorker(stand)
+            #expect(try await running.wait(forStatus: 503).contains("down"))
+            _ = await stand.control.server.drain(deadline: .zero)
+            try await stand.publish()
+            try await stand.run("PUBLISH", RedisNames.announcements, "config 1.10")
+            #expect(try await running.wait(forStatus: 200).contains("degraded"))
+            running.stop()
+            #expect(await !running.end())
+        }
+    }
+
+    @Test("one that cannot listen ends, and says that it failed")
+    func portTaken() async throws {
+        try await standing { (stand) async throws in
+            let running = try RunningWorker(stand, port: stand.address.port)
+            #expect(await running.end())
+        }
+    }
+}

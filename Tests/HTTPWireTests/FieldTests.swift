@@ -1,0 +1,96 @@
+import CNGHTTP2
+import HTTPMessages
+import HTTPWire
+import Testing
+
+@Suite("Fields on the wire")
+struct FieldTests {
+    @Test("every byte is judged as the grammar says, wherever it stands and whatever stands beside it")
+    func values() {
+        for length in [1, 7, 8, 9, 16, 23] {
+            for byte in UInt8.min...UInt8.max {
+                let isAllowed = byte == 9 || (byte >= 0x20 && byte != 0x7f)
+                for place in 0..<length {
+                    for filler in [UInt8(ascii: "a"), 0x20, 0x09, 0x80, 0xff] {
+                        var bytes = [UInt8](repeating: filler, count: length)
+                        bytes[place] = byte
+                        let verdict = bytes.withUnsafeBytes { FieldRules.isValue($0) }
+                        if verdict != isAllowed { Issue.record("\(byte) at \(place) of \(length) among \(filler)") }
+                    }
+                }
+            }
+        }
+        #expect([UInt8]().withUnsafeBytes { FieldRules.isValue($0) })
+    }
+
+    private func strings(_ fields: UnsafePointer<nghttp2_nv>, _ count: Int) -> [String] {
+        (0..<count).map { index in
+            let field = fields[index]
+            let name = UnsafeBufferPointer(start: field.name, count: field.namelen)
+            let value = UnsafeBufferPointer(start: field.value, count: field.valuelen)
+            return String(decoding: name, as: UTF8.self) + "=" + String(decoding: value, as: UTF8.self)
+        }
+    }
+
+    @Test("a request's pseudo fields come first; host and what belongs to a connection stay behind")
+    func request() {
+        let head = HTTPRequestHead(
+            method: "POST",
+            target: "/v1?x=y",
+            headers: [
+                "host": "other", "accept": "*/*", "connection": "x", "keep-alive": "1", "upgrade": "h2c",
+                "transfer-encoding": "chunked", "proxy-connection": "x", "evil": "a\nb", "empty": "",
+            ]
+        )
+        let fields = HTTP2Fields.withRequest(head, scheme: "https", authority: "example.com") { strings($0, $1) }
+        #expect(
+            fields == [
+                ":method=POST", ":scheme=https", ":authority=example.com", ":path=/v1?x=y", "accept=*/*", "empty=",
+            ]
+        )
+    }
+
+    @Test("a response gets its date and length where they are missing, and only one of each")
+    func response() {
+        let head = HTTPResponseHead(status: 200, headers: ["content-length": "9", "x": "y"])
+        let date = [UInt8]("today".utf8)
+        date.withUnsafeBytes { date in
+            #expect(
+                HTTP2Fields.withResponse(head, date: date, contentLength: 1_234_567) { strings($0, $1) }
+                    == [":status=200", "date=today", "content-length=1234567", "x=y"]
+            )
+            #expect(
+                HTTP2Fields.withResponse(HTTPResponseHead(status: 529, headers: ["date": "given"]), date: date) {
+                    strings($0, $1)
+                } == [":status=529", "date=given"]
+            )
+        }
+        #expect(HTTP2Fields.withResponse(head, contentLength: 0) { strings($0, $1) }[1] == "content-length=0")
+    }
+
+    private func collected(_ fields: [(String, String)]) -> HTTP2HeadCollector {
+        var collector = HTTP2HeadCollector()
+        for (name, value) in fields {
+            Array(name.utf8).withUnsafeBytes { name in
+                Array(value.utf8).withUnsafeBytes { value in collector.add(name, value) }
+            }
+        }
+        return collector
+    }
+
+    @Test("a received block becomes the head that HTTP/1 would have given")
+    func collector() {
+        let request = collected([
+            (":method", "GET"), (":path", "/a"), (":scheme", "http"), (":authority", "h:1"), ("x", "y"),
+        ])
+        #expect(request.byteCount == 7 + 3 + 5 + 2 + 7 + 4 + 10 + 3 + 2 + 5 * 32)
+        #expect(
+            request.makeRequest() == HTTPRequestHead(method: "GET", target: "/a", headers: ["x": "y", "host": "h:1"])
+        )
+        #expect(collected([(":status", "204")]).makeResponse() == HTTPResponseHead(status: 204))
+        #expect(collected([(":status", "2x4")]).status == 0)
+        #expect(collected([(":authority", "a"), ("host", "b")]).isHostAmbiguous)
+        #expect(!collected([(":authority", "a"), ("host", "a")]).isHostAmbiguous)
+        #expect(!collected([("host", "a")]).isHostAmbiguous)
+    }
+}
