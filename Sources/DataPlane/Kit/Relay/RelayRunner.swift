@@ -151,6 +151,11 @@ package final class RelayRunner {
         }
         let canceller = FetchCanceller()
         call.exchange.onCallerGone = { canceller.cancel() }
+        // Gone while a slot was awaited: nobody would call that.
+        guard !call.exchange.isCallerGone else {
+            call.settleNothing()
+            return .done
+        }
         do {
             let response = try await context.client.send(request, canceller: canceller)
             guard (200..<300).contains(response.head.status) else { return try await refused(response) }
