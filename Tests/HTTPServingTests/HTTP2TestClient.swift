@@ -166,7 +166,7 @@ final class HTTP2TestClient: ByteStreamHandler {
         let id = frame.pointee.hd.stream_id
         switch UInt32(frame.pointee.hd.type) {
         case NGHTTP2_HEADERS.rawValue:
-            let head = collector.makeResponse()
+            let head = collector.takeResponse()
             collector = HTTP2HeadCollector()
             if head.status < 200 {
                 responses[id]?.interim.append(head.status)

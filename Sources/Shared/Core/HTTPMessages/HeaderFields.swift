@@ -29,6 +29,21 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
         entries.reserveCapacity(fields)
     }
 
+    /// Empties it; the memory stays for the next message.
+    package mutating func removeAll() {
+        bytes.removeAll(keepingCapacity: true)
+        entries.removeAll(keepingCapacity: true)
+    }
+
+    /// The same fields in no more memory than they need.
+    package func compacted() -> HeaderFields {
+        var copy = HeaderFields()
+        copy.reserve(bytes: bytes.count, fields: entries.count)
+        copy.bytes.append(contentsOf: bytes)
+        copy.entries.append(contentsOf: entries)
+        return copy
+    }
+
     /// Appends a field; ASCII letters of the name are lowered.
     package mutating func add(_ name: String, _ value: String) {
         var name = name

@@ -16,7 +16,7 @@ final class Exchange: BodyChannel {
         case ended
     }
 
-    /// Its body is let go of when it is sent and the head of the answer is there.
+    /// Let go of, but for the timeouts, when it is sent and the head of the answer is there.
     private(set) var request: FetchRequest
     let bodyCount: Int
     private(set) var stage = Stage.waiting
@@ -111,7 +111,10 @@ final class Exchange: BodyChannel {
 
     func didReceiveHead(_ head: HTTPResponseHead, version: HTTPVersion, now: MonotonicTime) {
         guard stage == .sending || stage == .awaitingHead else { return }
-        if stage == .awaitingHead { request.body = [] }
+        if stage == .awaitingHead {
+            request.body = []
+            request.head.headers = [:]
+        }
         stage = .reading
         clock.activity = now
         self.head = head

@@ -216,7 +216,7 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
 
     func headDidBegin(_ streamID: Int32) {
         reading = exchange(streamID)
-        fields = HTTP2HeadCollector()
+        fields.reset()
     }
 
     /// False when the head has become longer than anybody's should be: then nghttp2 resets the stream.
@@ -251,14 +251,12 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
     private func didReceiveHead(isEnd: Bool, streamID: Int32) {
         guard let exchange = reading else { return }
         reading = nil
-        var head = HTTP2HeadCollector()
-        swap(&head, &fields)
-        switch head.status {
+        switch fields.status {
         case 0: break  // Trailers.
         case 100..<200: return spend()
         default:
             budget.earn()
-            exchange.didReceiveHead((consume head).makeResponse(), version: .http2, now: now)
+            exchange.didReceiveHead(fields.takeResponse(), version: .http2, now: now)
         }
         if isEnd { didReceiveEnd(streamID) }
     }

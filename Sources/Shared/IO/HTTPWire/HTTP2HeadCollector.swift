@@ -48,7 +48,17 @@ package struct HTTP2HeadCollector {
         return HTTPRequestHead(method: method, target: path, headers: headers)
     }
 
-    package consuming func makeResponse() -> HTTPResponseHead {
-        HTTPResponseHead(status: status, headers: headers)
+    /// The response, in no more memory than it needs: it is held as long as its stream. What it was gathered in serves
+    /// the next head.
+    package mutating func takeResponse() -> HTTPResponseHead {
+        defer { reset() }
+        return HTTPResponseHead(status: status, headers: headers.compacted())
+    }
+
+    /// Forgets a response's head.
+    package mutating func reset() {
+        status = 0
+        byteCount = 0
+        if headers.byteCount > 4096 { headers = HeaderFields() } else { headers.removeAll() }
     }
 }
