@@ -143,7 +143,7 @@ def test_without_redis_new_calls_are_turned_away_and_streams_finish(tenant: Tena
     )
     assert int(refused.headers["retry-after"]) >= 1
     assert refused.json()["type"] == "error"
-    assert status_of(stack.gateways[0] + "/health/ready") == 503
+    until("the probe says so", lambda: status_of(stack.gateways[0] + "/health/ready") == 503, seconds=1)
     assert status_of(stack.gateways[0] + "/health/live") == 200
     thread.join()
     assert results[0].status_code == 200

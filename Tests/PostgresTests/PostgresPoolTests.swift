@@ -16,12 +16,16 @@ struct PostgresPoolTests {
             var order: [Int] = []
             var most = 0
             var working = 0
+            let allAtWork = (0..<3).map { _ in Promise<Void>() }
             for number in 0..<200 {
                 crew.add {
                     try await pool.withConnection { connection in
                         order.append(number)
                         working += 1
                         most = max(most, working)
+                        // The first are slow, so that each of them needs a connection of its own.
+                        if working == 3 { for promise in allAtWork { promise.succeed(()) } }
+                        if number < 3 { try await allAtWork[number].wait() }
                         _ = try await connection.query("SELECT 1")
                         working -= 1
                     }
