@@ -241,7 +241,7 @@ package final class GatewayHandler {
         var standing = call.standing
         var reloads = 0
         var isLenient = false
-        let deadline = MonotonicTime.now + .seconds(standing.config.settings["queue_wait_seconds"])
+        let deadline = MonotonicTime.now + standing.config.settings.queueWait
         while true {
             call.price = try price(of: call.summary.model, standing.config)
             let answer: AdmissionAnswer

@@ -39,7 +39,7 @@ package final class RelayRunner {
         machine = RelayMachine(
             maximumSwitches: settings.maximumSwitches,
             deadline: now + settings.failoverDeadline,
-            slotDeadline: now + .seconds(settings["queue_wait_seconds"])
+            slotDeadline: now + settings.queueWait
         )
         candidates = call.group.accounts.filter {
             $0.isUsable(now: call.createdAt) && $0.mapping.upstreamModel(for: call.summary.model) != nil

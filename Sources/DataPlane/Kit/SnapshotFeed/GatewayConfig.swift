@@ -8,11 +8,13 @@ package import Snapshots
 package final class GatewayConfig: Sendable {
     package let snapshot: ConfigSnapshot
     package let prices: PriceList
+    package let settings: ServingSettings
     private let groups: [GroupID: ServingGroup]
 
     package init(_ snapshot: ConfigSnapshot) {
         self.snapshot = snapshot
         prices = PriceList(snapshot.prices)
+        settings = ServingSettings(snapshot.settings)
         let groups = Dictionary(snapshot.groups.map { ($0.id, $0) }) { $1 }
         var accounts: [GroupID: [ServingAccount]] = [:]
         for account in snapshot.accounts {
@@ -25,7 +27,6 @@ package final class GatewayConfig: Sendable {
     }
 
     package var version: SnapshotVersion { snapshot.version }
-    package var settings: GatewaySettings { snapshot.settings }
 
     package func group(_ id: GroupID) -> ServingGroup? { groups[id] }
 }
