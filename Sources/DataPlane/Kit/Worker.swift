@@ -63,7 +63,6 @@ package final class Worker {
         guard let configuration = config.redis, let target = config.internalAPI else { return }
         let redis = RedisClient(loop, configuration)
         // Probes must not call a worker ready for another beat when it no longer is.
-        redis.onConnect = { [health] in health.update { $0.isRedisUp = true } }
         redis.onDisconnect = { [health] in health.update { $0.isRedisUp = false } }
         redis.start()
         self.redis = redis
@@ -142,6 +141,7 @@ package final class Worker {
         let age = feed?.checkedAt.map { Int($0.elapsed.components.seconds) }
         let isListening = servers.allSatisfy(\.listening.value)
         health.update { state in
+            state.isRedisUp = isUp
             state.isListening = isListening
             state.snapshotAgeSeconds = age
         }

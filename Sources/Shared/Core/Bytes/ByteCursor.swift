@@ -31,6 +31,8 @@ package struct ByteCursor: ~Copyable {
         if let base = bytes.baseAddress { copy(base, bytes.count) }
     }
 
+    /// Disfavoured so that a literal is a `StaticString`, which needs no counting of references.
+    @_disfavoredOverload
     @inline(__always)
     package mutating func write(_ text: String) {
         var text = text

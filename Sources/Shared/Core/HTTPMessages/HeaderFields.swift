@@ -175,8 +175,19 @@ package struct FieldBytes {
 
     package init(raw: UnsafeRawBufferPointer) { self.raw = raw }
 
+    package func equals(_ text: StaticString) -> Bool { raw.count == text.utf8CodeUnitCount && hasPrefix(text) }
+
+    package func hasPrefix(_ text: StaticString) -> Bool {
+        guard raw.count >= text.utf8CodeUnitCount, let start = raw.baseAddress else {
+            return text.utf8CodeUnitCount == 0
+        }
+        return memcmp(start, text.utf8Start, text.utf8CodeUnitCount) == 0
+    }
+
+    @_disfavoredOverload
     package func equals(_ text: String) -> Bool { raw.count == text.utf8.count && hasPrefix(text) }
 
+    @_disfavoredOverload
     package func hasPrefix(_ text: String) -> Bool {
         var text = text
         return text.withUTF8 { text in

@@ -9,18 +9,19 @@ package enum AnthropicRequest {
     ///
     /// - Throws: `GatewayError.invalidRequest`, naming the field at fault.
     package static func summary(of body: [UInt8], _ parser: JSONParser) throws -> CallSummary {
+        let found: [JSONLookup]?
         do {
-            return try parser.parse(body) { document in try summary(of: document) }
+            found = try parser.locate(["model", "stream", "messages"], in: body)
         } catch let error as JSONError {
             throw GatewayError(.invalidRequest, "The request body is not valid JSON.", detail: "\(error)")
         }
-    }
-
-    private static func summary(of document: JSONDocument) throws -> CallSummary {
-        let root = document.root
-        guard root.isObject else { throw invalid("The request body must be a JSON object.") }
-        let modelRange = try range(of: "model", in: document, isRequired: true)
-        guard let model = root["model"]?.string else { throw invalid("model: must be a string", field: "model") }
+        guard let found, found.count == 3 else { throw invalid("The request body must be a JSON object.") }
+        guard let modelRange = try range(of: "model", found[0]) else {
+            throw invalid("model: field required", field: "model")
+        }
+        guard let model = try? parser.parse(body[modelRange], { $0.root.string }) else {
+            throw invalid("model: must be a string", field: "model")
+        }
         guard !model.isEmpty, model.utf8.count <= maximumModelLength,
             model.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f })
         else {
@@ -30,30 +31,26 @@ package enum AnthropicRequest {
             )
         }
         var isStream = false
-        if try range(of: "stream", in: document, isRequired: false) != nil, let value = root["stream"], !value.isNull {
-            guard let flag = value.bool else { throw invalid("stream: must be a boolean", field: "stream") }
-            isStream = flag
+        if let place = try range(of: "stream", found[1]) {
+            switch body[place].first {
+            case UInt8(ascii: "t"): isStream = true
+            case UInt8(ascii: "f"), UInt8(ascii: "n"): break
+            default: throw invalid("stream: must be a boolean", field: "stream")
+            }
         }
-        _ = try range(of: "messages", in: document, isRequired: true)
-        guard root["messages"]?.isArray == true else {
+        guard let messages = try range(of: "messages", found[2]) else {
+            throw invalid("messages: field required", field: "messages")
+        }
+        guard body[messages].first == UInt8(ascii: "[") else {
             throw invalid("messages: must be an array", field: "messages")
         }
-        return CallSummary(model: model, isStream: isStream, modelRange: modelRange ?? 0..<0)
+        return CallSummary(model: model, isStream: isStream, modelRange: modelRange)
     }
 
     /// A field that stands twice is refused: the gateway and the upstream could each read another one.
-    private static func range(
-        of field: StaticString,
-        in document: JSONDocument,
-        isRequired: Bool
-    ) throws -> Range<Int>? {
-        switch document.locateTopLevel(field) {
-        case .found(let location): return location.value
-        case .duplicate: throw invalid("\(field): stands more than once", field: "\(field)")
-        case .absent:
-            guard isRequired else { return nil }
-            throw invalid("\(field): field required", field: "\(field)")
-        }
+    private static func range(of field: String, _ found: JSONLookup) throws -> Range<Int>? {
+        if found == .duplicate { throw invalid("\(field): stands more than once", field: field) }
+        return found.value
     }
 
     private static func invalid(_ message: String, field: String? = nil) -> GatewayError {
