@@ -74,6 +74,7 @@ final class ServingLoop: @unchecked Sendable {
             loop: loop,
             redis: redis,
             client: client,
+            proxied: try CurlClient(loop, options: options),
             keys: KeyStore(redis, source: internalAPI, codec: codec),
             credentials: credentials,
             internalAPI: internalAPI,

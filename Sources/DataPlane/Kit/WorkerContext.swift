@@ -25,6 +25,8 @@ package final class WorkerContext {
     package let loop: EventLoop
     package let redis: RedisClient
     package let client: HTTPClient
+    /// For accounts with a proxy.
+    package let proxied: CurlClient
     package let keys: KeyStore
     package let admission: AdmissionStore
     package let slots: SlotStore
@@ -50,6 +52,7 @@ package final class WorkerContext {
         loop: EventLoop,
         redis: RedisClient,
         client: HTTPClient,
+        proxied: CurlClient,
         keys: KeyStore,
         credentials: CredentialStore,
         internalAPI: InternalAPI,
@@ -60,6 +63,7 @@ package final class WorkerContext {
         self.loop = loop
         self.redis = redis
         self.client = client
+        self.proxied = proxied
         self.keys = keys
         self.credentials = credentials
         self.internalAPI = internalAPI
@@ -86,6 +90,7 @@ package final class WorkerContext {
         silence.stop()
         outbox.stop()
         client.close()
+        proxied.close()
         redis.close()
     }
 }
