@@ -129,7 +129,7 @@ package final class GatewayHandler {
     private func identify(_ exchange: ServerExchange) async throws -> ServingKey {
         guard let hash = CallerKey.hash(in: exchange.request.headers) else { throw AdmissionPolicy.unknownKey }
         if let answer = context.keys.cached(hash) { return try Self.key(in: answer) }
-        return try Self.key(in: await context.keys.lookUp(hash))
+        return try Self.key(in: await context.keys.lookUp(hash, from: clientAddress(exchange)))
     }
 
     private static func key(in answer: KeyStore.Answer) throws -> ServingKey {
@@ -137,6 +137,8 @@ package final class GatewayHandler {
         case .known(let key): return key
         case .unknown: throw AdmissionPolicy.unknownKey
         case .unavailable: throw notReady
+        case .tooManyMisses:
+            throw GatewayError(.rateLimited, "Too many API keys that are not valid; wait.", retryAfterSeconds: 1)
         }
     }
 

@@ -43,7 +43,12 @@ package final class CredentialStore: Sendable {
         }
         var server = ProxyServer(scheme, host: proxy.host, port: port, username: proxy.username)
         if let sealed = proxy.sealedPassword {
-            guard let plain = try? SealedBox.open(sealed, for: ProxySnapshot.passwordSealingContext(of: proxy.id), with: keys)
+            guard
+                let plain = try? SealedBox.open(
+                    sealed,
+                    for: ProxySnapshot.passwordSealingContext(of: proxy.id),
+                    with: keys
+                )
             else {
                 return nil
             }
