@@ -82,8 +82,10 @@ final class ServingLoop: @unchecked Sendable {
             metrics: metrics
         )
         context.trustedProxies = config.trustedProxies
+        context.eventBudget = config.eventBudget
         let handler = GatewayHandler(context, probes)
         server = HTTPServer(loop, limits: HTTPServerLimits()) { exchange in await handler.handle(exchange) }
+        server?.bodyBudget = config.bodyBudget
         self.context = context
     }
 

@@ -43,6 +43,8 @@ package final class WorkerContext {
     package var requestIDs = RequestIDs()
     package var trustedProxies: [AddressRange] = []
     package let drains = DrainDesk()
+    /// What events that have not arrived whole may take together; nil for no bound.
+    package var eventBudget: ByteBudget?
     /// Calls to an upstream that have not ended, those whose callers are gone included.
     package var openCalls = 0
     /// When each account was last chosen, in nanoseconds of the monotonic clock.

@@ -84,6 +84,9 @@ package final class GatewayHandler {
         case let error as GatewayError: answer = error
         case RequestBodyError.tooLarge: answer = GatewayError(.bodyTooLarge, "The request body is too large.")
         case RequestBodyError.timedOut: answer = GatewayError(.requestTimeout, "The request body took too long.")
+        case RequestBodyError.noRoom:
+            context.metrics.bodiesRefused.add()
+            answer = GatewayError(.unavailable, "The gateway is too busy; try again.", retryAfterSeconds: 1)
         case RequestBodyError.callerGone: return
         case is RedisError:
             answer = GatewayError(.unavailable, "The gateway is not ready; try again.", retryAfterSeconds: 1)
@@ -179,7 +182,9 @@ package final class GatewayHandler {
             Result { () throws(InflateError) in try Inflate.inflate(body, encoding: encoding, limit: limit) }
         }
         switch result {
-        case .success(let inflated): return inflated
+        case .success(let inflated):
+            try exchange.takeRoom(inflated.count)
+            return inflated
         case .failure(let error): throw Self.refusal(of: error)
         }
     }
