@@ -133,7 +133,7 @@ let package = Package(
         // Tests, by what they need.
         .target(
             name: "TestSupport",
-            dependencies: ["Reactor"],
+            dependencies: ["Reactor", "TLS"],
             path: "Tests/TestSupport",
             swiftSettings: strict
         ),

@@ -157,7 +157,7 @@ package final class RelayRunner {
             return .done
         }
         do {
-            let response = try await context.client.send(request, canceller: canceller)
+            let response = try await context.send(request, from: account, canceller)
             guard (200..<300).contains(response.head.status) else { return try await refused(response) }
             // The other form than was asked for would reach the caller as nothing it can read.
             guard isEventStream(response.head.headers) == (stream != nil) else { return .failed(.unreadableAnswer) }

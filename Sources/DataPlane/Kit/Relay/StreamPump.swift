@@ -31,6 +31,8 @@ final class StreamPump: SilentStream, DrainedAnswer {
 
     /// Beyond this what is held is let go, content or not.
     private static let heldLimit = 256 * 1024
+    /// Of each event that is not there yet; beyond it what all hold together is bounded.
+    private static let freeEventBytes = 64 * 1024
     /// A caller that has so much to read stops the upstream.
     private static let callerBacklog = 128 * 1024
     /// Drains at once for a key without a concurrency limit of its own.
@@ -42,6 +44,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
     private let isRenamed: Bool
     private var phase = Phase.holding
     private var parser = SSEParser()
+    private var held: ByteShare
     private var meter = AnthropicStreamMeter()
     /// Events for the caller, in order: held, or gathered within one piece of input.
     private var output: [UInt8] = []
@@ -55,6 +58,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
         self.call = call
         self.response = response
         self.upstreamModel = upstreamModel
+        held = ByteShare(of: call.context.eventBudget)
         isRenamed = upstreamModel != call.summary.model
     }
 
@@ -86,6 +90,15 @@ final class StreamPump: SilentStream, DrainedAnswer {
             return upstreamEnded(.protocolViolation(detail: "unreadable event stream"))
         }
         flush()
+        if parser.pendingCount > Self.freeEventBytes || held.count > 0 { holdEvent() }
+    }
+
+    /// What has arrived of an event must have room until the rest is there.
+    private func holdEvent() {
+        guard !held.resize(to: parser.pendingCount) else { return }
+        call.context.metrics.eventsRefused.add()
+        response.cancel()
+        upstreamEnded(.bodyTooLarge)
     }
 
     private func take(_ event: SSEEvent) {
