@@ -19,6 +19,11 @@ package final class CredentialStore: Sendable {
         opened.withLock { $0[account]?.fields[field] }
     }
 
+    /// All of them; none when the worker could not open any.
+    package func secrets(of account: AccountID) -> [String: Secret] {
+        opened.withLock { $0[account]?.fields ?? [:] }
+    }
+
     package func version(of account: AccountID) -> Int64? { opened.withLock { $0[account]?.version } }
 
     /// Opens an entry and keeps it, unless a newer one is there already. One that cannot be opened leaves the last good
