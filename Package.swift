@@ -145,7 +145,7 @@ let package = Package(
         suite("DomainTests", ["Domain"]),
         suite("DecisionsTests", ["Decisions", "Domain"]),
         suite("DialectsTests", ["Dialects", "Domain", "Formats"]),
-        suite("ProvidersTests", ["Providers", "Domain", "HTTPMessages"]),
+        suite("ProvidersTests", ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2", "TestSupport"]),
         suite(

@@ -4,6 +4,7 @@ import Formats
 import HTTPFetching
 import HTTPMessages
 import HTTPServing
+import Providers
 import Reactor
 import Snapshots
 import Telemetry
@@ -40,26 +41,38 @@ final class StreamPump: SilentStream, DrainedAnswer {
 
     private let call: Call
     private let response: FetchResponse
-    private let upstreamModel: String
-    private let isRenamed: Bool
+    private let attempt: Attempt
     private var phase = Phase.holding
+    /// Takes the upstream's own wrapping off, where it has one.
+    private let unwrapping: (any AnswerTransform)?
+    private var unwrapped: [UInt8] = []
     private var parser = SSEParser()
     private var held: ByteShare
-    private var meter = AnthropicStreamMeter()
+    private let meter: StreamMeter
+    /// False when events reach the caller as they came.
+    private let changesEvents: Bool
+    private var elements: ArrayElements?
     /// Events for the caller, in order: held, or gathered within one piece of input.
     private var output: [UInt8] = []
+    /// The event that may be the last: kept until more comes or the upstream ends, so that who has seen the end of an
+    /// answer has been billed for it.
+    private var tail: [UInt8] = []
     private var isPaused = false
     private var drainTimer: LoopTimer?
     private let finished = Promise<Outcome>()
     private(set) var lastHeard = MonotonicTime.now
     private(set) var hasKeptAlive = false
 
-    init(_ call: Call, _ response: FetchResponse, upstreamModel: String) {
+    init(_ call: Call, _ response: FetchResponse, _ attempt: Attempt) {
         self.call = call
         self.response = response
-        self.upstreamModel = upstreamModel
+        self.attempt = attempt
+        meter = attempt.dialect.wire.makeMeter()
+        unwrapping = attempt.form.makeTransform()
+        elements = call.isArray ? ArrayElements() : nil
+        changesEvents =
+            attempt.isRenamed || attempt.hidesUsage || call.isArray || attempt.dialect == .gemini
         held = ByteShare(of: call.context.eventBudget)
-        isRenamed = upstreamModel != call.summary.model
     }
 
     /// Pumps to the end.
@@ -83,7 +96,13 @@ final class StreamPump: SilentStream, DrainedAnswer {
 
     private func receive(_ bytes: UnsafeRawBufferPointer) {
         do {
-            try parser.feed(bytes) { event in take(event) }
+            if let unwrapping {
+                try unwrapping.feed(bytes, call.context.parser, into: &unwrapped)
+                try unwrapped.withUnsafeBytes { try parser.feed($0) { event in take(event) } }
+                unwrapped.removeAll(keepingCapacity: unwrapped.capacity <= 16 * 1024)
+            } else {
+                try parser.feed(bytes) { event in take(event) }
+            }
         } catch {
             response.cancel()
             flush()
@@ -109,20 +128,17 @@ final class StreamPump: SilentStream, DrainedAnswer {
             if kind == .end || kind == .error { settle(.callerGone) }
         case .holding:
             if kind == .error { return failBeforeContent(.errorEvent) }
-            if kind == .preamble, isRenamed, let renamed = renamed(event) {
-                output.append(contentsOf: renamed)
-            } else {
-                output.append(contentsOf: event.raw)
-            }
-            if kind == .content {
+            append(event, kind)
+            if meter.hasContent {
                 call.firstContentAt = .now
                 call.context.metrics.successes.add()
                 commit()
+                if kind == .end { settle(.complete) }
             } else if output.count > Self.heldLimit {
                 commit()
             }
         case .streaming:
-            output.append(contentsOf: event.raw)
+            append(event, kind)
             // Settlement is sent before the caller can see the end of its answer.
             if kind == .end { settle(.complete) }
             // Callers hang up at an error: how the call ended is settled before they see it.
@@ -130,16 +146,51 @@ final class StreamPump: SilentStream, DrainedAnswer {
         }
     }
 
-    private func renamed(_ event: SSEEvent) -> [UInt8]? {
-        guard event.name.isEmpty || event.name.elementsEqual("message_start".utf8) else { return nil }
-        return AnthropicModelName.renaming(event, to: call.summary.model, call.context.parser)
+    // MARK: What the caller gets
+
+    private func append(_ event: SSEEvent, _ kind: StreamMeter.Event) {
+        guard changesEvents else { return output.append(contentsOf: event.raw) }
+        takeTail()
+        if attempt.hidesUsage, kind == .usage { return }
+        var changed: [UInt8]?
+        if attempt.isRenamed {
+            changed = attempt.dialect.wire.renaming(event, to: call.summary.model, call.context.parser)
+        }
+        if kind == .closing {
+            if let changed { write(changed, to: &tail) } else { write(event.raw, to: &tail) }
+        } else {
+            if let changed { write(changed, to: &output) } else { write(event.raw, to: &output) }
+        }
+    }
+
+    private func takeTail() {
+        guard !tail.isEmpty else { return }
+        output.append(contentsOf: tail)
+        tail.removeAll(keepingCapacity: true)
+    }
+
+    private func write(_ events: UnsafeRawBufferPointer, to out: inout [UInt8]) {
+        if elements != nil { elements?.append(events, to: &out) } else { out.append(contentsOf: events) }
+    }
+
+    private func write(_ events: [UInt8], to out: inout [UInt8]) {
+        events.withUnsafeBytes { write($0, to: &out) }
     }
 
     private func commit() {
         phase = .streaming
+        if let id = meter.responseID {
+            ResponseBindings.bind(id, to: attempt.account.id, of: call.key.id, call.context.redis)
+        }
         guard !call.exchange.isResponseStarted else { return }
-        let headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
-        call.exchange.startResponse(HTTPResponseHead(status: response.head.status, headers: headers))
+        var headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
+        if call.isArray {
+            headers.set("content-type", "application/json; charset=utf-8")
+        } else if unwrapping != nil {
+            headers.set("content-type", "text/event-stream; charset=utf-8")
+        }
+        let head = HTTPResponseHead(status: response.head.status, headers: headers)
+        CallerStream.start(call.exchange, head, isArray: call.isArray)
     }
 
     private func flush() {
@@ -170,20 +221,19 @@ final class StreamPump: SilentStream, DrainedAnswer {
         case .holding:
             failBeforeContent(error.map { AttemptFailure($0) } ?? .emptyStream)
         case .streaming:
-            if meter.hasEnded {
+            if meter.hasEnded || (error == nil && meter.isComplete) {
                 settle(.complete)
+                takeTail()
             } else if meter.hasFailed {
                 settle(.errorEvent)
             } else {
                 settle(.upstreamCut)
-                call.exchange.write(
-                    AnthropicErrors.event(
-                        status: 502,
-                        message: "The connection to the provider was lost.",
-                        requestID: call.requestID
-                    )
-                )
+                takeTail()
+                let lost = GatewayError(.upstreamError, "The connection to the provider was lost.", status: 502)
+                write(call.wire.errorEvent(lost, requestID: call.requestID), to: &output)
             }
+            if call.isArray { output.append(UInt8(ascii: "]")) }
+            flush()
             call.exchange.finish()
             finish(.done)
         case .draining:
@@ -245,7 +295,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
             isEstimated: !isFinal,
             end: end,
             status: response.head.status,
-            upstreamModel: upstreamModel
+            upstreamModel: attempt.upstreamModel
         )
     }
 
@@ -265,10 +315,8 @@ final class StreamPump: SilentStream, DrainedAnswer {
         }
         // One that has not taken what it has would not hear it either.
         guard call.exchange.pendingBytes == 0 else { return }
-        if !call.exchange.isResponseStarted {
-            call.exchange.startResponse(HTTPResponseHead(status: 200, headers: StreamHead.headers(call.requestID)))
-        }
-        call.exchange.write(AnthropicErrors.keepAlive)
+        call.startOwnStream()
+        call.exchange.write(call.wire.keepAlive)
         call.context.metrics.keepAlives.add()
         lastHeard = .now
         hasKeptAlive = true

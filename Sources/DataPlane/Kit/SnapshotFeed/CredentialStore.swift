@@ -25,6 +25,11 @@ package final class CredentialStore: Sendable {
         opened.withLock { $0[account]?.fields[field] }
     }
 
+    /// All of them; none when the worker could not open any.
+    package func secrets(of account: AccountID) -> [String: Secret] {
+        opened.withLock { $0[account]?.fields ?? [:] }
+    }
+
     package func version(of account: AccountID) -> Int64? { opened.withLock { $0[account]?.version } }
 
     /// The proxy with its password opened; nil when it cannot be opened or used. Opened anew only when it has changed.

@@ -41,6 +41,8 @@ package final class ServingGroup: Sendable {
 
     package var id: GroupID { snapshot.id }
 
+    package func hasUsableAccount(now: Timestamp) -> Bool { accounts.contains { $0.isUsable(now: now) } }
+
     init(_ snapshot: GroupSnapshot, accounts: [ServingAccount]) {
         self.snapshot = snapshot
         self.accounts = accounts
@@ -53,23 +55,37 @@ package final class ServingGroup: Sendable {
 package final class ServingAccount: Sendable {
     package let snapshot: AccountSnapshot
     package let mapping: ModelMapping
+    package let provider: any Provider
     package let target: UpstreamTarget
-
     package let wireProtocol: Endpoint.WireProtocol
 
     package var id: AccountID { snapshot.id }
 
     /// Nil for an account that no call can be sent to: its base URL cannot be used, or nothing speaks to it yet.
     init?(_ snapshot: AccountSnapshot) {
-        guard snapshot.platform == .anthropic, snapshot.type == .apikey else { return nil }
-        let url = snapshot.plainCredentials["base_url"] ?? ""
-        guard let target = UpstreamTarget(baseURL: url.isEmpty ? AnthropicRequests.defaultBaseURL : url) else {
-            return nil
-        }
+        let account = ProviderAccount(
+            platform: snapshot.platform,
+            type: snapshot.type,
+            fields: snapshot.plainCredentials,
+            headerOverrides: snapshot.headerOverrides
+        )
+        guard let provider = ProviderRegistry.provider(for: account) else { return nil }
         self.snapshot = snapshot
-        self.target = target
+        self.provider = provider
+        target = provider.target
         mapping = ModelMapping(snapshot.modelMapping)
         wireProtocol = Endpoint.WireProtocol(rawValue: snapshot.upstreamProtocol.rawValue) ?? .auto
+    }
+
+    /// Where its calls go, and over what.
+    package func endpoint(_ settings: ServingSettings) -> Endpoint {
+        Endpoint(
+            isTLS: target.isTLS,
+            host: target.host,
+            port: target.port,
+            wireProtocol: wireProtocol,
+            isolation: settings.isolatesAccounts ? id.raw : nil
+        )
     }
 
     /// Whether the account may be used now, whatever the model.
