@@ -8,6 +8,9 @@ package struct SimulatorState {
 
     package init() {}
 
+    /// Whether a credential is good at this time, in microseconds since 1970.
+    func accepts(_ credential: Credential, now: Int64) -> Bool { credentials.accepts(credential.secret) }
+
     package mutating func nextSequence() -> Int {
         lastSequence &+= 1
         return lastSequence
