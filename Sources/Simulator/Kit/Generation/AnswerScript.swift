@@ -29,9 +29,11 @@ struct AnswerScript {
         usage.reasoning = words.reasoningTokens ?? min(content.thinkingTokens, usage.output)
         usage.input = words.inputTokens ?? usage.input
         usage.cacheRead = words.cacheReadTokens ?? usage.cacheRead
-        usage.cacheWrite5m = words.cacheWriteTokens ?? usage.cacheWrite5m
-        usage.cacheWrite1h = words.cacheWrite1hTokens ?? usage.cacheWrite1h
-        usage.webSearches = words.webSearches ?? 0
+        if !request.prompt.isCachedUnasked {
+            usage.cacheWrite5m = words.cacheWriteTokens ?? usage.cacheWrite5m
+            usage.cacheWrite1h = words.cacheWrite1hTokens ?? usage.cacheWrite1h
+        }
+        if request.countsWebSearches { usage.webSearches = words.webSearches ?? 0 }
         return Answer(digest: digest, model: request.model, content: content, usage: usage, now: turn.call.now)
     }
 

@@ -16,6 +16,8 @@ package struct GenerationRequest {
     /// What answers a request for structured output.
     package var structuredAnswer: [UInt8]?
     package var prompt: Prompt
+    /// Whether the dialect says how many web searches were made.
+    package var countsWebSearches = true
 
     /// Text beyond this is not echoed.
     static let mostEchoedBytes = 4_096

@@ -1,0 +1,194 @@
+import Formats
+import HTTPMessages
+import Testing
+
+@testable import SimulatorKit
+
+/// The wire formats of the simulator, each asked for the same things, so that one test holds for all.
+enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
+    case anthropic, chat
+
+    var testDescription: String { rawValue }
+
+    /// A request for an answer.
+    struct Question {
+        var model = "claude-sim"
+        var text = "Hello"
+        var isStream = false
+        /// Offers `get_weather` (city, days) and `get_time` (zone).
+        var hasTools = false
+        var isThinking = false
+        var stop: [String] = []
+        var maxTokens = 1024
+        var key = "sk-sim"
+    }
+
+    /// The texts, calls and figures of an answer.
+    struct Reading: Equatable {
+        var text = ""
+        var thinking = ""
+        /// Names and arguments.
+        var calls: [JSON] = []
+        var stopReason: String?
+        /// Events of text.
+        var textEvents = 0
+    }
+
+    static let weather: JSON = [
+        "type": "object", "properties": ["city": ["type": "string"], "days": ["type": "integer"]],
+    ]
+    static let time: JSON = ["type": "object", "properties": ["zone": ["type": "string"]]]
+
+    var stopReasons: (end: String, length: String, tools: String, stop: String) {
+        switch self {
+        case .anthropic: ("end_turn", "max_tokens", "tool_use", "stop_sequence")
+        case .chat: ("stop", "length", "tool_calls", "stop")
+        }
+    }
+
+    // MARK: Asking
+
+    func request(_ question: Question) -> (head: HTTPRequestHead, body: [UInt8]) {
+        func post(_ target: String, _ headers: HeaderFields, _ body: JSON) -> (HTTPRequestHead, [UInt8]) {
+            (HTTPRequestHead(method: "POST", target: target, headers: headers), body.encoded)
+        }
+        switch self {
+        case .anthropic:
+            return post(
+                "/v1/messages",
+                ["x-api-key": question.key, "anthropic-version": "2023-06-01"],
+                Self.messages(question)
+            )
+        case .chat:
+            return post("/v1/chat/completions", ["authorization": "Bearer \(question.key)"], Self.chat(question))
+        }
+    }
+
+    static func messages(_ question: Question) -> JSON {
+        var body = Desk.request(
+            model: question.model,
+            text: .string(question.text),
+            stream: question.isStream,
+            ["max_tokens": .int(Int64(question.maxTokens))]
+        )
+        if question.hasTools {
+            body["tools"] = [
+                ["name": "get_weather", "input_schema": weather], ["name": "get_time", "input_schema": time],
+            ]
+        }
+        if question.isThinking { body["thinking"] = ["type": "adaptive"] }
+        if !question.stop.isEmpty { body["stop_sequences"] = .array(question.stop.map { .string($0) }) }
+        return body
+    }
+
+    private static func chat(_ question: Question) -> JSON {
+        func tool(_ name: String, _ schema: JSON) -> JSON {
+            ["type": "function", "function": ["name": .string(name), "parameters": schema]]
+        }
+        var body: JSON = [
+            "model": .string(question.model), "max_completion_tokens": .int(Int64(question.maxTokens)),
+            "messages": [["role": "user", "content": .string(question.text)]],
+        ]
+        if question.isStream { body = body.merged(with: ["stream": true, "stream_options": ["include_usage": true]]) }
+        if question.hasTools { body["tools"] = [tool("get_weather", weather), tool("get_time", time)] }
+        if question.isThinking { body["reasoning_effort"] = "high" }
+        if !question.stop.isEmpty { body["stop"] = .array(question.stop.map { .string($0) }) }
+        return body
+    }
+
+    // MARK: Reading
+
+    func read(_ plan: AnswerPlan, isStream: Bool) -> Reading {
+        switch (self, isStream) {
+        case (.anthropic, false): Self.readMessage(plan.json)
+        case (.anthropic, true): Self.readMessageEvents(plan.events.map(\.data))
+        case (.chat, false): Self.readChat(plan.json)
+        case (.chat, true): Self.readChunks(plan.events.map(\.data))
+        }
+    }
+
+    static func readMessage(_ message: JSON) -> Reading {
+        var reading = Reading()
+        for block in message["content"]?.array ?? [] {
+            reading.text += block["text"]?.string ?? ""
+            reading.thinking += block["thinking"]?.string ?? ""
+            if block["type"] == "tool_use" { reading.calls.append([block["name"] ?? .null, block["input"] ?? .null]) }
+        }
+        reading.stopReason = message["stop_reason"]?.string
+        return reading
+    }
+
+    static func readMessageEvents(_ events: [JSON]) -> Reading {
+        var reading = Reading()
+        var arguments: [String] = []
+        var names: [JSON] = []
+        for event in events {
+            if event["content_block"]?["type"] == "tool_use" {
+                names.append(event["content_block"]?["name"] ?? .null)
+                arguments.append("")
+            }
+            if let text = event["delta"]?["text"]?.string {
+                reading.text += text
+                reading.textEvents += 1
+            }
+            reading.thinking += event["delta"]?["thinking"]?.string ?? ""
+            if let part = event["delta"]?["partial_json"]?.string { arguments[arguments.count - 1] += part }
+            reading.stopReason = event["delta"]?["stop_reason"]?.string ?? reading.stopReason
+        }
+        reading.calls = Self.joined(names, arguments)
+        return reading
+    }
+
+    private static func readChat(_ completion: JSON) -> Reading {
+        var reading = Reading()
+        let choice = completion["choices"]?[0]
+        let message = choice?["message"]
+        reading.text = message?["content"]?.string ?? ""
+        reading.stopReason = choice?["finish_reason"]?.string
+        for call in message?["tool_calls"]?.array ?? [] {
+            reading.calls += joined(
+                [call["function"]?["name"] ?? .null],
+                [call["function"]?["arguments"]?.string ?? ""]
+            )
+        }
+        return reading
+    }
+
+    private static func readChunks(_ chunks: [JSON]) -> Reading {
+        var reading = Reading()
+        var names: [JSON] = []
+        var arguments: [String] = []
+        for chunk in chunks {
+            let choice = chunk["choices"]?[0]
+            if let text = choice?["delta"]?["content"]?.string, choice?["delta"]?["role"] == nil {
+                reading.text += text
+                reading.textEvents += 1
+            }
+            for call in choice?["delta"]?["tool_calls"]?.array ?? [] {
+                if let name = call["function"]?["name"] {
+                    names.append(name)
+                    arguments.append("")
+                }
+                arguments[call["index"]?.int ?? 0] += call["function"]?["arguments"]?.string ?? ""
+            }
+            reading.stopReason = choice?["finish_reason"]?.string ?? reading.stopReason
+        }
+        reading.calls = joined(names, arguments)
+        return reading
+    }
+
+    static func joined(_ names: [JSON], _ arguments: [String]) -> [JSON] {
+        zip(names, arguments).map { [$0, (try? JSON(text: $1)) ?? .null] }
+    }
+}
+
+extension Desk {
+    func ask(_ dialect: Dialect, _ question: Dialect.Question) -> AnswerPlan {
+        let (head, body) = dialect.request(question)
+        return send(head.method, head.target, head.headers, body)
+    }
+
+    func reading(_ dialect: Dialect, _ question: Dialect.Question) -> Dialect.Reading {
+        dialect.read(ask(dialect, question), isStream: question.isStream)
+    }
+}
