@@ -6,7 +6,7 @@ import Testing
 
 /// The wire formats of the simulator, each asked for the same things, so that one test holds for all.
 enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
-    case anthropic, chat
+    case anthropic, chat, gemini, geminiArray
 
     var testDescription: String { rawValue }
 
@@ -43,6 +43,7 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
         switch self {
         case .anthropic: ("end_turn", "max_tokens", "tool_use", "stop_sequence")
         case .chat: ("stop", "length", "tool_calls", "stop")
+        case .gemini, .geminiArray: ("STOP", "MAX_TOKENS", "STOP", "STOP")
         }
     }
 
@@ -61,6 +62,14 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
             )
         case .chat:
             return post("/v1/chat/completions", ["authorization": "Bearer \(question.key)"], Self.chat(question))
+        case .gemini, .geminiArray:
+            let method = question.isStream ? "streamGenerateContent" : "generateContent"
+            let alt = question.isStream && self == .gemini ? "?alt=sse" : ""
+            return post(
+                "/v1beta/models/\(question.model):\(method)\(alt)",
+                ["x-goog-api-key": question.key],
+                Self.contents(question)
+            )
         }
     }
 
@@ -96,6 +105,27 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
         return body
     }
 
+    static func contents(_ question: Question) -> JSON {
+        var config: JSON = [
+            "maxOutputTokens": .int(Int64(question.maxTokens)),
+            "stopSequences": .array(question.stop.map { .string($0) }),
+        ]
+        if question.isThinking { config["thinkingConfig"] = ["includeThoughts": true] }
+        var body: JSON = [
+            "contents": [["role": "user", "parts": [["text": .string(question.text)]]]], "generationConfig": config,
+        ]
+        if question.hasTools {
+            body["tools"] = [
+                [
+                    "functionDeclarations": [
+                        ["name": "get_weather", "parameters": weather], ["name": "get_time", "parameters": time],
+                    ]
+                ]
+            ]
+        }
+        return body
+    }
+
     // MARK: Reading
 
     func read(_ plan: AnswerPlan, isStream: Bool) -> Reading {
@@ -104,6 +134,9 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
         case (.anthropic, true): Self.readMessageEvents(plan.events.map(\.data))
         case (.chat, false): Self.readChat(plan.json)
         case (.chat, true): Self.readChunks(plan.events.map(\.data))
+        case (.gemini, false), (.geminiArray, false): Self.readCandidates([plan.json])
+        case (.gemini, true): Self.readCandidates(plan.events.map(\.data))
+        case (.geminiArray, true): Self.readCandidates(Self.array(plan.text))
         }
     }
 
@@ -152,6 +185,33 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
             )
         }
         return reading
+    }
+
+    static func readCandidates(_ objects: [JSON]) -> Reading {
+        var reading = Reading()
+        for object in objects {
+            let candidate = object["candidates"]?[0]
+            reading.stopReason = candidate?["finishReason"]?.string ?? reading.stopReason
+            for part in candidate?["content"]?["parts"]?.array ?? [] {
+                if let call = part["functionCall"] {
+                    reading.calls.append([call["name"] ?? .null, call["args"] ?? .null])
+                }
+                guard let text = part["text"]?.string, !text.isEmpty else { continue }
+                if part["thought"] == true {
+                    reading.thinking += text
+                } else {
+                    reading.text += text
+                    reading.textEvents += 1
+                }
+            }
+        }
+        return reading
+    }
+
+    /// The elements of an array that may have been broken off.
+    private static func array(_ text: String) -> [JSON] {
+        if let whole = try? JSON(text: text) { return whole.array ?? [] }
+        return (try? JSON(text: text + "]"))?.array ?? []
     }
 
     private static func readChunks(_ chunks: [JSON]) -> Reading {

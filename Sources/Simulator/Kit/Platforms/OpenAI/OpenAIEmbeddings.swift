@@ -22,7 +22,7 @@ enum OpenAIEmbeddings {
                     text.object {
                         $0.member("object", "embedding")
                         $0.member("index", index)
-                        write(vector(of: input, dimensions), isBase64: isBase64, to: &$0)
+                        write(Embedding.vector(of: input, dimensions), isBase64: isBase64, to: &$0)
                     }
                 }
             }
@@ -45,14 +45,6 @@ enum OpenAIEmbeddings {
         }
         if elements[0].int64 != nil { return [[UInt8](repeating: 0, count: elements.count * 4)] }
         return elements.map { $0.stringBytes.map { Array($0) } ?? Array(document.bytes(of: $0)) }
-    }
-
-    private static func vector(of input: [UInt8], _ dimensions: Int) -> [Float] {
-        var state = Digest(input).final
-        return (0..<dimensions).map { _ in
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return Float(Int16(truncatingIfNeeded: state >> 48)) / 32_768
-        }
     }
 
     private static func write(_ vector: [Float], isBase64: Bool, to text: inout JSONWriter) {
