@@ -6,7 +6,7 @@ import Testing
 
 /// The wire formats of the simulator, each asked for the same things, so that one test holds for all.
 enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
-    case anthropic, chat, gemini, geminiArray
+    case anthropic, chat, responses, gemini, geminiArray
 
     var testDescription: String { rawValue }
 
@@ -43,9 +43,12 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
         switch self {
         case .anthropic: ("end_turn", "max_tokens", "tool_use", "stop_sequence")
         case .chat: ("stop", "length", "tool_calls", "stop")
+        case .responses: ("completed", "incomplete", "completed", "completed")
         case .gemini, .geminiArray: ("STOP", "MAX_TOKENS", "STOP", "STOP")
         }
     }
+
+    var hasStopSequences: Bool { self != .responses }
 
     // MARK: Asking
 
@@ -62,6 +65,8 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
             )
         case .chat:
             return post("/v1/chat/completions", ["authorization": "Bearer \(question.key)"], Self.chat(question))
+        case .responses:
+            return post("/v1/responses", ["authorization": "Bearer \(question.key)"], Self.responses(question))
         case .gemini, .geminiArray:
             let method = question.isStream ? "streamGenerateContent" : "generateContent"
             let alt = question.isStream && self == .gemini ? "?alt=sse" : ""
@@ -105,6 +110,20 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
         return body
     }
 
+    private static func responses(_ question: Question) -> JSON {
+        func tool(_ name: String, _ schema: JSON) -> JSON {
+            ["type": "function", "name": .string(name), "parameters": schema]
+        }
+        var body: JSON = [
+            "model": .string(question.model), "max_output_tokens": .int(Int64(question.maxTokens)),
+            "input": [["role": "user", "content": [["type": "input_text", "text": .string(question.text)]]]],
+            "stream": .bool(question.isStream),
+        ]
+        if question.hasTools { body["tools"] = [tool("get_weather", weather), tool("get_time", time)] }
+        if question.isThinking { body["reasoning"] = ["effort": "high", "summary": "auto"] }
+        return body
+    }
+
     static func contents(_ question: Question) -> JSON {
         var config: JSON = [
             "maxOutputTokens": .int(Int64(question.maxTokens)),
@@ -134,6 +153,8 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
         case (.anthropic, true): Self.readMessageEvents(plan.events.map(\.data))
         case (.chat, false): Self.readChat(plan.json)
         case (.chat, true): Self.readChunks(plan.events.map(\.data))
+        case (.responses, false): Self.readResponse(plan.json)
+        case (.responses, true): Self.readResponseEvents(plan.events.map(\.data))
         case (.gemini, false), (.geminiArray, false): Self.readCandidates([plan.json])
         case (.gemini, true): Self.readCandidates(plan.events.map(\.data))
         case (.geminiArray, true): Self.readCandidates(Self.array(plan.text))
@@ -183,6 +204,48 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
                 [call["function"]?["name"] ?? .null],
                 [call["function"]?["arguments"]?.string ?? ""]
             )
+        }
+        return reading
+    }
+
+    private static func readResponse(_ response: JSON) -> Reading {
+        var reading = Reading()
+        for item in response["output"]?.array ?? [] {
+            for part in item["content"]?.array ?? [] { reading.text += part["text"]?.string ?? "" }
+            for part in item["summary"]?.array ?? [] { reading.thinking += part["text"]?.string ?? "" }
+            if item["type"] == "function_call" {
+                reading.calls += joined([item["name"] ?? .null], [item["arguments"]?.string ?? ""])
+            }
+        }
+        reading.stopReason = response["status"]?.string
+        return reading
+    }
+
+    /// What the deltas say; what the last event repeats must be the same.
+    private static func readResponseEvents(_ events: [JSON]) -> Reading {
+        var reading = Reading()
+        var names: [JSON] = []
+        var arguments: [String] = []
+        for (number, event) in events.enumerated() {
+            #expect(event["sequence_number"]?.int == number)
+            let delta = event["delta"]?.string ?? ""
+            switch event["type"]?.string {
+            case "response.output_text.delta":
+                reading.text += delta
+                reading.textEvents += 1
+            case "response.reasoning_summary_text.delta": reading.thinking += delta
+            case "response.function_call_arguments.delta": arguments[arguments.count - 1] += delta
+            case "response.output_item.added" where event["item"]?["type"] == "function_call":
+                names.append(event["item"]?["name"] ?? .null)
+                arguments.append("")
+            case "response.completed", "response.incomplete":
+                var whole = readResponse(event["response"] ?? .null)
+                reading.stopReason = whole.stopReason
+                reading.calls = joined(names, arguments)
+                whole.textEvents = reading.textEvents
+                #expect(whole == reading)
+            default: break
+            }
         }
         return reading
     }

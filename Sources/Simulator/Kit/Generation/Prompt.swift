@@ -43,6 +43,11 @@ package struct Prompt {
         withUnsafeBytes(of: UInt32(truncatingIfNeeded: text.count)) { digest.update($0) }
     }
 
+    mutating func add(_ text: String) {
+        var text = text
+        text.withUTF8 { add(UnsafeRawBufferPointer($0)) }
+    }
+
     /// Content that counts as a fixed number of bytes.
     mutating func add(_ content: UnsafeRawBufferPointer, countingAs count: Int) {
         bytes &+= count

@@ -39,11 +39,11 @@ package enum PlatformRegistry {
     package static func all() -> [any SimulatedPlatform] { [OpenAIPlatform(), GeminiPlatform(), AnthropicPlatform()] }
 }
 
-extension HTTPRequestHead {
+extension Substring {
     /// The last part of a path that begins so, decoded; nil when the path is another, or that part is empty.
     func identifier(after prefix: String) -> String? {
-        guard path.hasPrefix(prefix) else { return nil }
-        let identifier = PercentCoding.decode(path.dropFirst(prefix.count))
+        guard hasPrefix(prefix) else { return nil }
+        let identifier = PercentCoding.decode(dropFirst(prefix.count))
         return identifier.isEmpty ? nil : identifier
     }
 }

@@ -3,6 +3,7 @@ package struct SimulatorState {
     package var faults = FaultDesk()
     package var credentials = CredentialRules()
     package var cache = PromptCache()
+    package var responses = StoredResponses()
     /// Numbers calls from 1.
     private var lastSequence = 0
 

@@ -81,7 +81,7 @@ package struct AnthropicPlatform: SimulatedPlatform {
             case "/v1/messages/count_tokens": self = .count
             case "/v1/models": self = .listModels
             default:
-                guard let id = head.identifier(after: "/v1/models/") else { return nil }
+                guard let id = head.path.identifier(after: "/v1/models/") else { return nil }
                 self = .model(id)
             }
         }

@@ -94,7 +94,7 @@ package struct GeminiPlatform: SimulatedPlatform {
                 self = .listModels
                 return
             }
-            guard let name = head.identifier(after: "/v1beta/models/") else { return nil }
+            guard let name = head.path.identifier(after: "/v1beta/models/") else { return nil }
             guard let colon = name.lastIndex(of: ":") else {
                 self = .model(name)
                 return

@@ -35,7 +35,10 @@ struct OpenAIErrors: PlatformErrors {
     }
 
     func refusal(_ refusal: Refusal) -> AnswerPlan {
-        plan(refusal.status, refusal.message, code: refusal.code, param: refusal.param)
+        if refusal.code == "detail" {
+            return answer(refusal.status, JSONWriter.object { $0.member("detail", refusal.message) })
+        }
+        return plan(refusal.status, refusal.message, code: refusal.code, param: refusal.param)
     }
 
     /// A credential that is missing or not good.

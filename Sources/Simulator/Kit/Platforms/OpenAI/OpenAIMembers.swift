@@ -25,12 +25,12 @@ enum OpenAIMembers {
     }
 
     /// A number of tokens.
-    static func count(_ root: JSONValue, _ name: StaticString) throws(Refusal) -> Int? {
+    static func count(_ root: JSONValue, _ name: StaticString, from least: Int64 = 1) throws(Refusal) -> Int? {
         guard let value = root[name], !value.isNull else { return nil }
         guard let number = value.int64 else { throw wrongType("\(name)", "an integer") }
-        guard number >= 1 else {
+        guard number >= least else {
             throw Refusal(
-                "Invalid '\(name)': integer below minimum value. Expected a value >= 1, but got \(number) instead.",
+                "Invalid '\(name)': integer below minimum value. Expected a value >= \(least), but got \(number) instead.",
                 param: "\(name)",
                 code: "integer_below_min_value"
             )
