@@ -43,10 +43,10 @@ enum JSONSample {
         }
     }
 
-    /// The schema's type; the first one of several.
+    /// The schema's type, in small letters (Google writes it in capitals); the first one of several.
     private static func type(of schema: JSONValue) -> String {
         guard let type = schema["type"] else { return schema["properties"] == nil ? "string" : "object" }
-        return type.string ?? type.elements.first { _ in true }?.string ?? "string"
+        return (type.string ?? type.elements.first { _ in true }?.string ?? "string").lowercased()
     }
 
     private static func write(literal value: JSONValue, to text: inout JSONWriter) {

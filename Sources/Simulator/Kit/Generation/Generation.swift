@@ -2,28 +2,41 @@
 ///
 /// The text names the digest of the request's body and repeats the user's last words, so a test can tell which request
 /// it answers: `[sim 0123456789abcdef] Hello`.
-package struct AnthropicContent {
+package struct Generation {
     package enum Block: Equatable {
         case thinking(String)
         case text(String)
-        case toolUse(id: String, AnthropicToolCall)
+        /// `id` is without the prefix that a platform's ids have.
+        case toolUse(id: String, ToolCall)
+        /// The model refuses.
+        case refusal(String)
+    }
+
+    /// Why it ends, in no dialect's words.
+    package enum StopReason: Equatable {
+        case end, maxTokens, toolUse, refusal
+        case stopSequence(String)
     }
 
     package var blocks: [Block] = []
-    package var stopReason = "end_turn"
-    package var stopSequence: String?
+    package var stopReason = StopReason.end
     /// Bytes of the thinking, also when it is not shown.
     private var thinkingBytes = 0
 
     /// - Parameters:
     ///   - digest: of the request's body.
     ///   - words: decide the length of the text.
-    package init(answering request: AnthropicRequest, digest: String, words: ControlWords) {
-        guard request.maxTokens > 0 else {
-            stopReason = "max_tokens"
+    package init(answering request: GenerationRequest, digest: String, words: ControlWords) {
+        guard request.maxTokens != 0 else {
+            stopReason = .maxTokens
             return
         }
-        if request.isThinking {
+        if words.isRefusing {
+            blocks = [.refusal("[sim \(digest)] I cannot help with that.")]
+            stopReason = .refusal
+            return
+        }
+        if request.isThinking || words.isThinking {
             let thinking = "Thinking [sim \(digest)] about: \(request.lastUserText.prefixOfUTF8(64))"
             blocks.append(.thinking(request.showsThinking ? thinking : ""))
             thinkingBytes = thinking.utf8.count
@@ -34,13 +47,13 @@ package struct AnthropicContent {
             let names = request.calls.map(\.name).joined(separator: ", ")
             blocks.append(.text("[sim \(digest)] Calling \(names)."))
             for (index, call) in request.calls.enumerated() {
-                blocks.append(.toolUse(id: "toolu_sim\(digest)\(index)", call))
+                blocks.append(.toolUse(id: "sim\(digest)\(index)", call))
             }
-            stopReason = "tool_use"
+            stopReason = .toolUse
         }
     }
 
-    private mutating func text(for request: AnthropicRequest, digest: String, words: ControlWords) -> String {
+    private mutating func text(for request: GenerationRequest, digest: String, words: ControlWords) -> String {
         var text: String
         if let structured = request.structuredAnswer {
             text = String(decoding: structured, as: UTF8.self)
@@ -56,10 +69,10 @@ package struct AnthropicContent {
             text = Self.fitted(text, to: bytes)
         } else if let events = words.events {
             text = Self.fitted(text, to: max(text.utf8.count, events * Self.eventBytes))
-        } else if AnthropicPrompt.tokens(text.utf8.count) > request.maxTokens {
+        } else if let most = request.maxTokens, Prompt.tokens(text.utf8.count) > most {
             // As many bytes as so many tokens have at most; no overflow, since the text is longer.
-            text = text.prefixOfUTF8(request.maxTokens * 4)
-            stopReason = "max_tokens"
+            text = text.prefixOfUTF8(most * 4)
+            stopReason = .maxTokens
         }
         cut(&text, before: request.stopSequences)
         return text
@@ -67,14 +80,13 @@ package struct AnthropicContent {
 
     private mutating func cut(_ text: inout String, before sequences: [String]) {
         var earliest: (at: String.Index, sequence: String)?
-        for sequence in sequences {
+        for sequence in sequences where !sequence.isEmpty {
             guard let found = text.firstRange(of: sequence) else { continue }
             if earliest.map({ found.lowerBound < $0.at }) ?? true { earliest = (found.lowerBound, sequence) }
         }
         guard let earliest else { return }
         text = String(text[..<earliest.at])
-        stopReason = "stop_sequence"
-        stopSequence = earliest.sequence
+        stopReason = .stopSequence(earliest.sequence)
     }
 
     /// Bytes of an event's text, when the number of events is asked for and the number of bytes is not.
@@ -90,7 +102,7 @@ package struct AnthropicContent {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// The signature that a thinking block with this text has, and must have when it comes back.
+    /// The signature that a thinking with this text has, and must have when it comes back.
     package static func signature(of thinking: String) -> String {
         var digest = Digest()
         digest.update(thinking)
@@ -100,18 +112,31 @@ package struct AnthropicContent {
         }
     }
 
+    /// The shown thinking; nil without any.
+    var thinking: String? {
+        for case .thinking(let thinking) in blocks { return thinking }
+        return nil
+    }
+
+    /// The text of all blocks that are text.
+    var text: String {
+        blocks.reduce(into: "") { text, block in
+            if case .text(let more) = block { text += more }
+        }
+    }
+
     /// Bytes of everything that was generated; four are a token.
     var generatedBytes: Int {
         blocks.reduce(thinkingBytes) { bytes, block in
             switch block {
             case .thinking: bytes
-            case .text(let text): bytes + text.utf8.count
+            case .text(let text), .refusal(let text): bytes + text.utf8.count
             case .toolUse(_, let call): bytes + call.name.utf8.count + call.input.count
             }
         }
     }
 
-    var outputTokens: Int { blocks.isEmpty ? 0 : max(1, AnthropicPrompt.tokens(generatedBytes)) }
+    var outputTokens: Int { blocks.isEmpty ? 0 : max(1, Prompt.tokens(generatedBytes)) }
 
-    var thinkingTokens: Int { AnthropicPrompt.tokens(thinkingBytes) }
+    var thinkingTokens: Int { Prompt.tokens(thinkingBytes) }
 }
