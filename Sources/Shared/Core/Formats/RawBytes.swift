@@ -2,7 +2,7 @@ import Glibc
 
 extension UnsafeRawBufferPointer {
     /// Whether these are exactly the bytes of a text.
-    internal func equals(_ text: StaticString) -> Bool {
+    package func equals(_ text: StaticString) -> Bool {
         count == text.utf8CodeUnitCount && starts(with: text)
     }
 

@@ -11,7 +11,7 @@ package final class AnthropicStreamMeter: StreamMeter {
     /// The name decides; without one the `type` in the data does.
     package override func receive(_ event: SSEEvent, _ parser: JSONParser) -> Event {
         guard event.hasData, event.isComplete else { return hasContent ? .trailer : .preamble }
-        if event.name.elementsEqual("content_block_delta".utf8) {
+        if event.name.equals("content_block_delta") {
             countContent(event.data.count - Self.deltaOverhead)
             return .content
         }

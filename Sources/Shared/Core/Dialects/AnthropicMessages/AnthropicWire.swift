@@ -35,7 +35,7 @@ package struct AnthropicWire: WireDialect {
     package func makeMeter() -> StreamMeter { AnthropicStreamMeter() }
 
     package func renaming(_ event: SSEEvent, to model: String, _ parser: JSONParser) -> [UInt8]? {
-        guard event.name.isEmpty || event.name.elementsEqual("message_start".utf8) else { return nil }
+        guard event.name.isEmpty || event.name.equals("message_start") else { return nil }
         return AnthropicModelName.renaming(event, to: model, parser)
     }
 

@@ -12,7 +12,7 @@ package final class OpenAIChatMeter: StreamMeter {
 
     package override func receive(_ event: SSEEvent, _ parser: JSONParser) -> Event {
         guard event.hasData, event.isComplete else { return hasContent ? .trailer : .preamble }
-        if event.data.elementsEqual("[DONE]".utf8) {
+        if event.data.equals("[DONE]") {
             hasEnded = true
             return .end
         }

@@ -8,7 +8,7 @@ package final class OpenAIResponsesMeter: StreamMeter {
     package override func receive(_ event: SSEEvent, _ parser: JSONParser) -> Event {
         guard event.hasData, event.isComplete else { return hasContent ? .trailer : .preamble }
         if event.name.isEmpty {
-            if event.data.elementsEqual("[DONE]".utf8) { return hasContent ? .trailer : .preamble }
+            if event.data.equals("[DONE]") { return hasContent ? .trailer : .preamble }
             return receiveUnnamed(event, parser)
         }
         return receive(event.name, event.data, parser)
@@ -29,7 +29,7 @@ package final class OpenAIResponsesMeter: StreamMeter {
             countContent(bytes ?? 0)
             return .content
         }
-        if name.elementsEqual("error".utf8) {
+        if name.equals("error") {
             hasFailed = true
             return .error
         }
@@ -41,13 +41,13 @@ package final class OpenAIResponsesMeter: StreamMeter {
             return isNew ? .content : .trailer
         }
         readResponse(data, parser)
-        if name.elementsEqual("response.completed".utf8) || name.elementsEqual("response.incomplete".utf8) {
+        if name.equals("response.completed") || name.elementsEqual("response.incomplete".utf8) {
             hasEnded = true
             // An answer that was cut before its first word is an answer.
-            if name.elementsEqual("response.incomplete".utf8) { countContent(0) }
+            if name.equals("response.incomplete") { countContent(0) }
             return .end
         }
-        if name.elementsEqual("response.failed".utf8) {
+        if name.equals("response.failed") {
             hasFailed = true
             return .error
         }
@@ -69,11 +69,11 @@ package final class OpenAIResponsesMeter: StreamMeter {
 
     static func carriesResponse(_ name: UnsafeRawBufferPointer) -> Bool {
         switch name.count {
-        case 15: name.elementsEqual("response.queued".utf8) || name.elementsEqual("response.failed".utf8)
-        case 16: name.elementsEqual("response.created".utf8)
-        case 18: name.elementsEqual("response.completed".utf8)
-        case 19: name.elementsEqual("response.incomplete".utf8)
-        case 20: name.elementsEqual("response.in_progress".utf8)
+        case 15: name.equals("response.queued") || name.elementsEqual("response.failed".utf8)
+        case 16: name.equals("response.created")
+        case 18: name.equals("response.completed")
+        case 19: name.equals("response.incomplete")
+        case 20: name.equals("response.in_progress")
         default: false
         }
     }
