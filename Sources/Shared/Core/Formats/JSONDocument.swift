@@ -28,6 +28,7 @@ package enum JSONLookup: Equatable, Sendable {
 /// A parsed document, lent by `JSONParser.parse`; it must not leave that closure.
 package struct JSONDocument {
     private let document: UnsafePointer<tg_json_document>
+    internal var pointer: UnsafePointer<tg_json_document> { document }
 
     internal init(_ document: UnsafePointer<tg_json_document>) { self.document = document }
 
