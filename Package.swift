@@ -133,7 +133,7 @@ let package = Package(
         // Tests, by what they need.
         .target(
             name: "TestSupport",
-            dependencies: ["Reactor"],
+            dependencies: ["Reactor", "TLS"],
             path: "Tests/TestSupport",
             swiftSettings: strict
         ),
@@ -167,7 +167,7 @@ let package = Package(
         suite(
             "DataPlaneTests",
             [
-                "GatewayKit", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers",
+                "GatewayKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers",
                 "Crypto",
                 "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS", "CInflate", "Service",
                 "TestSupport",

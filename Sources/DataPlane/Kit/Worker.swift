@@ -52,6 +52,10 @@ package final class Worker {
         let registry = MetricsRegistry()
         metrics = GatewayMetrics(registry)
         probes = Probes(health, registry)
+        let memory = ("tollgate_memory_bytes", "What is taken of a budget.")
+        for (of, budget) in [("bodies", config.bodyBudget), ("events", config.eventBudget)] {
+            registry.computed(memory.0, memory.1, ["of": of]) { Double(budget.used) }
+        }
         codec = SnapshotCodec(SnapshotSigner(key: config.snapshotKey))
         credentials = CredentialStore(keys)
     }

@@ -71,6 +71,8 @@ final class Stand {
         var accounts = 1
         var concurrency = 0
         var mapping: [String: String] = [:]
+        /// What proxies reached over TLS are checked against.
+        var proxyAuthority: String?
         var platform = Platform.anthropic
         var type = AccountType.apikey
         /// Credential fields that are no secret, beside the base URL.
@@ -165,11 +167,14 @@ final class Stand {
         let url = options.usesRelay ? "redis://127.0.0.1:\(relay.port)" : server.url
         let own = RedisClient(loop, try #require(RedisConfiguration(url: url)))
         let client = try HTTPClient(loop)
+        var proxied = HTTPClient.Options()
+        proxied.authorityFile = options.proxyAuthority
         let api = InternalAPI(client, control.target, token: Secret("token"))
         context = WorkerContext(
             loop: loop,
             redis: own,
             client: client,
+            proxied: try CurlClient(loop, options: proxied),
             keys: KeyStore(own, source: api, codec: codec),
             credentials: credentials,
             internalAPI: api,

@@ -82,6 +82,9 @@ package final class GatewayHandler {
         case let error as GatewayError: answer = error
         case RequestBodyError.tooLarge: answer = GatewayError(.bodyTooLarge, "The request body is too large.")
         case RequestBodyError.timedOut: answer = GatewayError(.requestTimeout, "The request body took too long.")
+        case RequestBodyError.noRoom:
+            context.metrics.bodiesRefused.add()
+            answer = GatewayError(.unavailable, "The gateway is too busy; try again.", retryAfterSeconds: 1)
         case RequestBodyError.callerGone: return
         case is RedisError:
             answer = GatewayError(.unavailable, "The gateway is not ready; try again.", retryAfterSeconds: 1)
@@ -127,7 +130,7 @@ package final class GatewayHandler {
     private func identify(_ exchange: ServerExchange) async throws -> ServingKey {
         guard let hash = CallerKey.hash(in: exchange.request) else { throw AdmissionPolicy.unknownKey }
         if let answer = context.keys.cached(hash) { return try Self.key(in: answer) }
-        return try Self.key(in: await context.keys.lookUp(hash))
+        return try Self.key(in: await context.keys.lookUp(hash, from: clientAddress(exchange)))
     }
 
     private static func key(in answer: KeyStore.Answer) throws -> ServingKey {
@@ -135,6 +138,8 @@ package final class GatewayHandler {
         case .known(let key): return key
         case .unknown: throw AdmissionPolicy.unknownKey
         case .unavailable: throw notReady
+        case .tooManyMisses:
+            throw GatewayError(.rateLimited, "Too many API keys that are not valid; wait.", retryAfterSeconds: 1)
         }
     }
 
@@ -175,7 +180,9 @@ package final class GatewayHandler {
             Result { () throws(InflateError) in try Inflate.inflate(body, encoding: encoding, limit: limit) }
         }
         switch result {
-        case .success(let inflated): return inflated
+        case .success(let inflated):
+            try exchange.takeRoom(inflated.count)
+            return inflated
         case .failure(let error): throw Self.refusal(of: error)
         }
     }

@@ -169,7 +169,7 @@ package final class RelayRunner {
             return .done
         }
         do {
-            let response = try await context.client.send(request, canceller: canceller)
+            let response = try await context.send(request, from: account, canceller)
             guard (200..<300).contains(response.head.status) else { return try await refused(response, attempt) }
             // The other form than was asked for would reach the caller as nothing it can read.
             let isStream = stream != nil || attempt.form.isAlwaysStream
@@ -306,7 +306,9 @@ package final class RelayRunner {
         } else if attempt.isRenamed, let range = answer.modelRange {
             body = Splice.replacing(range, in: body, with: call.summary.model)
         }
-        if attempt.isNative, let id = answer.id { ResponseBindings.bind(id, to: attempt.account.id, of: call.key.id, context.redis) }
+        if attempt.isNative, let id = answer.id {
+            ResponseBindings.bind(id, to: attempt.account.id, of: call.key.id, context.redis)
+        }
         context.metrics.successes.add()
         call.firstContentAt = .now
         call.settle(

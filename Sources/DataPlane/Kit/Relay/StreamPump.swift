@@ -32,6 +32,8 @@ final class StreamPump: SilentStream, DrainedAnswer {
 
     /// Beyond this what is held is let go, content or not.
     private static let heldLimit = 256 * 1024
+    /// Of each event that is not there yet; beyond it what all hold together is bounded.
+    private static let freeEventBytes = 64 * 1024
     /// A caller that has so much to read stops the upstream.
     private static let callerBacklog = 128 * 1024
     /// Drains at once for a key without a concurrency limit of its own.
@@ -45,6 +47,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
     private let unwrapping: (any AnswerTransform)?
     private var unwrapped: [UInt8] = []
     private var parser = SSEParser()
+    private var held: ByteShare
     private let meter: StreamMeter
     /// The meter, where the stream is translated.
     private let translating: TranslatingMeter?
@@ -73,6 +76,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
         elements = call.isArray ? ArrayElements() : nil
         changesEvents =
             !attempt.isNative || attempt.isRenamed || attempt.hidesUsage || call.isArray || attempt.dialect == .gemini
+        held = ByteShare(of: call.context.eventBudget)
     }
 
     /// Pumps to the end.
@@ -109,6 +113,15 @@ final class StreamPump: SilentStream, DrainedAnswer {
             return upstreamEnded(.protocolViolation(detail: "unreadable event stream"))
         }
         flush()
+        if parser.pendingCount > Self.freeEventBytes || held.count > 0 { holdEvent() }
+    }
+
+    /// What has arrived of an event must have room until the rest is there.
+    private func holdEvent() {
+        guard !held.resize(to: parser.pendingCount) else { return }
+        call.context.metrics.eventsRefused.add()
+        response.cancel()
+        upstreamEnded(.bodyTooLarge)
     }
 
     private func take(_ event: SSEEvent) {

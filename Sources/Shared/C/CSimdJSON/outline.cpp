@@ -16,39 +16,52 @@ bool is_hex(uint8_t byte) {
     return (byte >= '0' && byte <= '9') || (lower >= 'a' && lower <= 'f');
 }
 
-/// The first byte after the escape at `at`, or NULL if it is none (RFC 8259, 7).
-const uint8_t *after_escape(const uint8_t *at, const uint8_t *end) {
-    if (end - at < 2) { return nullptr; }
-    if (at[1] != 'u') { return std::strchr("\"\\/bfnrt", at[1]) && at[1] ? at + 2 : nullptr; }
-    if (end - at < 6) { return nullptr; }
-    for (int i = 2; i < 6; i++) {
-        if (!is_hex(at[i])) { return nullptr; }
+/// Whether this may follow a backslash, `u` aside (RFC 8259, 7).
+bool is_escapable(uint8_t byte) {
+    static const struct Table {
+        bool known[256] = {};
+        Table() {
+            for (const char c : {'"', '\\', '/', 'b', 'f', 'n', 'r', 't'}) { known[uint8_t(c)] = true; }
+        }
+    } table;
+    return table.known[byte];
+}
+
+/// The first offset after the escape at `at`, or 0 if it is none.
+size_t after_escape(const uint8_t *source, size_t at, size_t length) {
+    if (at + 1 < length && is_escapable(source[at + 1])) { return at + 2; }
+    if (at + 5 >= length || source[at + 1] != 'u') { return 0; }
+    for (size_t i = at + 2; i < at + 6; i++) {
+        if (!is_hex(source[i])) { return 0; }
     }
     return at + 6;
 }
 
 /// Whether every backslash begins an escape. One outside a string is no matter: it is no value either.
-bool has_valid_escapes(const uint8_t *at, const uint8_t *end) {
+bool has_valid_escapes(const uint8_t *source, size_t length) {
+    size_t block = 0;
+    /// Before this everything is known to be right: it is inside an escape.
+    size_t known = 0;
 #if defined(__SSE2__)
     const __m128i backslash = _mm_set1_epi8('\\');
-    while (end - at >= 16) {
-        const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i *>(at));
-        const int found = _mm_movemask_epi8(_mm_cmpeq_epi8(block, backslash));
-        if (found == 0) {
-            at += 16;
-            continue;
+    const auto find = [&](size_t at) {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(source + at));
+        return uint64_t(uint32_t(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, backslash))));
+    };
+    for (; block + 64 <= length; block += 64) {
+        uint64_t found = find(block) | find(block + 16) << 16 | find(block + 32) << 32 | find(block + 48) << 48;
+        for (; found; found &= found - 1) {
+            const size_t at = block + size_t(__builtin_ctzll(found));
+            if (at < known) { continue; }
+            known = after_escape(source, at, length);
+            if (known == 0) { return false; }
         }
-        at = after_escape(at + __builtin_ctz(unsigned(found)), end);
-        if (!at) { return false; }
     }
 #endif
-    while (at < end) {
-        if (*at != '\\') {
-            at++;
-            continue;
-        }
-        at = after_escape(at, end);
-        if (!at) { return false; }
+    for (size_t at = block; at < length; at++) {
+        if (at < known || source[at] != '\\') { continue; }
+        known = after_escape(source, at, length);
+        if (known == 0) { return false; }
     }
     return true;
 }
@@ -160,5 +173,5 @@ simdjson::error_code tollgate::outline(const uint8_t *source, size_t length, con
     } catch (const std::bad_alloc &) {
         return simdjson::MEMALLOC;
     }
-    return has_valid_escapes(source, source + length) ? simdjson::SUCCESS : simdjson::STRING_ERROR;
+    return has_valid_escapes(source, length) ? simdjson::SUCCESS : simdjson::STRING_ERROR;
 }

@@ -391,7 +391,7 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
 
     /// Takes one DATA frame, which leaves straight from the request's body. False when it must wait.
     func writeData(of exchange: Exchange, header: UnsafePointer<UInt8>, count: Int) -> Bool {
-        if run.exchange !== exchange || run.isFull { writeRun() }
+        if run.isFull { writeRun() }
         guard canWrite else { return false }
         run.add(exchange, UnsafeBufferPointer(start: header, count: DataRun.headerBytes), count)
         exchange.didSend(count, now: now)
