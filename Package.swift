@@ -167,7 +167,7 @@ let package = Package(
         suite(
             "DataPlaneTests",
             [
-                "GatewayKit", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers",
+                "GatewayKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers",
                 "Crypto",
                 "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS", "CInflate", "Service",
                 "TestSupport",

@@ -96,5 +96,39 @@ struct Speech: Sendable, CustomTestStringConvertible {
         missing: #"{"error":{"code":404,"message":"models/x is not found","status":"NOT_FOUND"}}"#
     )
 
+    static let anthropic = Speech(
+        dialect: .anthropic,
+        platform: .anthropic,
+        path: "/v1/messages",
+        streamPath: "/v1/messages",
+        upstreamPath: "/v1/messages",
+        body: #"{"model": "claude-a","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#,
+        streamBody: #"{"model": "claude-a","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#,
+        answer:
+            #"{"id":"msg_1","type":"message","role":"assistant","model":"claude-a","content":[{"type":"text","text":"hello"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":6,"cache_read_input_tokens":4,"output_tokens":7}}"#,
+        events: [
+            Says.event(
+                "message_start",
+                #"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-a","content":[],"usage":{"input_tokens":6,"cache_read_input_tokens":4,"output_tokens":1}}}"#
+            ),
+            Says.blockStart + Says.delta("hello"), Says.blockStop + Says.messageDelta(), Says.stop,
+        ],
+        errorMark: "event: error\ndata: ",
+        missing: Says.failure("not_found_error", "model: x")
+    )
+
     static let all = [chat, responses, gemini]
+
+    /// The body with another model's name.
+    func body(_ model: String, isStream: Bool = false) -> String {
+        let body = isStream ? streamBody : body
+        return ["claude-a", "gpt-a"].reduce(body) { text, name in
+            text.split(separator: name, omittingEmptySubsequences: false).joined(separator: model)
+        }
+    }
+
+    func path(_ model: String, isStream: Bool = false) -> String {
+        (isStream ? streamPath : path).split(separator: "gemini-a", omittingEmptySubsequences: false)
+            .joined(separator: model)
+    }
 }

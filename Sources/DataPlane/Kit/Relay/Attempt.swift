@@ -9,6 +9,8 @@ struct Attempt {
     let upstreamModel: String
     /// What the upstream speaks.
     let dialect: Dialect
+    /// Whether the answer's bytes are in the caller's dialect.
+    let isNative: Bool
     /// Whether the answer's model is another than the caller named.
     let isRenamed: Bool
     /// Whether the caller did not ask for the usage that the upstream will report.
@@ -19,10 +21,8 @@ struct Attempt {
         self.account = account
         upstreamModel = account.mapping.upstreamModel(for: call.summary.model) ?? call.summary.model
         dialect = account.provider.dialect(for: call.route, model: upstreamModel) ?? call.route.dialect
+        isNative = dialect == call.route.dialect
         isRenamed = upstreamModel != call.summary.model
-        hidesUsage = call.summary.usageRequest != nil && dialect == .openaiChat
+        hidesUsage = isNative && call.summary.usageRequest != nil
     }
-
-    /// Whether the answer's bytes are in the caller's dialect.
-    func isNative(_ call: Call) -> Bool { dialect == call.route.dialect }
 }

@@ -30,10 +30,12 @@ package final class RelayRunner {
     private let context: WorkerContext
     private var machine: RelayMachine
     private var candidates: [ServingAccount]
+    private let translation: CallTranslation
 
     package init(_ call: Call) {
         self.call = call
         context = call.context
+        translation = CallTranslation(call)
         let settings = call.config.settings
         let now = MonotonicTime.now
         machine = RelayMachine(
@@ -46,8 +48,14 @@ package final class RelayRunner {
                 let model = account.mapping.upstreamModel(for: call.summary.model),
                 call.boundAccount.map({ $0 == account.id }) ?? true
             else { return false }
-            return account.provider.dialect(for: call.route, model: model) == call.route.dialect
+            return Self.canServe(call.route, account.provider.dialect(for: call.route, model: model))
         }
+    }
+
+    private static func canServe(_ route: CallRoute, _ dialect: Dialect?) -> Bool {
+        guard let dialect else { return false }
+        if dialect == route.dialect { return true }
+        return route.action != .embed && CallTranslation.exists(from: route.dialect, to: dialect)
     }
 
     /// Ends when the caller has its answer and the call is settled.
@@ -147,7 +155,7 @@ package final class RelayRunner {
 
     private func attempt(_ account: ServingAccount, _ stream: PendingStream?) async throws -> Outcome {
         var attempt = Attempt(account, call)
-        guard let request = try request(for: &attempt) else { return .failed(.noCredentials) }
+        guard let request = try await request(for: &attempt) else { return .failed(.noCredentials) }
         if call.askedUpstreamAt == nil {
             let now = MonotonicTime.now
             call.askedUpstreamAt = now
@@ -184,16 +192,17 @@ package final class RelayRunner {
     /// Nil when the account lacks a credential.
     ///
     /// - Throws: `GatewayError` when the account may not be asked this.
-    private func request(for attempt: inout Attempt) throws -> FetchRequest? {
+    private func request(for attempt: inout Attempt) async throws -> FetchRequest? {
         let account = attempt.account
         let upstreamCall = UpstreamCall(
             dialect: attempt.dialect,
             action: call.route.action,
             isStream: call.isStreaming,
             model: attempt.upstreamModel,
-            body: body(for: attempt),
+            body: attempt.isNative ? body(for: attempt) : try await translation.body(for: attempt),
             callerHeaders: call.exchange.request.headers,
             callerQuery: call.exchange.request.query,
+            isTranslated: !attempt.isNative,
             secrets: context.credentials.secrets(of: account.id),
             now: Timestamp(microseconds: WallClock.microseconds)
         )
@@ -251,7 +260,7 @@ package final class RelayRunner {
         context.metrics.verdict(verdict.reason)
         call.settleNothing()
         // A page of some proxy on the way is not for the caller: it would name hosts, in no shape of the dialect.
-        guard let error, error.isForCallers, attempt.isNative(call), !call.exchange.isResponseStarted else {
+        guard let error, error.isForCallers, !call.exchange.isResponseStarted else {
             let message = error?.message ?? ""
             let refusal = GatewayError(
                 .upstreamError,
@@ -261,9 +270,19 @@ package final class RelayRunner {
             CallerErrors.answer(call.exchange, refusal, requestID: call.requestID)
             return .done
         }
-        let headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
-        call.exchange.respond(HTTPResponseHead(status: status, headers: headers), body: body)
+        if attempt.isNative {
+            let headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
+            call.exchange.respond(HTTPResponseHead(status: status, headers: headers), body: body)
+        } else {
+            respond(status, translation.error(body, status: status, attempt) ?? [])
+        }
         return .done
+    }
+
+    /// An answer that the gateway has written itself.
+    private func respond(_ status: Int, _ body: [UInt8]) {
+        let headers: HeaderFields = ["content-type": "application/json", "x-request-id": call.requestID]
+        call.exchange.respond(HTTPResponseHead(status: status, headers: headers), body: body)
     }
 
     /// A whole JSON answer.
@@ -277,19 +296,32 @@ package final class RelayRunner {
             call.settleNothing()
             return .done
         }
-        if attempt.isRenamed, let range = answer.modelRange {
+        if !attempt.isNative {
+            let translated =
+                call.route.action == .countTokens
+                ? TokenCounts.translate(body, to: call.route.dialect, context.parser)
+                : await translation.answer(body, attempt)
+            guard let translated else { return .failed(.unreadableAnswer) }
+            body = translated
+        } else if attempt.isRenamed, let range = answer.modelRange {
             body = Splice.replacing(range, in: body, with: call.summary.model)
         }
-        if let id = answer.id { ResponseBindings.bind(id, to: attempt.account.id, of: call.key.id, context.redis) }
+        if attempt.isNative, let id = answer.id {
+            ResponseBindings.bind(id, to: attempt.account.id, of: call.key.id, context.redis)
+        }
         context.metrics.successes.add()
         call.firstContentAt = .now
         call.settle(
-            usage: answer.hasUsage ? answer.usage : estimatedUsage(ofBytes: body.count),
+            usage: answer.hasUsage ? answer.usage : estimatedUsage(ofBytes: received.count),
             isEstimated: !answer.hasUsage,
             end: .complete,
             status: response.head.status,
             upstreamModel: attempt.upstreamModel
         )
+        guard attempt.isNative else {
+            respond(response.head.status, body)
+            return .done
+        }
         var headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
         if attempt.form.isAlwaysStream { headers.set("content-type", "application/json") }
         call.exchange.respond(HTTPResponseHead(status: response.head.status, headers: headers), body: body)
@@ -311,7 +343,8 @@ package final class RelayRunner {
 
     private func relay(_ response: FetchResponse, _ attempt: Attempt, _ stream: PendingStream?) async -> Outcome {
         stream?.stop()
-        let pump = StreamPump(call, response, attempt)
+        let meter = attempt.isNative ? nil : translation.meter(for: attempt)
+        let pump = StreamPump(call, response, attempt, translating: meter)
         switch await pump.run() {
         case .done:
             return .done
@@ -321,15 +354,9 @@ package final class RelayRunner {
         }
     }
 
-    // MARK: Counting without an upstream
-
-    /// Where no upstream counts in the caller's dialect.
+    /// Where no upstream counts.
     private func answerEstimate() {
-        let count = TokenEstimate.count(ofRequest: call.body)
-        let headers: HeaderFields = ["content-type": "application/json", "x-request-id": call.requestID]
-        let body =
-            call.route.dialect == .gemini ? #"{"totalTokens":\#(count)}"# : #"{"input_tokens":\#(count)}"#
-        call.exchange.respond(HTTPResponseHead(status: 200, headers: headers), body: Array(body.utf8))
+        respond(200, TokenCounts.body(TokenEstimate.count(ofRequest: call.body), in: call.route.dialect))
     }
 }
 

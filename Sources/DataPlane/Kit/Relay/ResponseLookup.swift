@@ -42,7 +42,7 @@ struct ResponseLookup {
         defer { exchange.onCallerGone = nil }
         let request = FetchRequest(to: account.endpoint(settings), head, timeouts: FetchTimeouts(settings))
         do {
-            let response = try await context.client.send(request, canceller: canceller)
+            let response = try await context.send(request, from: account, canceller)
             let body = try await response.collect(limit: Self.answerLimit)
             let status = response.head.status
             guard status != 404 else { throw missing }

@@ -49,6 +49,8 @@ final class StreamPump: SilentStream, DrainedAnswer {
     private var parser = SSEParser()
     private var held: ByteShare
     private let meter: StreamMeter
+    /// The meter, where the stream is translated.
+    private let translating: TranslatingMeter?
     /// False when events reach the caller as they came.
     private let changesEvents: Bool
     private var elements: ArrayElements?
@@ -63,15 +65,17 @@ final class StreamPump: SilentStream, DrainedAnswer {
     private(set) var lastHeard = MonotonicTime.now
     private(set) var hasKeptAlive = false
 
-    init(_ call: Call, _ response: FetchResponse, _ attempt: Attempt) {
+    /// - Parameter translating: where the upstream speaks another dialect than the caller.
+    init(_ call: Call, _ response: FetchResponse, _ attempt: Attempt, translating: TranslatingMeter? = nil) {
         self.call = call
         self.response = response
         self.attempt = attempt
-        meter = attempt.dialect.wire.makeMeter()
+        self.translating = translating
+        meter = translating ?? attempt.dialect.wire.makeMeter()
         unwrapping = attempt.form.makeTransform()
         elements = call.isArray ? ArrayElements() : nil
         changesEvents =
-            attempt.isRenamed || attempt.hidesUsage || call.isArray || attempt.dialect == .gemini
+            !attempt.isNative || attempt.isRenamed || attempt.hidesUsage || call.isArray || attempt.dialect == .gemini
         held = ByteShare(of: call.context.eventBudget)
     }
 
@@ -125,6 +129,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
         switch phase {
         case .finished: return
         case .draining:
+            translating?.dropOutput()
             if kind == .end || kind == .error { settle(.callerGone) }
         case .holding:
             if kind == .error { return failBeforeContent(.errorEvent) }
@@ -150,6 +155,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
 
     private func append(_ event: SSEEvent, _ kind: StreamMeter.Event) {
         guard changesEvents else { return output.append(contentsOf: event.raw) }
+        if translating != nil { return takeTranslation() }
         takeTail()
         if attempt.hidesUsage, kind == .usage { return }
         var changed: [UInt8]?
@@ -161,6 +167,14 @@ final class StreamPump: SilentStream, DrainedAnswer {
         } else {
             if let changed { write(changed, to: &output) } else { write(event.raw, to: &output) }
         }
+    }
+
+    private func takeTranslation() {
+        guard let translating else { return }
+        guard elements != nil else { return translating.takeOutput(into: &output) }
+        var events: [UInt8] = []
+        translating.takeOutput(into: &events)
+        write(events, to: &output)
     }
 
     private func takeTail() {
@@ -183,6 +197,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
             ResponseBindings.bind(id, to: attempt.account.id, of: call.key.id, call.context.redis)
         }
         guard !call.exchange.isResponseStarted else { return }
+        if translating != nil { return call.startOwnStream() }
         var headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
         if call.isArray {
             headers.set("content-type", "application/json; charset=utf-8")
@@ -212,6 +227,9 @@ final class StreamPump: SilentStream, DrainedAnswer {
             if event.isComplete || meter.hasEnded { take(event) }
         }
         flush()
+        // What the end itself amounts to goes out when the call is settled.
+        if case .finished = phase { return }
+        translating?.finish()
     }
 
     private func upstreamEnded(_ error: FetchError?) {
@@ -223,9 +241,11 @@ final class StreamPump: SilentStream, DrainedAnswer {
         case .streaming:
             if meter.hasEnded || (error == nil && meter.isComplete) {
                 settle(.complete)
+                takeTranslation()
                 takeTail()
             } else if meter.hasFailed {
                 settle(.errorEvent)
+                takeTranslation()
             } else {
                 settle(.upstreamCut)
                 takeTail()
