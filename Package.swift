@@ -144,7 +144,7 @@ let package = Package(
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("DomainTests", ["Domain"]),
         suite("DecisionsTests", ["Decisions", "Domain"]),
-        suite("DialectsTests", ["Dialects", "Domain", "Formats"]),
+        suite("DialectsTests", ["Dialects", "Domain", "Formats", "TestSupport"]),
         suite(
             "ProvidersTests",
             ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"]
