@@ -108,7 +108,7 @@ struct AnthropicAnswerTests {
 
         let streamed = desk.ask(Desk.request(stream: true, on))
         #expect(streamed.streamed(0, "thinking").hasPrefix("Thinking [sim "))
-        #expect(streamed.streamed(0, "signature") == AnthropicContent.signature(of: streamed.streamed(0, "thinking")))
+        #expect(streamed.streamed(0, "signature") == Generation.signature(of: streamed.streamed(0, "thinking")))
         #expect(streamed.events.contains { $0.data["delta"]?["type"] == "signature_delta" })
 
         func followUp(_ block: JSON) -> JSON {
@@ -131,7 +131,7 @@ struct AnthropicAnswerTests {
         let desk = Desk()
         let plan = desk.ask(Desk.request(stream: true, ["thinking": ["type": "adaptive", "display": "omitted"]]))
         #expect(plan.streamed(0, "thinking").isEmpty)
-        #expect(plan.streamed(0, "signature") == AnthropicContent.signature(of: ""))
+        #expect(plan.streamed(0, "signature") == Generation.signature(of: ""))
         let usage = plan.events.first { $0.name == "message_delta" }?.data["usage"]
         #expect((usage?["output_tokens_details"]?["thinking_tokens"]?.int ?? 0) > 8)
     }

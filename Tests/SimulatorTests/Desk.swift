@@ -3,9 +3,9 @@ import HTTPMessages
 
 @testable import SimulatorKit
 
-/// A simulator without sockets: one platform, its state, and a clock that stands still.
+/// A simulator without sockets: its platforms, their state, and a clock that stands still.
 final class Desk {
-    let platform = AnthropicPlatform()
+    let platforms = PlatformRegistry.all()
     let parser = JSONParser()
     var state = SimulatorState()
     var now: Int64 = 1_800_000_000_000_000
@@ -19,6 +19,7 @@ final class Desk {
         _ body: [UInt8]? = []
     ) -> AnswerPlan {
         let head = HTTPRequestHead(method: method, target: target, headers: headers)
+        guard let platform = platforms.first(where: { $0.serves(head) }) else { return AnswerPlan(0, [:], body: []) }
         return platform.answer(
             SimulatedCall(head: head, body: body, sequence: state.nextSequence(), now: now),
             &state,

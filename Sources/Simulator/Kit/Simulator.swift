@@ -54,7 +54,7 @@ package final class Simulator {
                 body: JSONWriter.object { $0.member("status", "ok") }
             )
         }
-        guard let platform = platforms.first(where: { $0.serves(path) }) else {
+        guard let platform = platforms.first(where: { $0.serves(exchange.request) }) else {
             return exchange.respond(
                 HTTPResponseHead(status: 404, headers: ["content-type": "application/json"]),
                 body: JSONWriter.object { $0.member("error", "no platform serves this path") }

@@ -53,6 +53,7 @@ package struct ControlAPI {
             log.clear()
             state.faults.clear()
             state.cache.clear()
+            state.responses = StoredResponses()
             state.credentials = CredentialRules()
             return done
         default:

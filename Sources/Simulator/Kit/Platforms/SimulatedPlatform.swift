@@ -24,8 +24,8 @@ package protocol SimulatedPlatform {
     /// Bytes of a request body that it takes.
     var bodyLimit: Int { get }
 
-    /// Whether the path is one of its own.
-    func serves(_ path: Substring) -> Bool
+    /// Whether the request is for one of its own routes.
+    func serves(_ head: HTTPRequestHead) -> Bool
 
     /// The credential that the request carries.
     func credential(of head: HTTPRequestHead) -> Credential?
@@ -36,5 +36,14 @@ package protocol SimulatedPlatform {
 
 /// The platforms, in the order in which they are asked for a path.
 package enum PlatformRegistry {
-    package static func all() -> [any SimulatedPlatform] { [AnthropicPlatform()] }
+    package static func all() -> [any SimulatedPlatform] { [OpenAIPlatform(), GeminiPlatform(), AnthropicPlatform()] }
+}
+
+extension Substring {
+    /// The last part of a path that begins so, decoded; nil when the path is another, or that part is empty.
+    func identifier(after prefix: String) -> String? {
+        guard hasPrefix(prefix) else { return nil }
+        let identifier = PercentCoding.decode(dropFirst(prefix.count))
+        return identifier.isEmpty ? nil : identifier
+    }
 }

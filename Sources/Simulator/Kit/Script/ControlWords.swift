@@ -14,12 +14,15 @@
 /// | `chopN` | the body leaves in pieces of N bytes, whatever the events' bounds |
 /// | `tools`, `toolsN` | calls one, N of the request's tools |
 /// | `iN` `oN` `crN` `cwN` `c1hN` `wsN` | usage: input, output, cache read, cache write 5 m and 1 h, web searches |
+/// | `rtN` | usage: so many of the output tokens were reasoning |
+/// | `think`, `refuse` | thinks unasked; the model refuses |
 /// | `interim` | a 103 precedes the answer |
 /// | `400`…`599` | that status with the platform's own body; a variant may follow: `400credit`, `403html`, `429retry30` |
 /// | `nostatusbody` | the error status comes without a body |
 /// | `hang`, `reset`, `slowN` | no answer ever; the connection is reset; the head comes after N ms (10,000) |
 /// | `cutN`, `cutcleanN`, `stallN`, `erreventN` | after N content events (half of them): reset, end, silence, error event |
 /// | `empty`, `emptybody`, `garbage`, `hugeeventN` | 200 without content, without a body, not JSON, an event of N MiB (1) |
+/// | `badcrcN` | after N content events (half of them) one with a wrong checksum, where events have one |
 /// | `gzip`, `longlength`, `shortlength` | encoded unasked; a wrong `content-length` |
 /// | `everyN` | the fault strikes every Nth call only (of that model name; of that key) |
 /// | `firstN` | … the first N calls only of each credential |
@@ -38,6 +41,9 @@ package struct ControlWords: Hashable, Sendable {
     package var cacheWriteTokens: Int?
     package var cacheWrite1hTokens: Int?
     package var webSearches: Int?
+    package var reasoningTokens: Int?
+    package var isThinking = false
+    package var isRefusing = false
     package var hasInterim = false
     package var hasNoStatusBody = false
     package var fault: Fault?
@@ -107,6 +113,9 @@ package struct ControlWords: Hashable, Sendable {
         case ("cw", let number?): cacheWriteTokens = number
         case ("c1h", let number?): cacheWrite1hTokens = number
         case ("ws", let number?): webSearches = number
+        case ("rt", let number?): reasoningTokens = number
+        case ("think", nil): isThinking = true
+        case ("refuse", nil): isRefusing = true
         case ("interim", nil): hasInterim = true
         case ("nostatusbody", nil): hasNoStatusBody = true
         case ("every", let number?): gate.every = max(1, number)
@@ -144,6 +153,9 @@ package struct ControlWords: Hashable, Sendable {
         words.cacheWriteTokens = other.cacheWriteTokens ?? cacheWriteTokens
         words.cacheWrite1hTokens = other.cacheWrite1hTokens ?? cacheWrite1hTokens
         words.webSearches = other.webSearches ?? webSearches
+        words.reasoningTokens = other.reasoningTokens ?? reasoningTokens
+        words.isThinking = isThinking || other.isThinking
+        words.isRefusing = isRefusing || other.isRefusing
         words.hasInterim = hasInterim || other.hasInterim
         words.hasNoStatusBody = hasNoStatusBody || other.hasNoStatusBody
         words.fault = other.fault ?? fault

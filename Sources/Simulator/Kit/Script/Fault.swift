@@ -31,6 +31,8 @@ package enum Fault: Hashable, Sendable {
     case longLength
     /// `content-length` announces less than is sent.
     case shortLength
+    /// After so many content events comes one whose checksum is wrong, where events have one; nil is half of them.
+    case badChecksum(after: Int?)
 
     /// The word that asks for it, without its number.
     package var name: String {
@@ -50,6 +52,7 @@ package enum Fault: Hashable, Sendable {
         case .gzip: "gzip"
         case .longLength: "longlength"
         case .shortLength: "shortlength"
+        case .badChecksum: "badcrc"
         }
     }
 
@@ -70,6 +73,7 @@ package enum Fault: Hashable, Sendable {
         case "gzip": self = .gzip
         case "longlength": self = .longLength
         case "shortlength": self = .shortLength
+        case "badcrc": self = .badChecksum(after: number)
         default: return nil
         }
     }

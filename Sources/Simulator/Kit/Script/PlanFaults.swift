@@ -46,7 +46,9 @@ extension AnswerPlan {
         case .shortLength:
             framing = .announced(max(0, body.count - 10))
             ending = .cutClean
-        case nil, .status, .hang, .reset, .slowHead, .cut, .cutClean, .stall, .errorEvent, .empty, .hugeEvent: break
+        case nil, .status, .hang, .reset, .slowHead, .cut, .cutClean, .stall, .errorEvent, .empty, .hugeEvent,
+            .badChecksum:
+            break
         }
     }
 

@@ -8,6 +8,8 @@ package struct ReportedUsage: Hashable, Sendable {
     package var cacheWrite5m = 0
     package var cacheWrite1h = 0
     package var webSearches = 0
+    /// Of the output.
+    package var reasoning = 0
 
     package init() {}
 
@@ -19,6 +21,7 @@ package struct ReportedUsage: Hashable, Sendable {
         sum.cacheWrite5m = left.cacheWrite5m &+ right.cacheWrite5m
         sum.cacheWrite1h = left.cacheWrite1h &+ right.cacheWrite1h
         sum.webSearches = left.webSearches &+ right.webSearches
+        sum.reasoning = left.reasoning &+ right.reasoning
         return sum
     }
 
@@ -31,6 +34,7 @@ package struct ReportedUsage: Hashable, Sendable {
             $0.member("cache_creation_5m_tokens", cacheWrite5m)
             $0.member("cache_creation_1h_tokens", cacheWrite1h)
             $0.member("web_searches", webSearches)
+            $0.member("reasoning_tokens", reasoning)
         }
     }
 }

@@ -1,3 +1,5 @@
+import HTTPMessages
+
 /// What a caller presented.
 package struct Credential: Hashable, Sendable {
     package enum Kind: String, Sendable { case apiKey = "api_key", bearer }
@@ -7,6 +9,20 @@ package struct Credential: Hashable, Sendable {
     package init(_ kind: Kind, _ secret: String) {
         self.kind = kind
         self.secret = secret
+    }
+
+    /// An API key; none when it is missing or empty.
+    static func apiKey(_ value: String?) -> Credential? {
+        guard let value, !value.isEmpty else { return nil }
+        return Credential(.apiKey, value)
+    }
+
+    /// The bearer of `Authorization`; none in another scheme.
+    static func bearer(_ head: HTTPRequestHead) -> Credential? {
+        guard let value = head.headers["authorization"] else { return nil }
+        let parts = value.split(separator: " ", maxSplits: 1)
+        guard parts.count == 2, parts[0].lowercased() == "bearer" else { return nil }
+        return Credential(.bearer, String(parts[1]))
     }
 }
 

@@ -3,10 +3,14 @@ package struct SimulatorState {
     package var faults = FaultDesk()
     package var credentials = CredentialRules()
     package var cache = PromptCache()
+    package var responses = StoredResponses()
     /// Numbers calls from 1.
     private var lastSequence = 0
 
     package init() {}
+
+    /// Whether a credential is good at this time, in microseconds since 1970.
+    func accepts(_ credential: Credential, now: Int64) -> Bool { credentials.accepts(credential.secret) }
 
     package mutating func nextSequence() -> Int {
         lastSequence &+= 1

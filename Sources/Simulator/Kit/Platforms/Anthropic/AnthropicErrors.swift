@@ -2,30 +2,33 @@ import Formats
 import HTTPMessages
 
 /// The API's error answers.
-struct AnthropicErrors {
+struct AnthropicErrors: PlatformErrors {
     let headers: AnthropicHeaders
     let credential: Credential?
-    let model: String?
+
+    var overloadedStatus: Int { 529 }
 
     /// The error shape of the API: type and message, and the id of the request.
-    func body(_ type: String, _ message: String) -> [UInt8] {
+    static func body(_ type: String, _ message: String, _ requestID: String) -> [UInt8] {
         JSONWriter.object { text in
             text.member("type", "error")
             text.objectMember("error") {
                 $0.member("type", type)
                 $0.member("message", message)
             }
-            text.member("request_id", headers.requestID)
+            text.member("request_id", requestID)
         }
     }
 
     func plan(_ status: Int, _ type: String, _ message: String) -> AnswerPlan {
         var fields = headers.fields(contentType: "application/json")
         if Self.isWorthRetrying(status) { fields.add("x-should-retry", "true") }
-        return AnswerPlan(status, fields, body: body(type, message))
+        return AnswerPlan(status, fields, body: Self.body(type, message, headers.requestID))
     }
 
     func invalidRequest(_ message: String) -> AnswerPlan { plan(400, "invalid_request_error", message) }
+
+    func refusal(_ refusal: Refusal) -> AnswerPlan { invalidRequest(refusal.message) }
 
     private static func isWorthRetrying(_ status: Int) -> Bool {
         status == 408 || status == 409 || status == 429 || status >= 500
@@ -35,7 +38,7 @@ struct AnthropicErrors {
 
     /// The answer of a status fault. Variants: `400credit`, `400disabled`, `400spend`, `401revoked`, `403html`, and
     /// for 429 those of `AnthropicHeaders.addReset`, with a number of seconds (60).
-    func plan(fault status: Int, variant: String, amount: Int?) -> AnswerPlan {
+    func fault(_ status: Int, variant: String, amount: Int?, model: String?) -> AnswerPlan {
         switch (status, variant) {
         case (400, "credit"):
             return invalidRequest(
@@ -48,7 +51,7 @@ struct AnthropicErrors {
         case (401, "revoked"): return plan(401, "authentication_error", "OAuth token has been revoked.")
         case (401, _): return unauthorized()
         case (402, _): return plan(402, "billing_error", "There is a problem with your billing or payment details.")
-        case (403, "html"), (502, _): return page(status)
+        case (403, "html"), (502, _): return page(status, server: "cloudflare")
         case (403, _):
             return plan(403, "permission_error", "Your API key does not have permission to use the specified resource.")
         case (404, _): return plan(404, "not_found_error", "model: \(model ?? "unknown")")
@@ -88,18 +91,6 @@ struct AnthropicErrors {
     }
 
     func tooLarge() -> AnswerPlan { plan(413, "request_too_large", "Request exceeds the maximum size") }
-
-    /// A page of the proxy in front of the API, which knows neither JSON nor request ids.
-    private func page(_ status: Int) -> AnswerPlan {
-        let title = status == 403 ? "403 Forbidden" : "\(status) Bad Gateway"
-        let html =
-            "<html><head><title>\(title)</title></head>\r\n<body><center><h1>\(title)</h1></center></body></html>\r\n"
-        return AnswerPlan(
-            status,
-            ["content-type": "text/html", "server": "cloudflare", "cf-ray": "0000000000000000-SIM"],
-            body: Array(html.utf8)
-        )
-    }
 }
 
 extension HeaderFields {

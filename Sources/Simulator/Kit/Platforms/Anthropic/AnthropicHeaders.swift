@@ -26,19 +26,12 @@ struct AnthropicHeaders {
     }
 
     func fields(contentType: String) -> HeaderFields {
-        var fields = HeaderFields()
-        fields.reserve(bytes: 1024, fields: 24)
-        fields.add("content-type", contentType)
+        var fields = HeaderFields.edge(contentType: contentType)
         fields.add("request-id", requestID)
         fields.add("anthropic-organization-id", organizationID)
         fields.add("anthropic-workspace-id", workspaceID)
-        fields.add("server", "cloudflare")
-        fields.add("cf-cache-status", "DYNAMIC")
-        fields.add("set-cookie", "_cfuvid=sim; path=/; HttpOnly; Secure")
-        fields.add("alt-svc", "h3=\":443\"; ma=86400")
         fields.add("x-robots-tag", "none")
         fields.add("strict-transport-security", "max-age=31536000; includeSubDomains; preload")
-        if contentType.hasPrefix("text/event-stream") { fields.add("cache-control", "no-cache") }
         return fields
     }
 

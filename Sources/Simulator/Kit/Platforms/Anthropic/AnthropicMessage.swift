@@ -1,19 +1,29 @@
 import Formats
+import HTTPMessages
 
 /// Writes an answer as the Messages API does: one JSON object, or a stream of events.
-package struct AnthropicMessage {
-    let id: String
-    let model: String
-    let content: AnthropicContent
-    let usage: ReportedUsage
+struct AnthropicMessage: AnswerWriter {
+    let answer: Answer
+    let errors: any PlatformErrors
+    let headers: AnthropicHeaders
+
+    private var id: String { "msg_sim\(answer.digest)" }
+    private var content: Generation { answer.content }
+    private var usage: ReportedUsage { answer.usage }
+
+    func fields(isStream: Bool) -> HeaderFields {
+        var fields = headers.fields(contentType: isStream ? "text/event-stream; charset=utf-8" : "application/json")
+        headers.addLimits(to: &fields)
+        return fields
+    }
 
     // MARK: Whole
 
-    func whole() -> [UInt8] {
+    func whole(hasContent: Bool) -> [UInt8] {
         JSONWriter.object { text in
             writeOpening(to: &text)
             text.arrayMember("content") {
-                for block in content.blocks { Self.write(block, to: &$0) }
+                for block in hasContent ? content.blocks : [] { Self.write(block, to: &$0) }
             }
             writeStop(to: &text)
             text.key("usage")
@@ -22,15 +32,29 @@ package struct AnthropicMessage {
     }
 
     private func writeOpening(to text: inout JSONWriter) {
-        text.member("model", model)
+        text.member("model", answer.model)
         text.member("id", id)
         text.member("type", "message")
         text.member("role", "assistant")
     }
 
+    private var stopReason: String {
+        switch content.stopReason {
+        case .end: "end_turn"
+        case .maxTokens: "max_tokens"
+        case .toolUse: "tool_use"
+        case .stopSequence: "stop_sequence"
+        case .refusal: "refusal"
+        }
+    }
+
     private func writeStop(to text: inout JSONWriter) {
-        text.member("stop_reason", content.stopReason)
-        text.member("stop_sequence", content.stopSequence)
+        text.member("stop_reason", stopReason)
+        if case .stopSequence(let sequence) = content.stopReason {
+            text.member("stop_sequence", sequence)
+        } else {
+            text.null("stop_sequence")
+        }
         text.null("stop_details")
     }
 
@@ -66,19 +90,19 @@ package struct AnthropicMessage {
         text.objectMember("server_tool_use") { $0.member("web_search_requests", usage.webSearches) }
     }
 
-    private static func write(_ block: AnthropicContent.Block, to text: inout JSONWriter) {
+    private static func write(_ block: Generation.Block, to text: inout JSONWriter) {
         text.object {
             switch block {
             case .thinking(let thinking):
                 $0.member("type", "thinking")
                 $0.member("thinking", thinking)
-                $0.member("signature", AnthropicContent.signature(of: thinking))
-            case .text(let content):
+                $0.member("signature", Generation.signature(of: thinking))
+            case .text(let content), .refusal(let content):
                 $0.member("type", "text")
                 $0.member("text", content)
             case .toolUse(let id, let call):
                 $0.member("type", "tool_use")
-                $0.member("id", id)
+                $0.member("id", "toolu_\(id)")
                 $0.member("name", call.name)
                 $0.key("input")
                 $0.raw(call.input)
@@ -87,17 +111,6 @@ package struct AnthropicMessage {
     }
 
     // MARK: Streamed
-
-    /// A stream of events and where they end.
-    struct Stream {
-        var bytes: [UInt8] = []
-        /// Where the event of each content delta begins and ends.
-        var deltas: [Range<Int>] = []
-        /// Where `message_start` ends, which reports the usage of the input.
-        var startEnd = 0
-        /// Where `message_delta` ends, which reports all usage.
-        var usageEnd = 0
-    }
 
     /// Output tokens that `message_start` reports, long before they are known.
     private var firstOutput: Int { min(1, usage.output) }
@@ -110,11 +123,8 @@ package struct AnthropicMessage {
         return first
     }
 
-    /// - Parameters:
-    ///   - textEvents: how many deltas the text has; nil is one for about 24 bytes, at most 2,000.
-    ///   - hasContent: without it, the stream has a beginning and an end only.
-    func stream(textEvents: Int?, hasContent: Bool = true) -> Stream {
-        var stream = Stream()
+    func stream(textEvents: Int?, hasContent: Bool) -> AnswerStream {
+        var stream = AnswerStream()
         stream.bytes.reserveCapacity(2048 + (textEvents ?? 0) * 144)
         Self.append("message_start", to: &stream.bytes) { text in
             text.objectMember("message") { text in
@@ -130,6 +140,7 @@ package struct AnthropicMessage {
             }
         }
         stream.startEnd = stream.bytes.count
+        stream.usage.append((stream.startEnd, firstUsage))
         if hasContent {
             for (index, block) in content.blocks.enumerated() {
                 append(block, index: index, textEvents: textEvents, to: &stream)
@@ -144,18 +155,18 @@ package struct AnthropicMessage {
                 writeServerTools(to: &$0)
             }
         }
-        stream.usageEnd = stream.bytes.count
+        stream.usage.append((stream.bytes.count, usage))
         Self.append("message_stop", to: &stream.bytes) { _ in }
         return stream
     }
 
     private mutating func dropServerTools() {
-        var usage = usage
-        usage.webSearches = 0
-        self = AnthropicMessage(id: id, model: model, content: content, usage: usage)
+        var answer = answer
+        answer.usage.webSearches = 0
+        self = AnthropicMessage(answer: answer, errors: errors, headers: headers)
     }
 
-    private func append(_ block: AnthropicContent.Block, index: Int, textEvents: Int?, to stream: inout Stream) {
+    private func append(_ block: Generation.Block, index: Int, textEvents: Int?, to stream: inout AnswerStream) {
         Self.append("content_block_start", to: &stream.bytes) { text in
             text.member("index", index)
             text.objectMember("content_block") {
@@ -164,12 +175,12 @@ package struct AnthropicMessage {
                     $0.member("type", "thinking")
                     $0.member("thinking", "")
                     $0.member("signature", "")
-                case .text:
+                case .text, .refusal:
                     $0.member("type", "text")
                     $0.member("text", "")
                 case .toolUse(let id, let call):
                     $0.member("type", "tool_use")
-                    $0.member("id", id)
+                    $0.member("id", "toolu_\(id)")
                     $0.member("name", call.name)
                     $0.objectMember("input") { _ in }
                 }
@@ -181,20 +192,16 @@ package struct AnthropicMessage {
             for part in UTF8Parts(thinking, count: 3) where !part.isEmpty {
                 append(delta: "thinking_delta", "thinking", part, index, to: &stream)
             }
-            let signature = Array(AnthropicContent.signature(of: thinking).utf8)
+            let signature = Array(Generation.signature(of: thinking).utf8)
             append(delta: "signature_delta", "signature", signature[...], index, to: &stream)
-        case .text(let content):
-            let count = textEvents ?? min(max(1, content.utf8.count / 24), 2_000)
-            for part in UTF8Parts(content, count: count) {
+        case .text(let content), .refusal(let content):
+            for part in AnswerStream.parts(of: content, count: textEvents) {
                 append(delta: "text_delta", "text", part, index, to: &stream)
             }
         case .toolUse(_, let call):
             // Like the API: an empty delta first, then the text of the JSON, cut anywhere.
             append(delta: "input_json_delta", "partial_json", [], index, to: &stream)
-            for part in UTF8Parts(
-                String(decoding: call.input, as: UTF8.self),
-                count: min(1 + call.input.count / 12, 256)
-            ) {
+            for part in AnswerStream.parts(ofArguments: call.input) {
                 append(delta: "input_json_delta", "partial_json", part, index, to: &stream)
             }
         }
@@ -206,7 +213,7 @@ package struct AnthropicMessage {
         _ field: StaticString,
         _ text: ArraySlice<UInt8>,
         _ index: Int,
-        to stream: inout Stream
+        to stream: inout AnswerStream
     ) {
         let start = stream.bytes.count
         Self.append("content_block_delta", to: &stream.bytes) {
@@ -218,6 +225,11 @@ package struct AnthropicMessage {
             }
         }
         stream.deltas.append(start..<stream.bytes.count)
+    }
+
+    func errorEvent(in stream: AnswerStream, at end: Int) -> [UInt8] {
+        Array("event: error\ndata: ".utf8) + AnthropicErrors.body("overloaded_error", "Overloaded", headers.requestID)
+            + [0x0a, 0x0a]
     }
 
     /// Appends an event; its data is an object whose first member is its type.

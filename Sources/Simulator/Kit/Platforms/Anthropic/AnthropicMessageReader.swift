@@ -20,20 +20,20 @@ struct AnthropicMessageReader {
         self.path = path
     }
 
-    mutating func read(_ message: JSONValue, into prompt: inout AnthropicPrompt) throws(AnthropicRefusal) {
-        guard message.isObject else { throw AnthropicRefusal("\(path): Input should be an object") }
-        guard let roleName = message["role"] else { throw AnthropicRefusal("\(path).role: Field required") }
+    mutating func read(_ message: JSONValue, into prompt: inout Prompt) throws(Refusal) {
+        guard message.isObject else { throw Refusal("\(path): Input should be an object") }
+        guard let roleName = message["role"] else { throw Refusal("\(path).role: Field required") }
         guard let role = roleName.string.flatMap(Role.init) else {
-            throw AnthropicRefusal("\(path).role: Input should be 'user', 'assistant' or 'system'")
+            throw Refusal("\(path).role: Input should be 'user', 'assistant' or 'system'")
         }
         self.role = role
-        guard let content = message["content"] else { throw AnthropicRefusal("\(path).content: Field required") }
+        guard let content = message["content"] else { throw Refusal("\(path).content: Field required") }
         if let text = content.stringBytes {
             isEmpty = text.isEmpty
             texts.append(String(decoding: text, as: UTF8.self))
             return prompt.add(text)
         }
-        guard content.isArray else { throw AnthropicRefusal("\(path).content: Input should be a valid list") }
+        guard content.isArray else { throw Refusal("\(path).content: Input should be a valid list") }
         for (index, block) in content.elements.enumerated() {
             let path = "\(path).content.\(index)"
             isEmpty = false
@@ -45,18 +45,18 @@ struct AnthropicMessageReader {
     }
 
     /// Every tool call wants its result in the very next message, and no result may come without a call.
-    func checkResults(against calls: [String], before index: Int) throws(AnthropicRefusal) {
+    func checkResults(against calls: [String], before index: Int) throws(Refusal) {
         let results = toolResults.map(\.id)
         let missing = calls.filter { !results.contains($0) }
         guard missing.isEmpty else {
-            throw AnthropicRefusal(
+            throw Refusal(
                 "messages.\(index - 1): `tool_use` ids were found without `tool_result` blocks immediately after:"
                     + " \(missing.joined(separator: ", ")). Each `tool_use` block must have a corresponding"
                     + " `tool_result` block in the next message."
             )
         }
         if let stray = results.first(where: { !calls.contains($0) }) {
-            throw AnthropicRefusal(
+            throw Refusal(
                 "\(path): unexpected `tool_use_id` found in `tool_result` blocks: \(stray). Each `tool_result` block"
                     + " must have a corresponding `tool_use` block in the previous message."
             )
@@ -68,48 +68,48 @@ struct AnthropicMessageReader {
     private mutating func read(
         block: JSONValue,
         at path: String,
-        into prompt: inout AnthropicPrompt
-    ) throws(AnthropicRefusal) {
-        guard let type = block["type"]?.string else { throw AnthropicRefusal("\(path).type: Field required") }
+        into prompt: inout Prompt
+    ) throws(Refusal) {
+        guard let type = block["type"]?.string else { throw Refusal("\(path).type: Field required") }
         switch type {
         case "text":
             guard let text = block["text"]?.stringBytes else {
-                throw AnthropicRefusal("\(path).text.text: Field required")
+                throw Refusal("\(path).text.text: Field required")
             }
-            guard !text.isEmpty else { throw AnthropicRefusal("messages: text content blocks must be non-empty") }
+            guard !text.isEmpty else { throw Refusal("messages: text content blocks must be non-empty") }
             if version == .v20261021, role == .user, let citations = block["citations"], citations.count > 0 {
-                throw AnthropicRefusal("\(path).text.citations: Extra inputs are not permitted")
+                throw Refusal("\(path).text.citations: Extra inputs are not permitted")
             }
             texts.append(String(decoding: text, as: UTF8.self))
             prompt.add(text)
-        case "image": try add(source: block["source"], countingAs: AnthropicPrompt.imageBytes, at: path, &prompt)
+        case "image": try add(source: block["source"], countingAs: Prompt.imageBytes, at: path, &prompt)
         case "document":
             guard version != .v20261021 || role == .user else {
-                throw AnthropicRefusal("\(path): `document` blocks can only be in `user` messages")
+                throw Refusal("\(path): `document` blocks can only be in `user` messages")
             }
-            try add(source: block["source"], countingAs: AnthropicPrompt.fileBytes, at: path, &prompt)
+            try add(source: block["source"], countingAs: Prompt.fileBytes, at: path, &prompt)
         case "tool_use":
             guard role == .assistant else {
-                throw AnthropicRefusal("\(path): `tool_use` blocks can only be in `assistant` messages")
+                throw Refusal("\(path): `tool_use` blocks can only be in `assistant` messages")
             }
             toolCallIDs.append(try AnthropicRequest.text(block["id"], "\(path).tool_use.id"))
             _ = try AnthropicRequest.text(block["name"], "\(path).tool_use.name")
             guard let input = block["input"], input.isObject else {
-                throw AnthropicRefusal("\(path).tool_use.input: Input should be an object")
+                throw Refusal("\(path).tool_use.input: Input should be an object")
             }
             prompt.add(document.bytes(of: input))
         case "tool_result":
             guard role == .user else {
-                throw AnthropicRefusal("\(path): `tool_result` blocks can only be in `user` messages")
+                throw Refusal("\(path): `tool_result` blocks can only be in `user` messages")
             }
             let id = try AnthropicRequest.text(block["tool_use_id"], "\(path).tool_result.tool_use_id")
             toolResults.append((id, try read(result: block["content"], at: "\(path).tool_result", &prompt)))
         case "thinking":
             guard let text = block["thinking"]?.string, let signature = block["signature"]?.string else {
-                throw AnthropicRefusal("\(path).thinking.signature: Field required")
+                throw Refusal("\(path).thinking.signature: Field required")
             }
-            guard signature == AnthropicContent.signature(of: text) else {
-                throw AnthropicRefusal("\(path): Invalid `signature` in `thinking` block")
+            guard signature == Generation.signature(of: text) else {
+                throw Refusal("\(path): Invalid `signature` in `thinking` block")
             }
         default:
             // A kind of block this simulator has nothing to say about; it counts as its JSON.
@@ -121,21 +121,21 @@ struct AnthropicMessageReader {
         source: JSONValue?,
         countingAs count: Int,
         at path: String,
-        _ prompt: inout AnthropicPrompt
-    ) throws(AnthropicRefusal) {
-        guard let source, source.isObject else { throw AnthropicRefusal("\(path).source: Field required") }
+        _ prompt: inout Prompt
+    ) throws(Refusal) {
+        guard let source, source.isObject else { throw Refusal("\(path).source: Field required") }
         switch source["type"]?.string {
         case "base64":
             guard let data = source["data"]?.stringBytes, source["media_type"]?.isString == true else {
-                throw AnthropicRefusal("\(path).source.base64.data: Field required")
+                throw Refusal("\(path).source.base64.data: Field required")
             }
             prompt.add(data, countingAs: count)
         case "text":
             guard let data = source["data"]?.stringBytes else {
-                throw AnthropicRefusal("\(path).source.text.data: Field required")
+                throw Refusal("\(path).source.text.data: Field required")
             }
             prompt.add(data)
-        case nil: throw AnthropicRefusal("\(path).source.type: Field required")
+        case nil: throw Refusal("\(path).source.type: Field required")
         default: prompt.add(document.bytes(of: source), countingAs: count)
         }
     }
@@ -143,21 +143,21 @@ struct AnthropicMessageReader {
     private func read(
         result content: JSONValue?,
         at path: String,
-        _ prompt: inout AnthropicPrompt
-    ) throws(AnthropicRefusal) -> String {
+        _ prompt: inout Prompt
+    ) throws(Refusal) -> String {
         guard let content, !content.isNull else { return "" }
         if let text = content.stringBytes {
             prompt.add(text)
             return String(decoding: text, as: UTF8.self)
         }
-        guard content.isArray else { throw AnthropicRefusal("\(path).content: Input should be a valid list") }
+        guard content.isArray else { throw Refusal("\(path).content: Input should be a valid list") }
         var texts: [String] = []
         for block in content.elements {
             if let text = block["text"]?.stringBytes {
                 prompt.add(text)
                 texts.append(String(decoding: text, as: UTF8.self))
             } else if block["source"] != nil {
-                try add(source: block["source"], countingAs: AnthropicPrompt.imageBytes, at: path, &prompt)
+                try add(source: block["source"], countingAs: Prompt.imageBytes, at: path, &prompt)
                 texts.append("(image)")
             } else {
                 prompt.add(document.bytes(of: block))

@@ -13,9 +13,9 @@ enum AnthropicModels {
     ]
 
     /// The page that `limit`, `after_id` and `before_id` ask for.
-    static func page(_ head: HTTPRequestHead) throws(AnthropicRefusal) -> [UInt8] {
+    static func page(_ head: HTTPRequestHead) throws(Refusal) -> [UInt8] {
         let limit = head.queryValue("limit").map { Int($0) ?? 0 } ?? 20
-        guard (1...1000).contains(limit) else { throw AnthropicRefusal("limit: Input should be from 1 to 1000") }
+        guard (1...1000).contains(limit) else { throw Refusal("limit: Input should be from 1 to 1000") }
         var models = catalogue[...]
         if let after = head.queryValue("after_id"), let index = models.firstIndex(where: { $0.id == after }) {
             models = models[(index + 1)...]

@@ -7,28 +7,67 @@ package struct AnthropicPlatform: SimulatedPlatform {
 
     package var bodyLimit: Int { 32 << 20 }
 
-    package func serves(_ path: Substring) -> Bool { path.hasPrefix("/v1/") }
+    package func serves(_ head: HTTPRequestHead) -> Bool { head.path.hasPrefix("/v1/") }
 
     package func credential(of head: HTTPRequestHead) -> Credential? {
-        if let key = head.headers["x-api-key"], !key.isEmpty { return Credential(.apiKey, key) }
-        guard let value = head.headers["authorization"] else { return nil }
-        let parts = value.split(separator: " ", maxSplits: 1)
-        guard parts.count == 2, parts[0].lowercased() == "bearer" else { return nil }
-        return Credential(.bearer, String(parts[1]))
+        Credential.apiKey(head.headers["x-api-key"]) ?? Credential.bearer(head)
     }
 
     package func answer(_ call: SimulatedCall, _ state: inout SimulatorState, _ parser: JSONParser) -> AnswerPlan {
         let credential = credential(of: call.head)
         let headers = AnthropicHeaders(sequence: call.sequence, credential: credential, now: call.now)
-        let errors = AnthropicErrors(headers: headers, credential: credential, model: nil)
+        let errors = AnthropicErrors(headers: headers, credential: credential)
         guard let operation = Operation(call.head) else { return errors.plan(404, "not_found_error", "Not Found") }
         guard call.head.method == operation.method else {
             return errors.plan(405, "invalid_request_error", "Method Not Allowed")
         }
-        guard let credential, state.credentials.accepts(credential.secret) else { return errors.unauthorized() }
+        guard let credential, state.accepts(credential, now: call.now) else { return errors.unauthorized() }
         guard let body = call.body else { return errors.tooLarge() }
-        let turn = AnthropicTurn(call: call, body: body, credential: credential, headers: headers, operation: operation)
-        return turn.answer(&state, parser)
+        let turn = Turn(call: call, body: body, credential: credential, errors: errors)
+        switch operation {
+        case .message:
+            return turn.answer(&state, parser) { (document, words, state) throws(Refusal) in
+                let request = try read(document, turn, words, isCounting: false)
+                return AnswerScript(turn: turn, words: words).plan(request, cache: &state.cache) {
+                    AnthropicMessage(answer: $0, errors: errors, headers: headers)
+                }
+            }
+        case .count:
+            return turn.answer(&state, parser) { (document, words, _) throws(Refusal) in
+                let tokens = try read(document, turn, words, isCounting: true).prompt.tokens
+                return AnswerPlan(
+                    200,
+                    headers.fields(contentType: "application/json"),
+                    body: JSONWriter.object { $0.member("input_tokens", words.inputTokens ?? tokens) }
+                )
+            }
+        case .listModels, .model:
+            return turn.answer(&state) { (_, _) throws(Refusal) in
+                _ = try AnthropicVersion(call.head.headers)
+                var body: [UInt8]
+                if case .model(let id) = operation {
+                    body = AnthropicModels.model(id)
+                } else {
+                    body = try AnthropicModels.page(call.head)
+                }
+                return AnswerPlan(200, headers.fields(contentType: "application/json"), body: body)
+            }
+        }
+    }
+
+    private func read(
+        _ document: JSONDocument,
+        _ turn: Turn,
+        _ words: ControlWords,
+        isCounting: Bool
+    ) throws(Refusal) -> GenerationRequest {
+        try AnthropicRequest(
+            document,
+            version: AnthropicVersion(turn.call.head.headers),
+            owner: turn.credential.secret,
+            isCounting: isCounting,
+            toolCalls: words.toolCalls
+        ).asked
     }
 
     /// What a path asks for.
@@ -42,9 +81,7 @@ package struct AnthropicPlatform: SimulatedPlatform {
             case "/v1/messages/count_tokens": self = .count
             case "/v1/models": self = .listModels
             default:
-                guard head.path.hasPrefix("/v1/models/") else { return nil }
-                let id = PercentCoding.decode(head.path.dropFirst("/v1/models/".count))
-                guard !id.isEmpty else { return nil }
+                guard let id = head.path.identifier(after: "/v1/models/") else { return nil }
                 self = .model(id)
             }
         }

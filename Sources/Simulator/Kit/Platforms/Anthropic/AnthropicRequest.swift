@@ -1,35 +1,13 @@
 package import Formats
 
-/// A body that the Messages API refuses, with its message.
-package struct AnthropicRefusal: Error, Equatable {
-    package var message: String
-    init(_ message: String) { self.message = message }
-}
-
 /// A body of the Messages API, checked as the API checks it, and what an answer needs of it.
 ///
 /// Unknown members are accepted everywhere: what the gateway lets through is a matter for its own tests.
 package struct AnthropicRequest {
-    package var model = ""
-    package var maxTokens = 0
-    package var isStream = false
-    package var isThinking = false
-    /// Whether thinking is to be shown; if not, its block is empty but for the signature.
-    package var showsThinking = true
-    package var stopSequences: [String] = []
-    /// The text blocks of the last message of the user, one a line.
-    package var lastUserText = ""
-    /// The tool results in the last message.
-    package var toolResults: [(id: String, text: String)] = []
-    package var calls: [AnthropicToolCall] = []
-    /// What answers `output_config.format`, when it is asked for.
-    package var structuredAnswer: [UInt8]?
-    package var prompt: AnthropicPrompt
+    package private(set) var asked: GenerationRequest
 
     private let version: AnthropicVersion
 
-    /// Text beyond this is not echoed.
-    private static let mostEchoedBytes = 4_096
     private static let mostBreakpoints = 4
 
     /// - Parameters:
@@ -41,129 +19,129 @@ package struct AnthropicRequest {
         owner: String,
         isCounting: Bool,
         toolCalls: Int?
-    ) throws(AnthropicRefusal) {
+    ) throws(Refusal) {
         self.version = version
-        prompt = AnthropicPrompt(owner: owner)
+        asked = GenerationRequest(owner: owner)
         let root = document.root
-        guard root.isObject else { throw AnthropicRefusal("Input should be an object") }
-        model = try Self.text(root["model"], "model")
-        if !isCounting { maxTokens = try Self.count(root["max_tokens"], "max_tokens") }
+        guard root.isObject else { throw Refusal("Input should be an object") }
+        asked.model = try Self.text(root["model"], "model")
+        if !isCounting { asked.maxTokens = try Self.count(root["max_tokens"], "max_tokens") }
         try readSettings(root, isCounting: isCounting)
         try readTools(root, document)
         try readSystem(root["system"])
         try readMessages(root["messages"], document)
         try mark(root["cache_control"], "cache_control")
-        guard prompt.breakpoints.count <= Self.mostBreakpoints else {
-            throw AnthropicRefusal(
+        guard asked.prompt.breakpoints.count <= Self.mostBreakpoints else {
+            throw Refusal(
                 "A maximum of \(Self.mostBreakpoints) blocks with cache_control may be provided."
-                    + " Found \(prompt.breakpoints.count)."
+                    + " Found \(asked.prompt.breakpoints.count)."
             )
         }
-        calls = try AnthropicToolCall.wanted(
+        asked.calls = try AnthropicTools.wanted(
             by: root,
-            userText: lastUserText,
-            hasResults: !toolResults.isEmpty,
+            userText: asked.lastUserText,
+            hasResults: !asked.toolResults.isEmpty,
             extra: toolCalls
         )
     }
 
     // MARK: Settings
 
-    private mutating func readSettings(_ root: JSONValue, isCounting: Bool) throws(AnthropicRefusal) {
+    private mutating func readSettings(_ root: JSONValue, isCounting: Bool) throws(Refusal) {
         if let stream = root["stream"], !stream.isNull {
-            guard let flag = stream.bool else { throw AnthropicRefusal("stream: Input should be a valid boolean") }
-            isStream = flag
+            guard let flag = stream.bool else { throw Refusal("stream: Input should be a valid boolean") }
+            asked.isStream = flag
         }
         try readSampling(root)
         if let sequences = root["stop_sequences"], !sequences.isNull {
-            guard sequences.isArray else { throw AnthropicRefusal("stop_sequences: Input should be a valid list") }
+            guard sequences.isArray else { throw Refusal("stop_sequences: Input should be a valid list") }
             for (index, sequence) in sequences.elements.enumerated() {
-                stopSequences.append(try Self.text(sequence, "stop_sequences.\(index)"))
+                asked.stopSequences.append(try Self.text(sequence, "stop_sequences.\(index)"))
             }
         }
         try readThinking(root["thinking"], isCounting: isCounting)
         if let format = root["output_config"]?["format"] ?? root["output_format"], let schema = format["schema"] {
-            structuredAnswer = JSONSample.value(of: schema)
+            asked.structuredAnswer = JSONSample.value(of: schema)
         }
     }
 
-    private func readSampling(_ root: JSONValue) throws(AnthropicRefusal) {
+    private func readSampling(_ root: JSONValue) throws(Refusal) {
         let names: [StaticString] = ["temperature", "top_p", "top_k"]
         for name in names {
             guard let value = root[name] else { continue }
-            guard version != .v20261021 else { throw AnthropicRefusal("\(name): Extra inputs are not permitted") }
+            guard version != .v20261021 else { throw Refusal("\(name): Extra inputs are not permitted") }
             guard !value.isNull else { continue }
-            guard let number = value.double else { throw AnthropicRefusal("\(name): Input should be a valid number") }
+            guard let number = value.double else { throw Refusal("\(name): Input should be a valid number") }
             guard number >= 0, number <= 1 || value.int64 != nil && "\(name)" == "top_k" else {
-                throw AnthropicRefusal("\(name): range: 0..1")
+                throw Refusal("\(name): range: 0..1")
             }
         }
     }
 
-    private mutating func readThinking(_ thinking: JSONValue?, isCounting: Bool) throws(AnthropicRefusal) {
+    private mutating func readThinking(_ thinking: JSONValue?, isCounting: Bool) throws(Refusal) {
         guard let thinking, !thinking.isNull else { return }
         switch thinking["type"]?.string {
         case "enabled":
             guard let budget = thinking["budget_tokens"]?.int64 else {
-                throw AnthropicRefusal("thinking.enabled.budget_tokens: Field required")
+                throw Refusal("thinking.enabled.budget_tokens: Field required")
             }
             guard budget >= 1024 else {
-                throw AnthropicRefusal(
+                throw Refusal(
                     "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"
                 )
             }
-            guard isCounting || budget < maxTokens else {
-                throw AnthropicRefusal("`max_tokens` must be greater than `thinking.budget_tokens`.")
+            guard isCounting || budget < asked.maxTokens ?? 0 else {
+                throw Refusal("`max_tokens` must be greater than `thinking.budget_tokens`.")
             }
-            isThinking = true
-        case "adaptive", "between_tools": isThinking = true
+            asked.isThinking = true
+        case "adaptive", "between_tools": asked.isThinking = true
         case "disabled": break
         default:
-            throw AnthropicRefusal("thinking.type: Input should be 'enabled', 'adaptive' or 'disabled'")
+            throw Refusal("thinking.type: Input should be 'enabled', 'adaptive' or 'disabled'")
         }
-        showsThinking = thinking["display"]?.equals("omitted") != true
+        asked.showsThinking = thinking["display"]?.equals("omitted") != true
     }
 
     // MARK: Prompt
 
-    private mutating func readTools(_ root: JSONValue, _ document: JSONDocument) throws(AnthropicRefusal) {
+    private mutating func readTools(_ root: JSONValue, _ document: JSONDocument) throws(Refusal) {
         guard let tools = root["tools"], !tools.isNull else { return }
-        guard tools.isArray else { throw AnthropicRefusal("tools: Input should be a valid list") }
+        guard tools.isArray else { throw Refusal("tools: Input should be a valid list") }
         for (index, tool) in tools.elements.enumerated() {
             _ = try Self.text(tool["name"], "tools.\(index).name")
             let isCustom = tool["type"].map { $0.equals("custom") } ?? true
             guard !isCustom || tool["input_schema"]?.isObject == true else {
-                throw AnthropicRefusal("tools.\(index).custom.input_schema: Field required")
+                throw Refusal("tools.\(index).custom.input_schema: Field required")
             }
-            prompt.add(document.bytes(of: tool))
+            asked.prompt.add(document.bytes(of: tool))
             try mark(tool["cache_control"], "tools.\(index).cache_control")
         }
     }
 
-    private mutating func readSystem(_ system: JSONValue?) throws(AnthropicRefusal) {
+    private mutating func readSystem(_ system: JSONValue?) throws(Refusal) {
         guard let system, !system.isNull else { return }
-        if let text = system.stringBytes { return prompt.add(text) }
-        guard system.isArray else { throw AnthropicRefusal("system: Input should be a valid list") }
+        if let text = system.stringBytes { return asked.prompt.add(text) }
+        guard system.isArray else { throw Refusal("system: Input should be a valid list") }
         for (index, block) in system.elements.enumerated() {
             guard let text = block["text"]?.stringBytes else {
-                throw AnthropicRefusal("system.\(index).text: Field required")
+                throw Refusal("system.\(index).text: Field required")
             }
-            prompt.add(text)
+            asked.prompt.add(text)
             try mark(block["cache_control"], "system.\(index).cache_control")
         }
     }
 
-    private mutating func readMessages(_ messages: JSONValue?, _ document: JSONDocument) throws(AnthropicRefusal) {
-        guard let messages, !messages.isNull else { throw AnthropicRefusal("messages: Field required") }
-        guard messages.isArray else { throw AnthropicRefusal("messages: Input should be a valid list") }
-        guard messages.count > 0 else { throw AnthropicRefusal("messages: at least one message is required") }
+    private mutating func readMessages(_ messages: JSONValue?, _ document: JSONDocument) throws(Refusal) {
+        guard let messages, !messages.isNull else { throw Refusal("messages: Field required") }
+        guard messages.isArray else { throw Refusal("messages: Input should be a valid list") }
+        guard messages.count > 0 else { throw Refusal("messages: at least one message is required") }
         var openCalls: [String] = []
         for (index, message) in messages.elements.enumerated() {
             var reader = AnthropicMessageReader(document, version, at: "messages.\(index)")
-            try reader.read(message, into: &prompt)
+            try reader.read(message, into: &asked.prompt)
             let isLast = index == messages.count - 1
             guard !reader.isEmpty || isLast && reader.role == .assistant else {
-                throw AnthropicRefusal(
+                throw Refusal(
                     "messages.\(index): all messages must have non-empty content"
                         + " except for the optional final assistant message"
                 )
@@ -173,44 +151,46 @@ package struct AnthropicRequest {
             try reader.checkResults(against: openCalls, before: index)
             openCalls = reader.toolCallIDs
             if reader.role == .user {
-                lastUserText = reader.texts.joined(separator: "\n").prefixOfUTF8(Self.mostEchoedBytes)
-                toolResults = reader.toolResults
+                asked.lastUserText = reader.texts.joined(separator: "\n").prefixOfUTF8(
+                    GenerationRequest.mostEchoedBytes
+                )
+                asked.toolResults = reader.toolResults
             } else {
-                toolResults = []
+                asked.toolResults = []
             }
         }
     }
 
-    private mutating func mark(_ control: JSONValue?, _ path: String) throws(AnthropicRefusal) {
-        if let lifetime = try Self.lifetime(control, path) { prompt.mark(lifetime) }
+    private mutating func mark(_ control: JSONValue?, _ path: String) throws(Refusal) {
+        if let lifetime = try Self.lifetime(control, path) { asked.prompt.mark(lifetime) }
     }
 
-    static func lifetime(_ control: JSONValue?, _ path: String) throws(AnthropicRefusal) -> AnthropicPrompt.Lifetime? {
+    static func lifetime(_ control: JSONValue?, _ path: String) throws(Refusal) -> Prompt.Lifetime? {
         guard let control, !control.isNull else { return nil }
         guard control["type"]?.equals("ephemeral") == true else {
-            throw AnthropicRefusal("\(path).type: Input should be 'ephemeral'")
+            throw Refusal("\(path).type: Input should be 'ephemeral'")
         }
         switch control["ttl"]?.string {
         case nil, "5m": return .fiveMinutes
         case "1h": return .oneHour
-        default: throw AnthropicRefusal("\(path).ephemeral.ttl: Input should be '5m' or '1h'")
+        default: throw Refusal("\(path).ephemeral.ttl: Input should be '5m' or '1h'")
         }
     }
 
     // MARK: Members
 
-    static func text(_ value: JSONValue?, _ path: String) throws(AnthropicRefusal) -> String {
-        guard let value else { throw AnthropicRefusal("\(path): Field required") }
-        guard let text = value.string else { throw AnthropicRefusal("\(path): Input should be a valid string") }
-        guard !text.isEmpty else { throw AnthropicRefusal("\(path): String should have at least 1 character") }
+    static func text(_ value: JSONValue?, _ path: String) throws(Refusal) -> String {
+        guard let value else { throw Refusal("\(path): Field required") }
+        guard let text = value.string else { throw Refusal("\(path): Input should be a valid string") }
+        guard !text.isEmpty else { throw Refusal("\(path): String should have at least 1 character") }
         return text
     }
 
     /// A number of tokens. Zero is allowed: it fills the cache and generates nothing.
-    private static func count(_ value: JSONValue?, _ path: String) throws(AnthropicRefusal) -> Int {
-        guard let value else { throw AnthropicRefusal("\(path): Field required") }
-        guard let number = value.int64 else { throw AnthropicRefusal("\(path): Input should be a valid integer") }
-        guard number >= 0 else { throw AnthropicRefusal("\(path): must be greater than or equal to 0") }
+    private static func count(_ value: JSONValue?, _ path: String) throws(Refusal) -> Int {
+        guard let value else { throw Refusal("\(path): Field required") }
+        guard let number = value.int64 else { throw Refusal("\(path): Input should be a valid integer") }
+        guard number >= 0 else { throw Refusal("\(path): must be greater than or equal to 0") }
         return Int(number)
     }
 }

@@ -8,12 +8,12 @@ package enum AnthropicVersion: String, Sendable {
     case v20261021 = "2026-10-21"
 
     /// - Throws: what the API says about a header that is missing or wrong. Two of them are one with a comma.
-    init(_ headers: HeaderFields) throws(AnthropicRefusal) {
+    init(_ headers: HeaderFields) throws(Refusal) {
         let values = headers.values("anthropic-version")
-        guard !values.isEmpty else { throw AnthropicRefusal("anthropic-version: header is required") }
+        guard !values.isEmpty else { throw Refusal("anthropic-version: header is required") }
         let value = values.joined(separator: ", ")
         guard let version = AnthropicVersion(rawValue: value) else {
-            throw AnthropicRefusal("anthropic-version: \"\(value)\" is not a valid version")
+            throw Refusal("anthropic-version: \"\(value)\" is not a valid version")
         }
         self = version
     }

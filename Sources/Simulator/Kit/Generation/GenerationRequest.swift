@@ -1,0 +1,26 @@
+/// What an answer needs to know of a request, whatever its dialect.
+package struct GenerationRequest {
+    package var model = ""
+    /// Nil is no limit.
+    package var maxTokens: Int?
+    package var isStream = false
+    package var isThinking = false
+    /// Whether thinking is to be shown; if not, its block is empty but for the signature.
+    package var showsThinking = true
+    package var stopSequences: [String] = []
+    /// The texts of the user's last message, one a line.
+    package var lastUserText = ""
+    /// The tool results in the last message.
+    package var toolResults: [(id: String, text: String)] = []
+    package var calls: [ToolCall] = []
+    /// What answers a request for structured output.
+    package var structuredAnswer: [UInt8]?
+    package var prompt: Prompt
+    /// Whether the dialect says how many web searches were made.
+    package var countsWebSearches = true
+
+    /// Text beyond this is not echoed.
+    static let mostEchoedBytes = 4_096
+
+    init(owner: String) { prompt = Prompt(owner: owner) }
+}

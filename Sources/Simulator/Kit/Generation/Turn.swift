@@ -1,0 +1,70 @@
+import Formats
+import HTTPMessages
+
+/// One call whose credential is good, from its body to the plan of its answer.
+///
+/// The order is the APIs' own: what is wrong with the service comes before what is wrong with the request.
+struct Turn {
+    let call: SimulatedCall
+    let body: [UInt8]
+    let credential: Credential
+    let errors: any PlatformErrors
+
+    /// What the path says about a call; the body says the rest.
+    struct Subject {
+        var model: String?
+        var isStream: Bool?
+    }
+
+    /// Answers a call with a JSON body; `respond` does for a good body without a fault that leaves nothing of it.
+    func answer(
+        _ state: inout SimulatorState,
+        _ parser: JSONParser,
+        _ path: Subject = Subject(),
+        _ respond: (JSONDocument, ControlWords, inout SimulatorState) throws(Refusal) -> AnswerPlan
+    ) -> AnswerPlan {
+        do {
+            return try parser.parse(body) { document in
+                let subject = Subject(
+                    model: path.model ?? document.root["model"]?.string,
+                    isStream: path.isStream ?? document.root["stream"]?.bool ?? false
+                )
+                return answer(&state, subject) { (words, state) throws(Refusal) in
+                    try respond(document, words, &state)
+                }
+            }
+        } catch {
+            return answer(&state, path) { (_, _) throws(Refusal) in
+                throw Refusal("The request body is not valid JSON")
+            }
+        }
+    }
+
+    /// Answers a call whose body does not matter.
+    func answer(
+        _ state: inout SimulatorState,
+        _ subject: Subject = Subject(),
+        _ respond: (ControlWords, inout SimulatorState) throws(Refusal) -> AnswerPlan
+    ) -> AnswerPlan {
+        let words = state.faults.words(credential: credential.secret, model: subject.model)
+        var plan: AnswerPlan
+        switch words.fault {
+        case .status(let status, let variant, let amount):
+            plan = errors.fault(status, variant: variant, amount: amount, model: subject.model)
+        case .hang: plan = .silence()
+        case .reset: plan = .reset()
+        case nil, .slowHead, .cut, .cutClean, .stall, .errorEvent, .empty, .emptyBody, .garbage, .hugeEvent, .gzip,
+            .longLength, .shortLength, .badChecksum:
+            do throws(Refusal) {
+                plan = try respond(words, &state)
+            } catch {
+                plan = errors.refusal(error)
+            }
+        }
+        plan.apply(words)
+        plan.model = subject.model
+        plan.isStream = subject.isStream ?? false
+        plan.fault = words.fault?.name
+        return plan
+    }
+}
