@@ -152,8 +152,7 @@ let package = Package(
         suite("DecisionsTests", ["Decisions", "Domain"]),
         suite("DialectsTests", ["Dialects", "Domain", "Formats"]),
         suite("TranslationTests", ["Dialects", "Domain", "Formats"], exclude: ["Fixtures"]),
-        suite("ProvidersTests", ["Providers", "Crypto", "Domain", "Formats", "HTTPMessages", "TestSupport"]),
-        suite("ProvidersTests", ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages"]),
+        suite("ProvidersTests", ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2", "TestSupport"]),
         suite(
