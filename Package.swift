@@ -121,7 +121,7 @@ let package = Package(
         library(
             "SimulatorKit",
             in: "Simulator",
-            ["Reactor", "TLS", "Telemetry", "HTTPServing", "HTTPMessages", "Formats", "Service"],
+            ["Reactor", "TLS", "Telemetry", "HTTPServing", "HTTPMessages", "Formats", "Crypto", "Service"],
             folder: "Kit"
         ),
         program("simulator", in: "Simulator/Main", ["SimulatorKit", "Service", "Telemetry", "Reactor"]),
@@ -150,7 +150,7 @@ let package = Package(
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
         suite(
             "SimulatorTests",
-            ["SimulatorKit", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "TestSupport", "CInflate"]
+            ["SimulatorKit", "Crypto", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "TestSupport", "CInflate"]
         ),
         suite(
             "GatewayTests",

@@ -119,7 +119,8 @@ package struct ControlAPI {
 
     // MARK: Credentials
 
-    /// `{"valid": [...]}` names the good ones, null makes any good; `{"revoked": [...]}` names bad ones.
+    /// `{"valid": [...]}` names the good ones, null makes any good; `{"revoked": [...]}` names bad ones;
+    /// `{"aws": {"AKIA…": "…"}}` the secrets of access keys.
     private func setCredentials(_ body: [UInt8], _ state: inout SimulatorState) -> AnswerPlan {
         guard let request = try? JSON(body, with: parser), request.object != nil else {
             return refuse(400, "a JSON object is expected")
@@ -133,6 +134,15 @@ package struct ControlAPI {
         if let revoked = request["revoked"] {
             guard let secrets = Self.strings(revoked) else { return refuse(400, "revoked: a list of strings") }
             rules.revoked = Set(secrets)
+        }
+        if let aws = request["aws"] {
+            guard let members = aws.object, members.allSatisfy({ $0.value.string != nil }) else {
+                return refuse(400, "aws: an object of strings")
+            }
+            rules.awsSecrets = Dictionary(
+                members.map { ($0.key, $0.value.string ?? "") },
+                uniquingKeysWith: { _, last in last }
+            )
         }
         state.credentials = rules
         return show(rules)

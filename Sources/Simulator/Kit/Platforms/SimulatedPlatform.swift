@@ -36,7 +36,9 @@ package protocol SimulatedPlatform {
 
 /// The platforms, in the order in which they are asked for a path.
 package enum PlatformRegistry {
-    package static func all() -> [any SimulatedPlatform] { [OpenAIPlatform(), GeminiPlatform(), AnthropicPlatform()] }
+    package static func all() -> [any SimulatedPlatform] {
+        [OpenAIPlatform(), GeminiPlatform(), BedrockPlatform(), AnthropicPlatform()]
+    }
 }
 
 extension Substring {
