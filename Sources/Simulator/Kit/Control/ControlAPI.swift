@@ -11,6 +11,7 @@ package import HTTPMessages
 /// | `GET stats` | sums over the calls since then |
 /// | `GET`, `POST`, `DELETE faults`, `DELETE faults/{id}` | armed faults; `DELETE faults` also resets the counters |
 /// | `GET`, `POST credentials` | which credentials are good |
+/// | `POST credits` | how many AI credits an account has |
 /// | `POST reset` | forgets everything |
 /// | `GET health` | answers |
 package struct ControlAPI {
@@ -49,11 +50,13 @@ package struct ControlAPI {
             return done
         case ("GET", "credentials"): return show(state.credentials)
         case ("POST", "credentials"): return setCredentials(body, &state)
+        case ("POST", "credits"): return setCredits(body, &state)
         case ("POST", "reset"):
             log.clear()
             state.faults.clear()
             state.cache.clear()
             state.responses = StoredResponses()
+            state.credits = CreditAccounts()
             state.credentials = CredentialRules()
             return done
         default:
@@ -146,6 +149,20 @@ package struct ControlAPI {
         }
         state.credentials = rules
         return show(rules)
+    }
+
+    /// `{"credential": "…", "amount": 0, "tier": "g1-ultra-tier"}`.
+    private func setCredits(_ body: [UInt8], _ state: inout SimulatorState) -> AnswerPlan {
+        guard let request = try? JSON(body, with: parser), let credential = request["credential"]?.string else {
+            return refuse(400, "a JSON object with `credential` is expected")
+        }
+        state.credits.set(credential, amount: request["amount"]?.int, tier: request["tier"]?.string)
+        let (amount, tier) = (state.credits.amount(of: credential), state.credits.tier(of: credential))
+        return json {
+            $0.member("credential", credential)
+            $0.member("amount", amount)
+            $0.member("tier", tier)
+        }
     }
 
     /// The elements of a list that has strings only.

@@ -37,7 +37,10 @@ package protocol SimulatedPlatform {
 /// The platforms, in the order in which they are asked for a path.
 package enum PlatformRegistry {
     package static func all() -> [any SimulatedPlatform] {
-        [OpenAIPlatform(), GeminiPlatform(), BedrockPlatform(), AnthropicPlatform()]
+        [
+            OpenAIPlatform(), GeminiPlatform(), BedrockPlatform(), AntigravityPlatform(), AntigravityKeyPlatform(),
+            AnthropicPlatform(),
+        ]
     }
 }
 

@@ -4,6 +4,7 @@ package struct SimulatorState {
     package var credentials = CredentialRules()
     package var cache = PromptCache()
     package var responses = StoredResponses()
+    package var credits = CreditAccounts()
     /// Numbers calls from 1.
     private var lastSequence = 0
 
