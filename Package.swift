@@ -150,7 +150,11 @@ let package = Package(
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
         suite(
             "SimulatorTests",
-            ["SimulatorKit", "Crypto", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "TestSupport", "CInflate"]
+            [
+                "SimulatorKit", "Crypto", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "Telemetry",
+                "TestSupport",
+                "CInflate",
+            ]
         ),
         suite(
             "GatewayTests",

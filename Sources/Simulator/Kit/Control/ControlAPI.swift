@@ -11,6 +11,7 @@ package import HTTPMessages
 /// | `GET stats` | sums over the calls since then |
 /// | `GET`, `POST`, `DELETE faults`, `DELETE faults/{id}` | armed faults; `DELETE faults` also resets the counters |
 /// | `GET`, `POST credentials` | which credentials are good |
+/// | `POST tokens` | how long issued tokens last, and which are over |
 /// | `POST credits` | how many AI credits an account has |
 /// | `POST reset` | forgets everything |
 /// | `GET health` | answers |
@@ -50,6 +51,7 @@ package struct ControlAPI {
             return done
         case ("GET", "credentials"): return show(state.credentials)
         case ("POST", "credentials"): return setCredentials(body, &state)
+        case ("POST", "tokens"): return setTokens(body, &state)
         case ("POST", "credits"): return setCredits(body, &state)
         case ("POST", "reset"):
             log.clear()
@@ -57,6 +59,7 @@ package struct ControlAPI {
             state.cache.clear()
             state.responses = StoredResponses()
             state.credits = CreditAccounts()
+            state.tokens = TokenDesk()
             state.credentials = CredentialRules()
             return done
         default:
@@ -149,6 +152,25 @@ package struct ControlAPI {
         }
         state.credentials = rules
         return show(rules)
+    }
+
+    /// `{"lifetime": 5, "rotates": false, "expired": ["…"]}`; null is the platform's own way.
+    private func setTokens(_ body: [UInt8], _ state: inout SimulatorState) -> AnswerPlan {
+        guard let request = try? JSON(body, with: parser), request.object != nil else {
+            return refuse(400, "a JSON object is expected")
+        }
+        if let lifetime = request["lifetime"] {
+            guard lifetime.isNull || (0...1_000_000_000).contains(lifetime.int64 ?? -1) else {
+                return refuse(400, "lifetime: seconds, or null")
+            }
+            state.tokens.lifetime = lifetime.int64
+        }
+        if let rotates = request["rotates"] { state.tokens.rotates = rotates.bool }
+        if let expired = request["expired"] {
+            guard let tokens = Self.strings(expired) else { return refuse(400, "expired: a list of strings") }
+            state.tokens.expired = Set(tokens)
+        }
+        return done
     }
 
     /// `{"credential": "…", "amount": 0, "tier": "g1-ultra-tier"}`.

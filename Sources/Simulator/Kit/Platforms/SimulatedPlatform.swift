@@ -38,7 +38,8 @@ package protocol SimulatedPlatform {
 package enum PlatformRegistry {
     package static func all() -> [any SimulatedPlatform] {
         [
-            OpenAIPlatform(), GeminiPlatform(), BedrockPlatform(), AntigravityPlatform(), AntigravityKeyPlatform(),
+            OAuthPlatform(), OpenAIPlatform(), GeminiPlatform(), BedrockPlatform(), AntigravityPlatform(),
+            AntigravityKeyPlatform(),
             AnthropicPlatform(),
         ]
     }
