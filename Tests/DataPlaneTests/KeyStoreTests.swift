@@ -1,4 +1,5 @@
 import Crypto
+import Decisions
 import Domain
 import GatewayKit
 import HTTPFetching
@@ -121,6 +122,60 @@ struct KeyStoreTests {
             #expect(stand.control.asked.isEmpty)
             #expect(isKnown(await keys.lookUp(stand.key.hash)))
             #expect(isUnknown(await keys.lookUp("unknown1999")))
+        }
+    }
+
+    @Test("a flood from one address is refused after a few keys, also with nobody sure of them; others are let in")
+    func floodFromOne() async throws {
+        try await standing { (stand) async throws in
+            stand.context.trustedProxies = [AddressRange("127.0.0.1")].compactMap { $0 }
+            try await stand.run("DEL", RedisNames.keysComplete)
+            var statuses: [Int: Int] = [:]
+            for _ in 0..<300 {
+                let key = APIKeyFormat.generate { SecureRandom.bytes($0) }
+                let answer = try await stand.get(
+                    "/v1/models",
+                    headers: ["x-api-key": key, "x-forwarded-for": "10.1.1.1"]
+                )
+                statuses[answer.status, default: 0] += 1
+                if answer.status == 429 {
+                    #expect(answer.headers["retry-after"] == "1")
+                    #expect(answer.headers["x-tollgate-code"] == "rate_limited")
+                }
+            }
+            #expect((statuses[401] ?? 0) <= 40 && (statuses[429] ?? 0) >= 250)
+            #expect(stand.control.asked.count <= 40)
+            // A good key that this worker has not seen yet, from elsewhere; and, known by now, from the flooding address.
+            #expect(try await stand.get("/v1/models", headers: ["x-forwarded-for": "10.1.1.2"]).status == 200)
+            #expect(try await stand.get("/v1/models", headers: ["x-forwarded-for": "10.1.1.1"]).status == 200)
+            let other = APIKeyFormat.generate { SecureRandom.bytes($0) }
+            let elsewhere = try await stand.get(
+                "/v1/models",
+                headers: ["x-api-key": other, "x-forwarded-for": "::ffff:10.1.1.3"]
+            )
+            #expect(elsewhere.status == 401)
+        }
+    }
+
+    @Test("a flood from everywhere asks the control plane so often and no more, and known keys are served")
+    func floodFromEverywhere() async throws {
+        try await standing { (stand) async throws in
+            let keys = stand.context.keys
+            _ = await keys.lookUp(stand.key.hash)
+            try await stand.run("DEL", RedisNames.keysComplete)
+            var asked: [Promise<KeyStore.Answer>] = []
+            for number in 0..<2000 {
+                let address = [
+                    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 9, UInt8(number >> 8), UInt8(number & 255),
+                ]
+                asked.append(stand.loop.start { await keys.lookUp("unknown\(number)", from: address) })
+                if asked.count == 100 {
+                    for promise in asked { _ = try await promise.wait() }
+                    asked = []
+                }
+            }
+            #expect(stand.control.asked.count <= 400)
+            #expect(isKnown(keys.cached(stand.key.hash)))
         }
     }
 

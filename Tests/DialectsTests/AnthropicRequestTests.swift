@@ -15,7 +15,7 @@ struct AnthropicRequestTests {
         let found = try summary(text)
         #expect(found.model == "claude-x")
         #expect(found.isStream)
-        #expect(Array(text.utf8)[found.modelRange] == Array(#""claude-x""#.utf8)[...])
+        #expect(Array(text.utf8)[try #require(found.modelRange)] == Array(#""claude-x""#.utf8)[...])
     }
 
     @Test("splicing the model leaves every other byte as it was, escapes and white space included")
@@ -23,7 +23,7 @@ struct AnthropicRequestTests {
         let text = #"{"a":"\u00e9\/", "model":  "m\u006fdel" ,"messages":[ ],"z":1.50}"#
         let found = try summary(text)
         #expect(found.model == "model")
-        let spliced = Splice.replacing(found.modelRange, in: Array(text.utf8), with: #"q"uote"#)
+        let spliced = Splice.replacing(try #require(found.modelRange), in: Array(text.utf8), with: #"q"uote"#)
         #expect(
             String(decoding: spliced, as: UTF8.self)
                 == #"{"a":"\u00e9\/", "model":  "q\"uote" ,"messages":[ ],"z":1.50}"#

@@ -39,7 +39,7 @@ struct AnthropicStreamTests {
     private func follow(
         _ chunks: [ArraySlice<UInt8>]
     ) throws -> (AnthropicStreamMeter, [AnthropicStreamMeter.Event]) {
-        var meter = AnthropicStreamMeter()
+        let meter = AnthropicStreamMeter()
         var parser = SSEParser()
         let json = JSONParser()
         var events: [AnthropicStreamMeter.Event] = []
@@ -90,7 +90,7 @@ struct AnthropicStreamTests {
     @Test("content that is not delivered any more is not estimated, its reported usage counts")
     func undelivered() throws {
         var parser = SSEParser()
-        var meter = AnthropicStreamMeter()
+        let meter = AnthropicStreamMeter()
         func feed(_ text: String) throws { try parser.feed(Array(text.utf8)) { _ = meter.receive($0, JSONParser()) } }
         try feed(Self.start + Self.block + Self.delta)
         let delivered = meter.contentBytes
@@ -155,13 +155,13 @@ struct AnthropicAnswerTests {
         let body = Array(
             #"{"model":"up","usage":{"input_tokens":1,"output_tokens":2,"cache_creation_input_tokens":9}}"#.utf8
         )
-        let answer = try #require(AnthropicAnswer(body, JSONParser()))
+        let answer = try #require(AnthropicWire().answer(body, JSONParser()))
         #expect(answer.usage == TokenUsage(input: 1, output: 2, cacheWrite5m: 9))
         #expect(answer.modelRange.map { Array(body[$0]) } == Array(#""up""#.utf8))
     }
 
     @Test("an answer that is no object is none", arguments: ["", "[]", "<html>", "{"])
-    func unreadable(text: String) { #expect(AnthropicAnswer(Array(text.utf8), JSONParser()) == nil) }
+    func unreadable(text: String) { #expect(AnthropicWire().answer(Array(text.utf8), JSONParser()) == nil) }
 
     @Test("errors have the shape of the dialect")
     func errors() throws {
@@ -170,8 +170,8 @@ struct AnthropicAnswerTests {
             String(decoding: body, as: UTF8.self)
                 == #"{"type":"error","error":{"type":"rate_limit_error","message":"slow \"down\""},"request_id":"req_1"}"#
         )
-        let read = try #require(AnthropicErrorBody(body, JSONParser()))
+        let read = try #require(AnthropicWire().error(body, JSONParser()))
         #expect(read.type == "rate_limit_error")
-        #expect(AnthropicErrorBody(Array("<html>".utf8), JSONParser()) == nil)
+        #expect(AnthropicWire().error(Array("<html>".utf8), JSONParser()) == nil)
     }
 }

@@ -1,5 +1,7 @@
 import Crypto
+import Domain
 import GatewayKit
+import HTTPMessages
 import Testing
 
 @Suite("Routes")
@@ -7,11 +9,38 @@ struct RouteTableTests {
     @Test(
         "each route is found by its method",
         arguments: [
-            ("POST", "/v1/messages", Operation.messages), ("POST", "/v1/messages/count_tokens", .countTokens),
-            ("GET", "/v1/models", .models), ("GET", "/v1/models/claude-a", .model("claude-a")),
-            ("GET", "/v1/models/a/b", .model("a/b")), ("GET", "/v1/usage", .usage), ("GET", "/health/live", .live),
-            ("GET", "/health/ready", .ready), ("GET", "/metrics", .metrics), ("HEAD", "/v1/models", .models),
-            ("HEAD", "/health/live", .live), ("HEAD", "/v1/usage", .usage),
+            ("POST", "/v1/messages", Operation.call(CallRoute(.anthropic))),
+            ("POST", "/v1/messages/count_tokens", .call(CallRoute(.anthropic, .countTokens))),
+            ("POST", "/v1/chat/completions", .call(CallRoute(.openaiChat))),
+            ("POST", "/v1/embeddings", .call(CallRoute(.openaiChat, .embed))),
+            ("POST", "/v1/responses", .call(CallRoute(.openaiResponses))),
+            ("GET", "/v1/responses/resp_1", .response("resp_1")),
+            ("GET", "/v1/models", .models(ModelListRoute())), ("HEAD", "/v1/models", .models(ModelListRoute())),
+            ("GET", "/v1/models/claude-a", .models(ModelListRoute("claude-a"))),
+            ("GET", "/v1/models/a/b", .models(ModelListRoute("a/b"))),
+            ("GET", "/v1beta/models", .models(ModelListRoute(isGemini: true))),
+            ("GET", "/v1beta/models/gemini-a", .models(ModelListRoute("gemini-a", isGemini: true))),
+            ("POST", "/v1beta/models/gemini-a:generateContent", .call(CallRoute(.gemini, model: "gemini-a"))),
+            (
+                "POST", "/v1beta/models/gemini%2Da:streamGenerateContent",
+                .call(CallRoute(.gemini, model: "gemini-a", isStream: true))
+            ),
+            ("POST", "/v1beta/models/a:b:countTokens", .call(CallRoute(.gemini, .countTokens, model: "a:b"))),
+            ("POST", "/antigravity/v1/messages", .call(CallRoute(.anthropic, isAntigravity: true))),
+            (
+                "POST", "/antigravity/v1/messages/count_tokens",
+                .call(CallRoute(.anthropic, .countTokens, isAntigravity: true))
+            ),
+            (
+                "POST", "/antigravity/v1beta/models/gemini-a:streamGenerateContent",
+                .call(CallRoute(.gemini, model: "gemini-a", isStream: true, isAntigravity: true))
+            ),
+            (
+                "GET", "/antigravity/v1beta/models",
+                .models(ModelListRoute(isGemini: true, isAntigravity: true))
+            ),
+            ("GET", "/v1/usage", .usage), ("GET", "/health/live", .live), ("GET", "/health/ready", .ready),
+            ("GET", "/metrics", .metrics), ("HEAD", "/health/live", .live), ("HEAD", "/v1/usage", .usage),
         ]
     )
     func found(method: String, path: String, operation: GatewayKit.Operation) {
@@ -38,13 +67,43 @@ struct RouteTableTests {
             "", "/", "*", "/v1", "/v1/", "/v1/messages/", "/v1/message", "/V1/messages", "//v1/messages", "/v1/models/",
             "/v1/models/\u{301}", "/v1/messages/count_tokens/x", "/v1/complete", "/internal/v1/keys/x",
             "/v1/messages%20",
-            "http://host/v1/messages", "/v1/../v1/messages",
+            "http://host/v1/messages", "/v1/../v1/messages", "/antigravity", "/antigravity/", "/antigravity/v1",
+            "/antigravity/v1/chat/completions", "/antigravity/antigravity/v1/messages", "/v1beta/models/",
+            "/v1beta/models/:generateContent", "/v1beta/models/a:embedContent", "/v1beta/models/a:", "/v1/responses/",
+            "/v1/responses/a/input_items", "/v1/chat/completions/",
         ]
     )
     func notFound(path: String) {
         for method in ["GET", "POST", "OPTIONS", "HEAD"] {
             #expect(RouteTable.match(method: method, path: Substring(path)) == .notFound)
         }
+    }
+}
+
+@Suite("Dialects of errors")
+struct ErrorDialectTests {
+    @Test(
+        "a path's errors are told in its dialect, whether it exists or not",
+        arguments: [
+            ("/v1/messages", Dialect.anthropic), ("/v1/chat/completions", .openaiChat), ("/v1/chat/x", .openaiChat),
+            ("/v1/embeddings", .openaiChat), ("/v1/responses/resp_1", .openaiResponses), ("/v1beta/models", .gemini),
+            ("/antigravity/v1beta/models/a:b", .gemini), ("/antigravity/v1/messages", .anthropic),
+            ("/v1/models", .anthropic), ("/nothing", .anthropic),
+        ]
+    )
+    func dialect(path: String, dialect: Dialect) {
+        let head = HTTPRequestHead(method: "GET", target: path)
+        #expect(RouteTable.dialect(of: head) == dialect)
+    }
+
+    @Test("errors of model lists follow the caller's headers")
+    func lists() {
+        func dialect(_ headers: HeaderFields) -> Dialect {
+            RouteTable.dialect(of: HTTPRequestHead(method: "GET", target: "/v1/models/a", headers: headers))
+        }
+        #expect(dialect(["authorization": "Bearer x"]) == .openaiChat)
+        #expect(dialect(["authorization": "Bearer x", "anthropic-version": "2023-06-01"]) == .anthropic)
+        #expect(dialect(["x-api-key": "x"]) == .anthropic)
     }
 }
 

@@ -304,6 +304,20 @@ struct HTTP1ServingTests {
         }
     }
 
+    @Test("a body of which too much has arrived with its head is refused at once, while the rest is still to come")
+    func tooLargeInPart() async throws {
+        try await onLoop { loop in
+            let server = try TestServer(loop) { exchange in _ = try? await exchange.collectBody(limit: 100) }
+            let client = try await server.connect()
+            client.send(
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n"
+                    + String(repeating: "x", count: 101) + "\r\n"
+            )
+            #expect(try await client.rest().hasPrefix("HTTP/1.1 413 "))
+            await server.stop()
+        }
+    }
+
     @Test("a handler without an answer is 500")
     func noAnswer() async throws {
         try await onLoop { loop in

@@ -148,6 +148,26 @@ struct HTTP2LimitTests {
         }
     }
 
+    @Test("a body that has arrived early is held to its handler's limit, complete or not", arguments: [true, false])
+    func earlyBody(isLast: Bool) async throws {
+        try await onLoop { loop in
+            let isThere = Promise<Void>()
+            let server = try TestServer(loop) { exchange in
+                guard exchange.request.path == "/body" else { return exchange.respond(200, "") }
+                try? await isThere.wait()
+                _ = try? await exchange.collectBody(limit: 100)
+            }
+            let client = try await server.connectHTTP2()
+            let body = [UInt8](repeating: 1, count: 101)
+            let id = client.request("/body", method: "POST", body: body, isLast: isLast)
+            // Answered after the body was read: it came later on the same connection.
+            #expect(try await client.get("/").status == 200)
+            isThere.succeed(())
+            #expect(try await client.response(id).status == 413)
+            await server.stop()
+        }
+    }
+
     @Test("empty DATA frames that end nothing are a flood, padded or not", arguments: [true, false])
     func emptyData(isPadded: Bool) async throws {
         try await onLoop { loop in

@@ -1,3 +1,4 @@
+import Crypto
 import Domain
 import HTTPMessages
 import Providers
@@ -5,15 +6,30 @@ import Testing
 
 @Suite("What is sent to Anthropic")
 struct AnthropicRequestsTests {
-    private func head(_ caller: HeaderFields, overrides: [String: String] = [:]) throws -> HTTPRequestHead {
-        AnthropicRequests.head(
-            "/v1/messages",
-            query: "beta=true",
-            caller: caller,
-            target: try #require(UpstreamTarget(baseURL: "https://proxy.example:8443/base/")),
-            apiKey: "sk-up",
-            overrides: overrides
+    private func head(
+        _ caller: HeaderFields,
+        type: AccountType = .apikey,
+        overrides: [String: String] = [:],
+        rules: [BetaPolicy.Rule] = []
+    ) throws -> HTTPRequestHead {
+        let account = ProviderAccount(
+            platform: .anthropic,
+            type: type,
+            fields: ["base_url": "https://proxy.example:8443/base/"],
+            headerOverrides: overrides,
+            betaPolicy: BetaPolicy(rules)
         )
+        let call = UpstreamCall(
+            dialect: .anthropic,
+            model: "claude-a",
+            body: [],
+            callerHeaders: caller,
+            callerQuery: "beta=true",
+            secrets: ["api_key": Secret("sk-up"), "access_token": Secret("at-up")],
+            now: Timestamp(microseconds: 0)
+        )
+        let provider = try #require(ProviderRegistry.provider(for: account))
+        return try #require(try provider.request(for: call)).head
     }
 
     @Test("only headers of the list go up; the caller's key, cookies and addresses stay")
@@ -41,6 +57,35 @@ struct AnthropicRequestsTests {
         let sent = try head(["user-agent": "me/1"], overrides: ["User-Agent": "other/2", "x-team": "blue"])
         #expect(sent.headers["user-agent"] == "other/2")
         #expect(sent.headers["x-team"] == "blue")
+    }
+
+    @Test(
+        "logins and setup tokens go as bearers with the beta that they need",
+        arguments: [AccountType.oauth, .setupToken]
+    )
+    func bearer(type: AccountType) throws {
+        let sent = try head(["anthropic-beta": "tools-2024, files-1"], type: type)
+        #expect(sent.headers["authorization"] == "Bearer at-up")
+        #expect(sent.headers["x-api-key"] == nil)
+        #expect(sent.headers.values("anthropic-beta") == ["tools-2024,files-1,oauth-2025-04-20"])
+    }
+
+    @Test("the beta policy lets through, leaves out and refuses, each for its accounts")
+    func betaPolicy() throws {
+        let rules: [BetaPolicy.Rule] = [
+            .init(token: "secret-*", action: .block, scope: .oauth, message: "not here"),
+            .init(token: "tools-2024", action: .filter, scope: .apikey), .init(token: "tools-2024", action: .pass),
+        ]
+        let caller: HeaderFields = ["anthropic-beta": "tools-2024,a", "Anthropic-Beta": "a, b"]
+        #expect(try head(caller, rules: rules).headers.values("anthropic-beta") == ["a,b"])
+        #expect(
+            try head(caller, type: .oauth, rules: rules).headers.values("anthropic-beta")
+                == ["tools-2024,a,b,oauth-2025-04-20"]
+        )
+        #expect(try head(["anthropic-beta": "secret-1"], rules: rules).headers["anthropic-beta"] == "secret-1")
+        #expect(throws: GatewayError.self) {
+            try head(["anthropic-beta": "a,secret-1"], type: .oauth, rules: rules)
+        }
     }
 
     @Test(

@@ -21,6 +21,8 @@ package final class GatewayMetrics: Sendable {
     package let keepAlives: Counter
     package let drains: Counter
     package let successes: Counter
+    package let bodiesRefused: Counter
+    package let eventsRefused: Counter
 
     private static let verdicts = "tollgate_upstream_verdicts_total"
     private static let verdictsHelp = "Upstream answers by verdict."
@@ -48,6 +50,15 @@ package final class GatewayMetrics: Sendable {
         records = registry.counter("tollgate_usage_records_total", "Usage records handed to Redis.")
         recordRetries = registry.counter("tollgate_usage_record_retries_total", "Usage records sent again.")
         successes = registry.counter(Self.verdicts, Self.verdictsHelp, ["verdict": UpstreamVerdict.success.reason])
+        func refusals(_ kind: String) -> Counter {
+            registry.counter(
+                "tollgate_memory_refusals_total",
+                "Calls ended because a budget was used up.",
+                ["of": kind]
+            )
+        }
+        bodiesRefused = refusals("bodies")
+        eventsRefused = refusals("events")
         slotWaits = registry.counter("tollgate_slot_waits_total", "Calls that waited for a slot of an account.")
         staleKeys = registry.counter("tollgate_stale_keys_total", "Admissions that found a newer key in Redis.")
         keepAlives = registry.counter("tollgate_keep_alives_total", "Keep-alives sent into silent streams.")

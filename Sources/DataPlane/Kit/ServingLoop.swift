@@ -74,6 +74,7 @@ final class ServingLoop: @unchecked Sendable {
             loop: loop,
             redis: redis,
             client: client,
+            proxied: try CurlClient(loop, options: options),
             keys: KeyStore(redis, source: internalAPI, codec: codec),
             credentials: credentials,
             internalAPI: internalAPI,
@@ -81,8 +82,10 @@ final class ServingLoop: @unchecked Sendable {
             metrics: metrics
         )
         context.trustedProxies = config.trustedProxies
+        context.eventBudget = config.eventBudget
         let handler = GatewayHandler(context, probes)
         server = HTTPServer(loop, limits: HTTPServerLimits()) { exchange in await handler.handle(exchange) }
+        server?.bodyBudget = config.bodyBudget
         self.context = context
     }
 

@@ -52,6 +52,10 @@ package final class Worker {
         let registry = MetricsRegistry()
         metrics = GatewayMetrics(registry)
         probes = Probes(health, registry)
+        let memory = ("tollgate_memory_bytes", "What is taken of a budget.")
+        for (of, budget) in [("bodies", config.bodyBudget), ("events", config.eventBudget)] {
+            registry.computed(memory.0, memory.1, ["of": of]) { Double(budget.used) }
+        }
         codec = SnapshotCodec(SnapshotSigner(key: config.snapshotKey))
         credentials = CredentialStore(keys)
     }
@@ -63,7 +67,6 @@ package final class Worker {
         guard let configuration = config.redis, let target = config.internalAPI else { return }
         let redis = RedisClient(loop, configuration)
         // Probes must not call a worker ready for another beat when it no longer is.
-        redis.onConnect = { [health] in health.update { $0.isRedisUp = true } }
         redis.onDisconnect = { [health] in health.update { $0.isRedisUp = false } }
         redis.start()
         self.redis = redis
@@ -142,6 +145,7 @@ package final class Worker {
         let age = feed?.checkedAt.map { Int($0.elapsed.components.seconds) }
         let isListening = servers.allSatisfy(\.listening.value)
         health.update { state in
+            state.isRedisUp = isUp
             state.isListening = isListening
             state.snapshotAgeSeconds = age
         }
@@ -151,6 +155,11 @@ package final class Worker {
         }
         // Whoever waits for the worker to become ready should not wait for the next beat.
         if !(isUp && isListening) { timer?.start(after: Self.startingBeat, repeating: Self.heartbeat) }
+        loop.spawn { [weak self] in
+            guard let self, let controlPlane else { return }
+            let isAlive = await controlPlane.isAlive()
+            health.update { $0.isControlPlaneUp = isAlive }
+        }
         guard isUp, let redis, let version = feed?.current?.version else { return }
         redis.send(
             RedisCommand([
@@ -159,11 +168,6 @@ package final class Worker {
                 "EX", "15",
             ])
         ) { _ in }
-        loop.spawn { [weak self] in
-            guard let self, let controlPlane else { return }
-            let isAlive = await controlPlane.isAlive()
-            health.update { $0.isControlPlaneUp = isAlive }
-        }
     }
 
     // MARK: End

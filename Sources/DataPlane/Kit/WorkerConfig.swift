@@ -34,6 +34,10 @@ package struct WorkerConfig: Sendable {
     package var upstreamAuthorities: String?
     /// `TOLLGATE_TRUSTED_PROXIES`: addresses and CIDRs whose `X-Forwarded-For` is believed.
     package var trustedProxies: [AddressRange] = []
+    /// `TOLLGATE_BODY_MEMORY_MIB`: what the bodies of all requests may take together. Default 512.
+    package var bodyBudget: ByteBudget
+    /// `TOLLGATE_EVENT_MEMORY_MIB`: what upstreams' events that have not arrived whole may take together. Default 256.
+    package var eventBudget: ByteBudget
     /// `TOLLGATE_LOG_LEVEL`: debug, info, warning or error.
     package var logLevel = LogLevel.info
 
@@ -42,6 +46,12 @@ package struct WorkerConfig: Sendable {
         opsListen = reader.address("TOLLGATE_OPS_LISTEN", default: "127.0.0.1:8083")
         let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         loops = reader.integer("TOLLGATE_LOOPS", default: cores, in: 1...256)
+        bodyBudget = ByteBudget(
+            limit: reader.integer("TOLLGATE_BODY_MEMORY_MIB", default: 512, in: 1...1_048_576) << 20
+        )
+        eventBudget = ByteBudget(
+            limit: reader.integer("TOLLGATE_EVENT_MEMORY_MIB", default: 256, in: 1...1_048_576) << 20
+        )
         upstreamAuthorities = reader.optional("TOLLGATE_UPSTREAM_CA")
         let form = "redis://[user:password@]host:port/db"
         if let url = Self.secret("TOLLGATE_REDIS_URL", form, &reader) {

@@ -25,6 +25,8 @@ package final class WorkerContext {
     package let loop: EventLoop
     package let redis: RedisClient
     package let client: HTTPClient
+    /// For accounts with a proxy.
+    package let proxied: CurlClient
     package let keys: KeyStore
     package let admission: AdmissionStore
     package let slots: SlotStore
@@ -41,6 +43,8 @@ package final class WorkerContext {
     package var requestIDs = RequestIDs()
     package var trustedProxies: [AddressRange] = []
     package let drains = DrainDesk()
+    /// What events that have not arrived whole may take together; nil for no bound.
+    package var eventBudget: ByteBudget?
     /// Calls to an upstream that have not ended, those whose callers are gone included.
     package var openCalls = 0
     /// When each account was last chosen, in nanoseconds of the monotonic clock.
@@ -50,6 +54,7 @@ package final class WorkerContext {
         loop: EventLoop,
         redis: RedisClient,
         client: HTTPClient,
+        proxied: CurlClient,
         keys: KeyStore,
         credentials: CredentialStore,
         internalAPI: InternalAPI,
@@ -60,6 +65,7 @@ package final class WorkerContext {
         self.loop = loop
         self.redis = redis
         self.client = client
+        self.proxied = proxied
         self.keys = keys
         self.credentials = credentials
         self.internalAPI = internalAPI
@@ -86,6 +92,7 @@ package final class WorkerContext {
         silence.stop()
         outbox.stop()
         client.close()
+        proxied.close()
         redis.close()
     }
 }

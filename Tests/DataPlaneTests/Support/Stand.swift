@@ -71,6 +71,14 @@ final class Stand {
         var accounts = 1
         var concurrency = 0
         var mapping: [String: String] = [:]
+        /// What proxies reached over TLS are checked against.
+        var proxyAuthority: String?
+        var platform = Platform.anthropic
+        var type = AccountType.apikey
+        /// Credential fields that are no secret, beside the base URL.
+        var fields: [String: String] = [:]
+        /// Behind the upstream's address.
+        var basePath = ""
         /// Puts a relay between the worker and Redis that can lose answers.
         var usesRelay = false
     }
@@ -130,40 +138,43 @@ final class Stand {
             version: SnapshotVersion(epoch: 1, revision: 10),
             publishedAt: Timestamp(microseconds: 0)
         )
-        config.groups = [GroupSnapshot(id: GroupID(2), revision: 5, name: "g", platform: .anthropic)]
+        config.groups = [GroupSnapshot(id: GroupID(2), revision: 5, name: "g", platform: options.platform)]
         config.accounts = upstreams.enumerated().map { number, upstream in
             AccountSnapshot(
                 id: AccountID(Int64(number + 1)),
                 name: "secret-account-\(number)",
-                platform: .anthropic,
-                type: .apikey,
+                platform: options.platform,
+                type: options.type,
                 groups: [GroupID(2)],
                 priority: number,
                 concurrency: options.concurrency,
                 modelMapping: options.mapping,
-                plainCredentials: ["base_url": upstream.baseURL],
+                plainCredentials: options.fields.merging(["base_url": upstream.baseURL + options.basePath]) { $1 },
                 upstreamProtocol: options.wire
             )
         }
-        config.prices = [
+        config.prices = ["claude-", "gpt-", "gemini-", "text-embedding-"].map { family in
             ModelPrice(
-                model: "claude-",
+                model: family,
                 match: .prefix,
                 revision: 4,
                 input: PricePerMillion(3_000_000_000),
                 output: PricePerMillion(15_000_000_000)
             )
-        ]
+        }
         for (name, value) in options.settings { _ = config.settings.set(name, value) }
         relay = try RedisRelay(loop, port: server.port)
         let url = options.usesRelay ? "redis://127.0.0.1:\(relay.port)" : server.url
         let own = RedisClient(loop, try #require(RedisConfiguration(url: url)))
         let client = try HTTPClient(loop)
+        var proxied = HTTPClient.Options()
+        proxied.authorityFile = options.proxyAuthority
         let api = InternalAPI(client, control.target, token: Secret("token"))
         context = WorkerContext(
             loop: loop,
             redis: own,
             client: client,
+            proxied: try CurlClient(loop, options: proxied),
             keys: KeyStore(own, source: api, codec: codec),
             credentials: credentials,
             internalAPI: api,
@@ -221,7 +232,7 @@ final class Stand {
 
     func sealed(_ account: AccountID, version: Int64, key: String) -> CredentialEntry {
         let sealed = SealedBox.seal(
-            Array(#"{"api_key":"\#(key)-\#(account)"}"#.utf8),
+            Array(#"{"api_key":"\#(key)-\#(account)","access_token":"at-\#(key)-\#(account)"}"#.utf8),
             for: CredentialEntry.sealingContext(of: account),
             with: ring,
             nonce: SecureRandom.bytes(SealedBox.nonceBytes)
@@ -312,6 +323,13 @@ final class Stand {
         try await caller.send(
             request(body: Array(Self.body(model, stream: stream).utf8), headers: headers, wire: wire)
         )
+    }
+
+    /// A call of any dialect.
+    func post(_ path: String, _ body: String, headers: HeaderFields = [:], withKey: Bool = true) async throws
+        -> FetchResponse
+    {
+        try await caller.send(request("POST", path, body: Array(body.utf8), headers: headers, withKey: withKey))
     }
 
     func get(_ path: String, _ method: String = "GET", headers: HeaderFields = [:], withKey: Bool = true) async throws

@@ -15,10 +15,11 @@ package enum AdmissionAnswer: Equatable, Sendable {
 
 /// Admission in Redis: one script a call, on the partition of its user.
 package final class AdmissionStore {
+    private static let ok = Array("ok".utf8)
     private let redis: RedisClient
     /// Proposed where Redis has no epoch; random for each worker loop.
     private let proposedEpoch: String
-    package var onEpoch: ((Partition, String) -> Void)?
+    package var onEpoch: ((Partition, [UInt8]) -> Void)?
 
     package init(_ redis: RedisClient, proposedEpoch: String) {
         self.redis = redis
@@ -47,9 +48,9 @@ package final class AdmissionStore {
         guard case .array(let parts) = answer, parts.count == 2, case .string(let code) = parts[0],
             case .string(let epoch) = parts[1]
         else { throw RedisError.unexpectedAnswer }
-        if !epoch.isEmpty { onEpoch?(keys.partition, String(decoding: epoch, as: UTF8.self)) }
+        if !epoch.isEmpty { onEpoch?(keys.partition, epoch) }
+        if code == Self.ok { return .admitted }
         switch String(decoding: code, as: UTF8.self) {
-        case "ok": return .admitted
         case "stale": return .stale
         case "forgotten": return .forgotten
         case "user_busy": return .userBusy

@@ -26,7 +26,7 @@ package final class UsageOutbox {
 
     private let redis: RedisClient
     private let proposedEpoch: String
-    private var epochs: [Partition: String] = [:]
+    private var epochs: [Partition: [UInt8]] = [:]
     /// Taken by Redis, in the order of their stream ids.
     private var covered: [Partition: [Entry]] = [:]
     private var coveredCount = 0
@@ -99,8 +99,8 @@ package final class UsageOutbox {
             scheduleRetry()
             return
         }
-        noteEpoch(entry.key.partition.partition, String(decoding: epoch, as: UTF8.self))
-        guard !entry.record.isEmpty, let streamID = StreamID(String(decoding: id, as: UTF8.self)) else { return }
+        noteEpoch(entry.key.partition.partition, epoch)
+        guard !entry.record.isEmpty, let streamID = StreamID(id) else { return }
         var kept = entry
         kept.streamID = streamID
         covered[entry.key.partition.partition, default: []].append(kept)
@@ -131,7 +131,7 @@ package final class UsageOutbox {
 
     /// Takes note of a partition's epoch as any script answered it. A new one means that Redis has forgotten: what
     /// Postgres does not have for sure is sent again.
-    package func noteEpoch(_ partition: Partition, _ epoch: String) {
+    package func noteEpoch(_ partition: Partition, _ epoch: [UInt8]) {
         let known = epochs.updateValue(epoch, forKey: partition)
         if let known, known != epoch { resend(partition) }
     }
@@ -149,7 +149,7 @@ package final class UsageOutbox {
         for partition in covered.keys {
             redis.send(RedisCommand(["GET", PartitionKeys.of(partition).epoch])) { [weak self] result in
                 switch result {
-                case .success(.string(let epoch)): self?.noteEpoch(partition, String(decoding: epoch, as: UTF8.self))
+                case .success(.string(let epoch)): self?.noteEpoch(partition, epoch)
                 case .success(.null): self?.resend(partition)
                 default: break
                 }
@@ -173,7 +173,7 @@ package final class UsageOutbox {
 
     /// The control plane has settled the partition up to this record.
     package func reached(_ partition: Partition, epoch: String, _ streamID: StreamID) {
-        guard epochs[partition] == epoch, let entries = covered[partition] else { return }
+        guard epochs[partition]?.elementsEqual(epoch.utf8) == true, let entries = covered[partition] else { return }
         let rest = entries.filter { $0.streamID.map { $0 > streamID } ?? true }
         coveredCount -= entries.count - rest.count
         covered[partition] = rest.isEmpty ? nil : rest

@@ -17,10 +17,9 @@ package enum CallerErrors {
         requestID: String,
         allow: String? = nil
     ) {
+        let wire = RouteTable.dialect(of: exchange.request).wire
         guard !exchange.isResponseStarted else {
-            exchange.write(
-                AnthropicErrors.event(status: error.status, message: error.message, requestID: requestID)
-            )
+            exchange.write(event(error, wire, requestID: requestID, isArray: CallerStream.isArray(exchange.request)))
             return exchange.finish()
         }
         var headers: HeaderFields = [
@@ -37,7 +36,20 @@ package enum CallerErrors {
         }
         exchange.respond(
             HTTPResponseHead(status: error.status, headers: headers),
-            body: AnthropicErrors.body(status: error.status, message: error.message, requestID: requestID)
+            body: wire.errorBody(error, requestID: requestID)
         )
+    }
+
+    /// The event with which a stream ends of which nothing but keep-alives has been sent.
+    private static func event(_ error: GatewayError, _ wire: any WireDialect, requestID: String, isArray: Bool)
+        -> [UInt8]
+    {
+        let event = wire.errorEvent(error, requestID: requestID)
+        guard isArray else { return event }
+        var elements = ArrayElements()
+        var out: [UInt8] = []
+        elements.append(event, to: &out)
+        out.append(UInt8(ascii: "]"))
+        return out
     }
 }

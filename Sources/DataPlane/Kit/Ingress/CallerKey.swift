@@ -1,8 +1,17 @@
 import Crypto
+import Domain
 package import HTTPMessages
 
 /// The key that a caller presents.
 package enum CallerKey {
+    /// The hash of the caller's key from its headers or, on Gemini's paths, from `?key=`.
+    package static func hash(in request: HTTPRequestHead) -> String? {
+        if let found = hash(in: request.headers) { return found }
+        guard !request.query.isEmpty, RouteTable.dialect(of: request) == .gemini, var key = request.queryValue("key")
+        else { return nil }
+        return key.withUTF8 { hash(of: UnsafeRawBufferPointer($0)) }
+    }
+
     /// The hash of the caller's key from `x-api-key`, `Authorization: Bearer` or `x-goog-api-key`, the first that could
     /// be a key (its checksum tells); nil when none could. Some programs fill one of them with a placeholder.
     package static func hash(in headers: HeaderFields) -> String? {

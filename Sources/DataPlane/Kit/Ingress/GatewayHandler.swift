@@ -61,19 +61,17 @@ package final class GatewayHandler {
                 probes.answer(operation, exchange)
             case .usage:
                 try await answerUsage(exchange, requestID)
-            case .models, .model:
+            case .models(let route):
                 let (key, config) = try await authenticate(exchange)
                 let standing = try await verified(Standing(key, config, model: nil), exchange)
-                try ModelLists.answer(
-                    operation,
-                    exchange,
-                    group: standing.group,
-                    config: standing.config,
-                    now: now,
-                    requestID: requestID
-                )
-            case .messages, .countTokens:
-                try await relay(exchange, operation, requestID)
+                if route.isAntigravity { try Self.requireAntigravity(standing.group) }
+                try ModelLists.answer(route, exchange, standing, now: now, requestID: requestID)
+            case .response(let id):
+                let (key, config) = try await authenticate(exchange)
+                let standing = try await verified(Standing(key, config, model: nil), exchange)
+                try await ResponseLookup(context, exchange, standing, requestID: requestID).answer(id)
+            case .call(let route):
+                try await relay(exchange, route, requestID)
             }
         }
     }
@@ -84,6 +82,9 @@ package final class GatewayHandler {
         case let error as GatewayError: answer = error
         case RequestBodyError.tooLarge: answer = GatewayError(.bodyTooLarge, "The request body is too large.")
         case RequestBodyError.timedOut: answer = GatewayError(.requestTimeout, "The request body took too long.")
+        case RequestBodyError.noRoom:
+            context.metrics.bodiesRefused.add()
+            answer = GatewayError(.unavailable, "The gateway is too busy; try again.", retryAfterSeconds: 1)
         case RequestBodyError.callerGone: return
         case is RedisError:
             answer = GatewayError(.unavailable, "The gateway is not ready; try again.", retryAfterSeconds: 1)
@@ -127,9 +128,9 @@ package final class GatewayHandler {
     }
 
     private func identify(_ exchange: ServerExchange) async throws -> ServingKey {
-        guard let hash = CallerKey.hash(in: exchange.request.headers) else { throw AdmissionPolicy.unknownKey }
+        guard let hash = CallerKey.hash(in: exchange.request) else { throw AdmissionPolicy.unknownKey }
         if let answer = context.keys.cached(hash) { return try Self.key(in: answer) }
-        return try Self.key(in: await context.keys.lookUp(hash))
+        return try Self.key(in: await context.keys.lookUp(hash, from: clientAddress(exchange)))
     }
 
     private static func key(in answer: KeyStore.Answer) throws -> ServingKey {
@@ -137,6 +138,8 @@ package final class GatewayHandler {
         case .known(let key): return key
         case .unknown: throw AdmissionPolicy.unknownKey
         case .unavailable: throw notReady
+        case .tooManyMisses:
+            throw GatewayError(.rateLimited, "Too many API keys that are not valid; wait.", retryAfterSeconds: 1)
         }
     }
 
@@ -177,7 +180,9 @@ package final class GatewayHandler {
             Result { () throws(InflateError) in try Inflate.inflate(body, encoding: encoding, limit: limit) }
         }
         switch result {
-        case .success(let inflated): return inflated
+        case .success(let inflated):
+            try exchange.takeRoom(inflated.count)
+            return inflated
         case .failure(let error): throw Self.refusal(of: error)
         }
     }
@@ -191,22 +196,30 @@ package final class GatewayHandler {
         }
     }
 
-    private func summarise(_ body: [UInt8]) async throws -> CallSummary {
-        guard body.count > Self.inlineParseLimit else { return try AnthropicRequest.summary(of: body, context.parser) }
+    private func summarise(_ body: [UInt8], _ route: CallRoute) async throws -> CallSummary {
+        let wire = route.dialect.wire
+        guard body.count > Self.inlineParseLimit else { return try wire.summary(of: body, route, context.parser) }
         return try await context.loop.offload {
-            Result { try AnthropicRequest.summary(of: body, JSONParser()) }
+            Result { try wire.summary(of: body, route, JSONParser()) }
         }.get()
+    }
+
+    private static func requireAntigravity(_ group: ServingGroup) throws(GatewayError) {
+        guard group.snapshot.platform == .antigravity else {
+            throw GatewayError(.accessDenied, "This path is for API keys of antigravity groups.")
+        }
     }
 
     // MARK: The call
 
-    private func relay(_ exchange: ServerExchange, _ operation: Operation, _ requestID: String) async throws {
+    private func relay(_ exchange: ServerExchange, _ route: CallRoute, _ requestID: String) async throws {
         context.openCalls += 1
         defer { context.openCalls -= 1 }
         let (key, config) = try await authenticate(exchange)
         let body = try await readBody(exchange, limit: config.settings.bodyLimit)
-        let summary = try await summarise(body)
+        let summary = try await summarise(body, route)
         let standing = try Standing(key, config, model: summary.model)
+        if route.isAntigravity { try Self.requireAntigravity(standing.group) }
         let call = Call(
             context: context,
             exchange: exchange,
@@ -214,14 +227,17 @@ package final class GatewayHandler {
             standing: standing,
             summary: summary,
             body: body,
-            operation: operation,
+            route: route,
             createdAt: now,
             clientIP: clientIP(exchange)
         )
-        if operation == .messages {
-            try await admit(call)
-        } else {
+        if let previous = summary.previousResponse {
+            call.boundAccount = try await ResponseBindings.account(of: previous, for: key.id, context.redis)
+        }
+        if route.action == .countTokens {
             call.standing = try await verified(standing, exchange)
+        } else {
+            try await admit(call)
         }
         do {
             try await RelayRunner(call).run()
@@ -241,7 +257,7 @@ package final class GatewayHandler {
         var standing = call.standing
         var reloads = 0
         var isLenient = false
-        let deadline = MonotonicTime.now + .seconds(standing.config.settings["queue_wait_seconds"])
+        let deadline = MonotonicTime.now + standing.config.settings.queueWait
         while true {
             call.price = try price(of: call.summary.model, standing.config)
             let answer: AdmissionAnswer

@@ -3,39 +3,42 @@ import Domain
 import Formats
 import HTTPMessages
 import HTTPServing
+import Providers
 import Snapshots
 
-/// `GET /v1/models`: what the key's group can really serve, in the shape that the caller's headers ask for.
+/// Lists of models: what the key's group can really serve, in the shape that path and headers ask for.
 enum ModelLists {
+    private enum Shape { case anthropic, openai, gemini }
+
     static func answer(
-        _ operation: Operation,
+        _ route: ModelListRoute,
         _ exchange: ServerExchange,
-        group: ServingGroup,
-        config: GatewayConfig,
+        _ standing: Standing,
         now: Timestamp,
         requestID: String
     ) throws {
-        let models = served(by: group, config, now: now)
+        let models = served(by: standing.group, standing.config, now: now)
         var json = JSONWriter(capacity: 128 * (models.count + 1))
-        let isAnthropic = isAnthropic(exchange.request.headers)
-        if case .model(let name) = operation {
+        let shape: Shape =
+            route.isGemini ? .gemini : isAnthropic(exchange.request.headers) ? .anthropic : .openai
+        if let name = route.name {
             guard models.contains(name) else { throw GatewayError(.notFound, "There is no such model: \(name)") }
-            write(name, isAnthropic, to: &json)
+            write(name, shape, standing.group, to: &json)
         } else {
-            write(models, isAnthropic, to: &json)
+            write(models, shape, standing.group, to: &json)
         }
         let headers: HeaderFields = ["content-type": "application/json", "x-request-id": requestID]
         exchange.respond(HTTPResponseHead(status: 200, headers: headers), body: json.bytes)
     }
 
-    /// Mapped names where an account maps, else the priced models of its platform; within the group's allowlist.
+    /// Mapped names where an account maps, else the priced models that its provider offers; within the group's allowlist.
     static func served(by group: ServingGroup, _ config: GatewayConfig, now: Timestamp) -> [String] {
         var models: Set<String> = []
         for account in group.accounts where account.isUsable(now: now) {
             if account.mapping.names.isEmpty {
                 models.formUnion(
                     config.prices.models.filter {
-                        $0.hasPrefix(modelPrefix) && account.mapping.upstreamModel(for: $0) != nil
+                        account.provider.offers($0) && account.mapping.upstreamModel(for: $0) != nil
                     }
                 )
             } else {
@@ -46,21 +49,18 @@ enum ModelLists {
         return models.sorted()
     }
 
-    /// Anthropic's models begin like this.
-    private static let modelPrefix = "claude-"
-
-    private static func isAnthropic(_ headers: HeaderFields) -> Bool {
+    static func isAnthropic(_ headers: HeaderFields) -> Bool {
         headers.contains("anthropic-version") || headers.contains("x-api-key")
     }
 
-    private static func write(_ models: [String], _ isAnthropic: Bool, to json: inout JSONWriter) {
+    private static func write(_ models: [String], _ shape: Shape, _ group: ServingGroup, to json: inout JSONWriter) {
         json.object { list in
-            if !isAnthropic { list.member("object", "list") }
-            list.key("data")
+            if shape == .openai { list.member("object", "list") }
+            list.key(shape == .gemini ? "models" : "data")
             list.array { data in
-                for model in models { write(model, isAnthropic, to: &data) }
+                for model in models { write(model, shape, group, to: &data) }
             }
-            if isAnthropic {
+            if shape == .anthropic {
                 list.member("has_more", false)
                 list.member("first_id", models.first)
                 list.member("last_id", models.last)
@@ -68,17 +68,26 @@ enum ModelLists {
         }
     }
 
-    private static func write(_ model: String, _ isAnthropic: Bool, to json: inout JSONWriter) {
+    private static func write(_ model: String, _ shape: Shape, _ group: ServingGroup, to json: inout JSONWriter) {
         json.object { entry in
-            entry.member("id", model)
-            if isAnthropic {
+            switch shape {
+            case .anthropic:
+                entry.member("id", model)
                 entry.member("type", "model")
                 entry.member("display_name", model)
                 entry.member("created_at", "1970-01-01T00:00:00Z")
-            } else {
+            case .openai:
+                entry.member("id", model)
                 entry.member("object", "model")
                 entry.member("created", 0)
-                entry.member("owned_by", "anthropic")
+                entry.member("owned_by", group.snapshot.platform.rawValue)
+            case .gemini:
+                entry.member("name", "models/" + model)
+                entry.member("displayName", model)
+                entry.key("supportedGenerationMethods")
+                entry.array { methods in
+                    for method in ["generateContent", "streamGenerateContent", "countTokens"] { methods.string(method) }
+                }
             }
         }
     }

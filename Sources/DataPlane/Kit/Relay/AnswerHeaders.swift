@@ -25,19 +25,29 @@ package enum AnswerHeaders {
     private static func isDroppedByName(_ name: FieldBytes) -> Bool {
         switch name.raw.count {
         case 2: return name.equals("te")
+        case 3: return name.equals("via") || name.equals("nel")
         case 4: return name.equals("date")
         case 6: return name.equals("server") || name.equals("cf-ray")
         case 7: return name.equals("trailer") || name.equals("upgrade") || name.equals("alt-svc")
+        case 8: return name.equals("alt-used")
+        case 9: return name.equals("report-to")
         case 10: return name.equals("connection") || name.equals("keep-alive") || name.equals("set-cookie")
+        case 11: return name.equals("x-served-by")
         case 12: return name.equals("x-request-id") || name.equals("x-robots-tag")
-        case 14: return name.equals("content-length")
+        case 13: return name.equals("server-timing")
+        case 14: return name.equals("content-length") || name.equals("openai-project")
         case 15: return name.equals("cf-cache-status")
-        case 16: return name.equals("proxy-connection") || name.equals("content-encoding")
+        case 16:
+            return name.equals("proxy-connection") || name.equals("content-encoding")
+                || name.equals("www-authenticate")
         case 17: return name.equals("transfer-encoding")
         case 18: return name.equals("proxy-authenticate")
-        case 19: return name.equals("openai-organization")
+        case 19:
+            return name.equals("openai-organization") || name.equals("authentication-info")
+                || name.equals("reporting-endpoints")
         // Says something of the upstream's host, which the caller's browser would take for ours.
-        case 25: return name.equals("strict-transport-security")
+        case 25:
+            return name.equals("strict-transport-security") || name.equals("proxy-authentication-info")
         default: return false
         }
     }
@@ -46,9 +56,13 @@ package enum AnswerHeaders {
     private static func isDroppedByFamily(_ name: FieldBytes) -> Bool {
         switch name.raw.first {
         case UInt8(ascii: "a"):
-            name.hasPrefix("anthropic-ratelimit-") || name.hasPrefix("anthropic-organization-id")
+            // Whose account it is, and what is left of its limits; and the upstream's CORS policy, where ours holds.
+            name.hasPrefix("anthropic-ratelimit-") || name.hasPrefix("anthropic-organization-")
+                || name.hasPrefix("anthropic-workspace-") || name.hasPrefix("anthropic-priority-")
+                || name.hasPrefix("anthropic-fast-") || name.hasPrefix("access-control-")
         case UInt8(ascii: "x"):
             name.hasPrefix("x-ratelimit-") || name.hasPrefix("x-codex-") || name.hasPrefix("x-tollgate-")
+                || name.hasPrefix("x-envoy-")
         default: false
         }
     }

@@ -1,4 +1,5 @@
 import Decisions
+package import Dialects
 package import Domain
 import HTTPMessages
 package import HTTPServing
@@ -19,7 +20,13 @@ package final class Call {
     package var standing: Standing
     package let summary: CallSummary
     package let body: [UInt8]
-    package let operation: Operation
+    package let route: CallRoute
+    /// How the caller's dialect stands on the wire.
+    package let wire: any WireDialect
+    /// Whether the caller wants its stream as an array.
+    package let isArray: Bool
+    /// The one account that can go on from an earlier answer.
+    package var boundAccount: AccountID?
     package let createdAt: Timestamp
     package let clientIP: String
     /// False for calls that reserve nothing.
@@ -40,7 +47,7 @@ package final class Call {
         standing: Standing,
         summary: CallSummary,
         body: [UInt8],
-        operation: Operation,
+        route: CallRoute,
         createdAt: Timestamp,
         clientIP: String
     ) {
@@ -50,7 +57,9 @@ package final class Call {
         self.standing = standing
         self.summary = summary
         self.body = body
-        self.operation = operation
+        self.route = route
+        wire = route.dialect.wire
+        isArray = route.dialect == .gemini && route.isStream && CallerStream.isArray(exchange.request)
         self.createdAt = createdAt
         self.clientIP = clientIP
     }
@@ -59,7 +68,7 @@ package final class Call {
     package var key: ServingKey { standing.key }
     package var group: ServingGroup { standing.group }
     /// Tokens are counted in one piece, whatever the body says.
-    package var isStreaming: Bool { summary.isStream && operation == .messages }
+    package var isStreaming: Bool { summary.isStream && route.action == .generate }
 
     // MARK: What it holds
 
@@ -93,6 +102,14 @@ package final class Call {
         }
     }
 
+    // MARK: What its caller gets
+
+    /// Begins the caller's stream before the upstream's is known.
+    func startOwnStream() {
+        guard !exchange.isResponseStarted else { return }
+        CallerStream.start(exchange, CallerStream.head(requestID, isArray: isArray), isArray: isArray)
+    }
+
     // MARK: How it ends
 
     /// Ends the call with nothing to bill.
@@ -124,7 +141,7 @@ package final class Call {
             account: account.id,
             model: summary.model,
             upstreamModel: upstreamModel,
-            dialect: .anthropic,
+            dialect: route.dialect,
             isStream: summary.isStream,
             status: status
         )

@@ -1,5 +1,4 @@
 import Dialects
-import HTTPMessages
 import HTTPServing
 import Reactor
 import Telemetry
@@ -23,22 +22,10 @@ final class PendingStream: SilentStream {
 
     func keepAlive() {
         guard call.exchange.pendingBytes == 0 else { return }
-        if !call.exchange.isResponseStarted {
-            call.exchange.startResponse(HTTPResponseHead(status: 200, headers: StreamHead.headers(call.requestID)))
-        }
-        call.exchange.write(AnthropicErrors.keepAlive)
+        call.startOwnStream()
+        call.exchange.write(call.wire.keepAlive)
         call.context.metrics.keepAlives.add()
         lastHeard = .now
         hasKeptAlive = true
-    }
-}
-
-/// The head of a stream that begins before the upstream's is known.
-enum StreamHead {
-    static func headers(_ requestID: String) -> HeaderFields {
-        [
-            "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache",
-            "x-request-id": requestID,
-        ]
     }
 }

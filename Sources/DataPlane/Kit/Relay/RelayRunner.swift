@@ -30,24 +30,39 @@ package final class RelayRunner {
     private let context: WorkerContext
     private var machine: RelayMachine
     private var candidates: [ServingAccount]
+    private let translation: CallTranslation
 
     package init(_ call: Call) {
         self.call = call
         context = call.context
+        translation = CallTranslation(call)
         let settings = call.config.settings
         let now = MonotonicTime.now
         machine = RelayMachine(
             maximumSwitches: settings.maximumSwitches,
             deadline: now + settings.failoverDeadline,
-            slotDeadline: now + .seconds(settings["queue_wait_seconds"])
+            slotDeadline: now + settings.queueWait
         )
-        candidates = call.group.accounts.filter {
-            $0.isUsable(now: call.createdAt) && $0.mapping.upstreamModel(for: call.summary.model) != nil
+        candidates = call.group.accounts.filter { account in
+            guard account.isUsable(now: call.createdAt),
+                let model = account.mapping.upstreamModel(for: call.summary.model),
+                call.boundAccount.map({ $0 == account.id }) ?? true
+            else { return false }
+            return Self.canServe(call.route, account.provider.dialect(for: call.route, model: model))
         }
+    }
+
+    private static func canServe(_ route: CallRoute, _ dialect: Dialect?) -> Bool {
+        guard let dialect else { return false }
+        if dialect == route.dialect { return true }
+        return route.action != .embed && CallTranslation.exists(from: route.dialect, to: dialect)
     }
 
     /// Ends when the caller has its answer and the call is settled.
     package func run() async throws {
+        if candidates.isEmpty, call.route.action == .countTokens, call.group.hasUsableAccount(now: call.createdAt) {
+            return answerEstimate()
+        }
         let stream = call.isStreaming ? PendingStream(call) : nil
         defer { stream?.stop() }
         var hasWaited = false
@@ -60,7 +75,7 @@ package final class RelayRunner {
                     await context.loop.sleep(Self.slotPoll)
                     machine.slotsChanged()
                     continue
-                case .surface(let failure): return answer(failure)
+                case .surface(let failure): return surface(failure)
                 case .refuseNoAccount:
                     throw GatewayError(
                         .noAccountAvailable,
@@ -89,7 +104,7 @@ package final class RelayRunner {
             // It may have left while Redis was asked: nobody would call this attempt off.
             if call.exchange.isCallerGone { break }
             machine.attempting(account.id)
-            switch await attempt(account, stream) {
+            switch try await attempt(account, stream) {
             case .done:
                 return
             case .failed(let failure):
@@ -102,7 +117,7 @@ package final class RelayRunner {
                         "reason": .text(failure.reason), "status": .integer(Int64(failure.status)),
                     ]
                 )
-                if case .surface(let failure) = machine.attemptFailed(failure, now: .now) { return answer(failure) }
+                if case .surface(let failure) = machine.attemptFailed(failure, now: .now) { return surface(failure) }
             }
         }
         call.settleNothing()
@@ -125,7 +140,7 @@ package final class RelayRunner {
         ).map { candidates[$0] }
     }
 
-    private func answer(_ failure: AttemptFailure) {
+    private func surface(_ failure: AttemptFailure) {
         call.settleNothing()
         let error = GatewayError(
             .upstreamError,
@@ -138,12 +153,9 @@ package final class RelayRunner {
 
     // MARK: One attempt
 
-    private func attempt(_ account: ServingAccount, _ stream: PendingStream?) async -> Outcome {
-        guard let apiKey = context.credentials.secret("api_key", of: account.id) else {
-            return .failed(.noCredentials)
-        }
-        let upstreamModel = account.mapping.upstreamModel(for: call.summary.model) ?? call.summary.model
-        let request = request(account, upstreamModel, apiKey)
+    private func attempt(_ account: ServingAccount, _ stream: PendingStream?) async throws -> Outcome {
+        var attempt = Attempt(account, call)
+        guard let request = try await request(for: &attempt) else { return .failed(.noCredentials) }
         if call.askedUpstreamAt == nil {
             let now = MonotonicTime.now
             call.askedUpstreamAt = now
@@ -157,14 +169,15 @@ package final class RelayRunner {
             return .done
         }
         do {
-            let response = try await context.client.send(request, canceller: canceller)
-            guard (200..<300).contains(response.head.status) else { return try await refused(response) }
+            let response = try await context.send(request, from: account, canceller)
+            guard (200..<300).contains(response.head.status) else { return try await refused(response, attempt) }
             // The other form than was asked for would reach the caller as nothing it can read.
-            guard isEventStream(response.head.headers) == (stream != nil) else { return .failed(.unreadableAnswer) }
-            guard stream != nil else { return try await deliver(response, account, upstreamModel) }
+            let isStream = stream != nil || attempt.form.isAlwaysStream
+            guard attempt.form.isStream(response.head.headers) == isStream else { return .failed(.unreadableAnswer) }
+            guard stream != nil else { return try await deliver(response, attempt) }
             // Identity was asked for; events cannot be told apart in anything else.
             guard contentEncoding(of: response) == nil else { return .failed(.unreadableAnswer) }
-            return await relay(response, upstreamModel, stream)
+            return await relay(response, attempt, stream)
         } catch let error as FetchError {
             if call.exchange.isCallerGone {
                 call.settleNothing()
@@ -176,41 +189,41 @@ package final class RelayRunner {
         }
     }
 
-    private func request(_ account: ServingAccount, _ upstreamModel: String, _ apiKey: Secret) -> FetchRequest {
-        let settings = call.config.settings
-        let path = call.operation == .countTokens ? "/v1/messages/count_tokens" : "/v1/messages"
-        let head = AnthropicRequests.head(
-            path,
-            query: call.exchange.request.query,
-            caller: call.exchange.request.headers,
-            target: account.target,
-            apiKey: apiKey.reveal(),
-            overrides: account.snapshot.headerOverrides
+    /// Nil when the account lacks a credential.
+    ///
+    /// - Throws: `GatewayError` when the account may not be asked this.
+    private func request(for attempt: inout Attempt) async throws -> FetchRequest? {
+        let account = attempt.account
+        let upstreamCall = UpstreamCall(
+            dialect: attempt.dialect,
+            action: call.route.action,
+            isStream: call.isStreaming,
+            model: attempt.upstreamModel,
+            body: attempt.isNative ? body(for: attempt) : try await translation.body(for: attempt),
+            callerHeaders: call.exchange.request.headers,
+            callerQuery: call.exchange.request.query,
+            isTranslated: !attempt.isNative,
+            secrets: context.credentials.secrets(of: account.id),
+            now: Timestamp(microseconds: WallClock.microseconds)
         )
-        let body =
-            upstreamModel == call.summary.model
-            ? call.body : Splice.replacing(call.summary.modelRange, in: call.body, with: upstreamModel)
-        var timeouts = FetchTimeouts()
-        timeouts.connect = settings.connectTimeout
-        timeouts.firstByte = settings.firstByteTimeout
-        timeouts.idle = settings.idleTimeout
-        timeouts.total = settings.totalTimeout
-        let endpoint = Endpoint(
-            isTLS: account.target.isTLS,
-            host: account.target.host,
-            port: account.target.port,
-            wireProtocol: account.wireProtocol,
-            isolation: settings.isolatesAccounts ? account.id.raw : nil
+        guard let request = try account.provider.request(for: upstreamCall) else { return nil }
+        attempt.form = request.form
+        return FetchRequest(
+            to: account.endpoint(call.config.settings),
+            request.head,
+            body: request.body,
+            timeouts: FetchTimeouts(call.config.settings)
         )
-        return FetchRequest(to: endpoint, head, body: body, timeouts: timeouts)
     }
 
-    private func isEventStream(_ headers: HeaderFields) -> Bool {
-        headers.withValue("content-type") { value in
-            let type = "text/event-stream".utf8
-            // Media types are compared in any case (RFC 9110, 8.3.1).
-            return value.count >= type.count && zip(value, type).allSatisfy { $0 | 0x20 == $1 | 0x20 }
-        } ?? false
+    /// The caller's body with what stands in it for this account: the upstream's model, and the wish for usage.
+    private func body(for attempt: Attempt) -> [UInt8] {
+        var changes: [CallSummary.Insertion] = []
+        if attempt.isRenamed, let range = call.summary.modelRange {
+            changes.append(.init(Splice.quoted(attempt.upstreamModel), replacing: range))
+        }
+        if attempt.hidesUsage, let wish = call.summary.usageRequest { changes.append(wish) }
+        return changes.isEmpty ? call.body : Splice.applying(changes, to: call.body)
     }
 
     /// The coding of an upstream that does not keep to identity; nil for none.
@@ -233,16 +246,13 @@ package final class RelayRunner {
     }
 
     /// An answer that is no success: the caller's own fault goes to the caller, all else may do better elsewhere.
-    private func refused(_ response: FetchResponse) async throws -> Outcome {
+    private func refused(_ response: FetchResponse, _ attempt: Attempt) async throws -> Outcome {
         let status = response.head.status
         // What the status says holds, also when the body cannot be had.
         let body = (try? await collect(response, limit: Self.errorBodyLimit)) ?? []
-        let error = AnthropicErrorBody(body, context.parser)
-        let verdict = AnthropicVerdicts.verdict(
-            status: status,
-            isModelMissing: error?.type == "not_found_error",
-            message: error?.message ?? ""
-        )
+        let provider = attempt.account.provider
+        let error = provider.error(body, in: attempt.dialect, context.parser)
+        let verdict = provider.verdict(status: status, error)
         guard verdict.consequence == .callerFault else {
             let retryAfter = response.head.headers["retry-after"].flatMap { Int($0) }
             return .failed(AttemptFailure(status: status, verdict: verdict, retryAfterSeconds: retryAfter))
@@ -250,60 +260,91 @@ package final class RelayRunner {
         context.metrics.verdict(verdict.reason)
         call.settleNothing()
         // A page of some proxy on the way is not for the caller: it would name hosts, in no shape of the dialect.
-        guard error != nil, !call.exchange.isResponseStarted else {
+        guard let error, error.isForCallers, !call.exchange.isResponseStarted else {
+            let message = error?.message ?? ""
             let refusal = GatewayError(
                 .upstreamError,
-                error?.message ?? "The provider refused the request.",
+                message.isEmpty ? "The provider refused the request." : message,
                 status: status
             )
             CallerErrors.answer(call.exchange, refusal, requestID: call.requestID)
             return .done
         }
-        let headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
-        call.exchange.respond(HTTPResponseHead(status: status, headers: headers), body: body)
+        if attempt.isNative {
+            let headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
+            call.exchange.respond(HTTPResponseHead(status: status, headers: headers), body: body)
+        } else {
+            respond(status, translation.error(body, status: status, attempt) ?? [])
+        }
         return .done
     }
 
+    /// An answer that the gateway has written itself.
+    private func respond(_ status: Int, _ body: [UInt8]) {
+        let headers: HeaderFields = ["content-type": "application/json", "x-request-id": call.requestID]
+        call.exchange.respond(HTTPResponseHead(status: status, headers: headers), body: body)
+    }
+
     /// A whole JSON answer.
-    private func deliver(
-        _ response: FetchResponse,
-        _ account: ServingAccount,
-        _ upstreamModel: String
-    ) async throws -> Outcome {
+    private func deliver(_ response: FetchResponse, _ attempt: Attempt) async throws -> Outcome {
         call.exchange.onCallerGone = { response.cancel() }
-        var body = try await collect(response, limit: Self.answerLimit)
-        guard let answer = await read(body) else { return .failed(.unreadableAnswer) }
+        let received = try await collect(response, limit: Self.answerLimit)
+        guard var body = attempt.form.whole(received, context.parser) else { return .failed(.unreadableAnswer) }
+        guard let answer = await read(body, attempt.dialect) else { return .failed(.unreadableAnswer) }
         guard !answer.isError else { return .failed(.errorEvent) }
         if call.exchange.isCallerGone {
             call.settleNothing()
             return .done
         }
-        if upstreamModel != call.summary.model, let range = answer.modelRange {
+        if !attempt.isNative {
+            let translated =
+                call.route.action == .countTokens
+                ? TokenCounts.translate(body, to: call.route.dialect, context.parser)
+                : await translation.answer(body, attempt)
+            guard let translated else { return .failed(.unreadableAnswer) }
+            body = translated
+        } else if attempt.isRenamed, let range = answer.modelRange {
             body = Splice.replacing(range, in: body, with: call.summary.model)
+        }
+        if attempt.isNative, let id = answer.id {
+            ResponseBindings.bind(id, to: attempt.account.id, of: call.key.id, context.redis)
         }
         context.metrics.successes.add()
         call.firstContentAt = .now
         call.settle(
-            usage: answer.hasUsage ? answer.usage : AnthropicAnswer.estimatedUsage(ofBytes: body.count),
+            usage: answer.hasUsage ? answer.usage : estimatedUsage(ofBytes: received.count),
             isEstimated: !answer.hasUsage,
             end: .complete,
             status: response.head.status,
-            upstreamModel: upstreamModel
+            upstreamModel: attempt.upstreamModel
         )
-        let headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
+        guard attempt.isNative else {
+            respond(response.head.status, body)
+            return .done
+        }
+        var headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
+        if attempt.form.isAlwaysStream { headers.set("content-type", "application/json") }
         call.exchange.respond(HTTPResponseHead(status: response.head.status, headers: headers), body: body)
         return .done
     }
 
-    /// A long answer is read off the loop, or every stream on it would stutter.
-    private func read(_ body: [UInt8]) async -> AnthropicAnswer? {
-        guard body.count > Self.inlineParseLimit else { return AnthropicAnswer(body, context.parser) }
-        return await context.loop.offload { AnthropicAnswer(body, JSONParser()) }
+    /// What a whole answer amounts to that does not say. Vectors are no text: of them the request counts.
+    private func estimatedUsage(ofBytes count: Int) -> TokenUsage {
+        guard call.route.action == .embed else { return WholeAnswer.estimatedUsage(ofBytes: count) }
+        return TokenUsage(input: TokenEstimate.count(ofRequest: call.body))
     }
 
-    private func relay(_ response: FetchResponse, _ upstreamModel: String, _ stream: PendingStream?) async -> Outcome {
+    /// A long answer is read off the loop, or every stream on it would stutter.
+    private func read(_ body: [UInt8], _ dialect: Dialect) async -> WholeAnswer? {
+        let wire = dialect.wire
+        guard body.count > Self.inlineParseLimit else { return wire.answer(body, context.parser) }
+        return await context.loop.offload { wire.answer(body, JSONParser()) }
+    }
+
+    private func relay(_ response: FetchResponse, _ attempt: Attempt, _ stream: PendingStream?) async -> Outcome {
         stream?.stop()
-        let pump = StreamPump(call, response, upstreamModel: upstreamModel)
+        let meter = attempt.isNative ? nil : translation.meter(for: attempt)
+        let pump = StreamPump(call, response, attempt, translating: meter)
         switch await pump.run() {
         case .done:
             return .done
@@ -311,5 +352,20 @@ package final class RelayRunner {
             stream?.resume()
             return .failed(failure)
         }
+    }
+
+    /// Where no upstream counts.
+    private func answerEstimate() {
+        respond(200, TokenCounts.body(TokenEstimate.count(ofRequest: call.body), in: call.route.dialect))
+    }
+}
+
+extension FetchTimeouts {
+    init(_ settings: ServingSettings) {
+        self.init()
+        connect = settings.connectTimeout
+        firstByte = settings.firstByteTimeout
+        idle = settings.idleTimeout
+        total = settings.totalTimeout
     }
 }

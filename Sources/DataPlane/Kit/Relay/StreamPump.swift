@@ -4,6 +4,7 @@ import Formats
 import HTTPFetching
 import HTTPMessages
 import HTTPServing
+import Providers
 import Reactor
 import Snapshots
 import Telemetry
@@ -31,6 +32,8 @@ final class StreamPump: SilentStream, DrainedAnswer {
 
     /// Beyond this what is held is let go, content or not.
     private static let heldLimit = 256 * 1024
+    /// Of each event that is not there yet; beyond it what all hold together is bounded.
+    private static let freeEventBytes = 64 * 1024
     /// A caller that has so much to read stops the upstream.
     private static let callerBacklog = 128 * 1024
     /// Drains at once for a key without a concurrency limit of its own.
@@ -38,24 +41,42 @@ final class StreamPump: SilentStream, DrainedAnswer {
 
     private let call: Call
     private let response: FetchResponse
-    private let upstreamModel: String
-    private let isRenamed: Bool
+    private let attempt: Attempt
     private var phase = Phase.holding
+    /// Takes the upstream's own wrapping off, where it has one.
+    private let unwrapping: (any AnswerTransform)?
+    private var unwrapped: [UInt8] = []
     private var parser = SSEParser()
-    private var meter = AnthropicStreamMeter()
+    private var held: ByteShare
+    private let meter: StreamMeter
+    /// The meter, where the stream is translated.
+    private let translating: TranslatingMeter?
+    /// False when events reach the caller as they came.
+    private let changesEvents: Bool
+    private var elements: ArrayElements?
     /// Events for the caller, in order: held, or gathered within one piece of input.
     private var output: [UInt8] = []
+    /// The event that may be the last: kept until more comes or the upstream ends, so that who has seen the end of an
+    /// answer has been billed for it.
+    private var tail: [UInt8] = []
     private var isPaused = false
     private var drainTimer: LoopTimer?
     private let finished = Promise<Outcome>()
     private(set) var lastHeard = MonotonicTime.now
     private(set) var hasKeptAlive = false
 
-    init(_ call: Call, _ response: FetchResponse, upstreamModel: String) {
+    /// - Parameter translating: where the upstream speaks another dialect than the caller.
+    init(_ call: Call, _ response: FetchResponse, _ attempt: Attempt, translating: TranslatingMeter? = nil) {
         self.call = call
         self.response = response
-        self.upstreamModel = upstreamModel
-        isRenamed = upstreamModel != call.summary.model
+        self.attempt = attempt
+        self.translating = translating
+        meter = translating ?? attempt.dialect.wire.makeMeter()
+        unwrapping = attempt.form.makeTransform()
+        elements = call.isArray ? ArrayElements() : nil
+        changesEvents =
+            !attempt.isNative || attempt.isRenamed || attempt.hidesUsage || call.isArray || attempt.dialect == .gemini
+        held = ByteShare(of: call.context.eventBudget)
     }
 
     /// Pumps to the end.
@@ -79,13 +100,28 @@ final class StreamPump: SilentStream, DrainedAnswer {
 
     private func receive(_ bytes: UnsafeRawBufferPointer) {
         do {
-            try parser.feed(bytes) { event in take(event) }
+            if let unwrapping {
+                try unwrapping.feed(bytes, call.context.parser, into: &unwrapped)
+                try unwrapped.withUnsafeBytes { try parser.feed($0) { event in take(event) } }
+                unwrapped.removeAll(keepingCapacity: unwrapped.capacity <= 16 * 1024)
+            } else {
+                try parser.feed(bytes) { event in take(event) }
+            }
         } catch {
             response.cancel()
             flush()
             return upstreamEnded(.protocolViolation(detail: "unreadable event stream"))
         }
         flush()
+        if parser.pendingCount > Self.freeEventBytes || held.count > 0 { holdEvent() }
+    }
+
+    /// What has arrived of an event must have room until the rest is there.
+    private func holdEvent() {
+        guard !held.resize(to: parser.pendingCount) else { return }
+        call.context.metrics.eventsRefused.add()
+        response.cancel()
+        upstreamEnded(.bodyTooLarge)
     }
 
     private func take(_ event: SSEEvent) {
@@ -93,23 +129,21 @@ final class StreamPump: SilentStream, DrainedAnswer {
         switch phase {
         case .finished: return
         case .draining:
+            translating?.dropOutput()
             if kind == .end || kind == .error { settle(.callerGone) }
         case .holding:
             if kind == .error { return failBeforeContent(.errorEvent) }
-            if kind == .preamble, isRenamed, let renamed = renamed(event) {
-                output.append(contentsOf: renamed)
-            } else {
-                output.append(contentsOf: event.raw)
-            }
-            if kind == .content {
+            append(event, kind)
+            if meter.hasContent {
                 call.firstContentAt = .now
                 call.context.metrics.successes.add()
                 commit()
+                if kind == .end { settle(.complete) }
             } else if output.count > Self.heldLimit {
                 commit()
             }
         case .streaming:
-            output.append(contentsOf: event.raw)
+            append(event, kind)
             // Settlement is sent before the caller can see the end of its answer.
             if kind == .end { settle(.complete) }
             // Callers hang up at an error: how the call ended is settled before they see it.
@@ -117,16 +151,61 @@ final class StreamPump: SilentStream, DrainedAnswer {
         }
     }
 
-    private func renamed(_ event: SSEEvent) -> [UInt8]? {
-        guard event.name.isEmpty || event.name.elementsEqual("message_start".utf8) else { return nil }
-        return AnthropicModelName.renaming(event, to: call.summary.model, call.context.parser)
+    // MARK: What the caller gets
+
+    private func append(_ event: SSEEvent, _ kind: StreamMeter.Event) {
+        guard changesEvents else { return output.append(contentsOf: event.raw) }
+        if translating != nil { return takeTranslation() }
+        takeTail()
+        if attempt.hidesUsage, kind == .usage { return }
+        var changed: [UInt8]?
+        if attempt.isRenamed {
+            changed = attempt.dialect.wire.renaming(event, to: call.summary.model, call.context.parser)
+        }
+        if kind == .closing {
+            if let changed { write(changed, to: &tail) } else { write(event.raw, to: &tail) }
+        } else {
+            if let changed { write(changed, to: &output) } else { write(event.raw, to: &output) }
+        }
+    }
+
+    private func takeTranslation() {
+        guard let translating else { return }
+        guard elements != nil else { return translating.takeOutput(into: &output) }
+        var events: [UInt8] = []
+        translating.takeOutput(into: &events)
+        write(events, to: &output)
+    }
+
+    private func takeTail() {
+        guard !tail.isEmpty else { return }
+        output.append(contentsOf: tail)
+        tail.removeAll(keepingCapacity: true)
+    }
+
+    private func write(_ events: UnsafeRawBufferPointer, to out: inout [UInt8]) {
+        if elements != nil { elements?.append(events, to: &out) } else { out.append(contentsOf: events) }
+    }
+
+    private func write(_ events: [UInt8], to out: inout [UInt8]) {
+        events.withUnsafeBytes { write($0, to: &out) }
     }
 
     private func commit() {
         phase = .streaming
+        if let id = meter.responseID {
+            ResponseBindings.bind(id, to: attempt.account.id, of: call.key.id, call.context.redis)
+        }
         guard !call.exchange.isResponseStarted else { return }
-        let headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
-        call.exchange.startResponse(HTTPResponseHead(status: response.head.status, headers: headers))
+        if translating != nil { return call.startOwnStream() }
+        var headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
+        if call.isArray {
+            headers.set("content-type", "application/json; charset=utf-8")
+        } else if unwrapping != nil {
+            headers.set("content-type", "text/event-stream; charset=utf-8")
+        }
+        let head = HTTPResponseHead(status: response.head.status, headers: headers)
+        CallerStream.start(call.exchange, head, isArray: call.isArray)
     }
 
     private func flush() {
@@ -148,6 +227,9 @@ final class StreamPump: SilentStream, DrainedAnswer {
             if event.isComplete || meter.hasEnded { take(event) }
         }
         flush()
+        // What the end itself amounts to goes out when the call is settled.
+        if case .finished = phase { return }
+        translating?.finish()
     }
 
     private func upstreamEnded(_ error: FetchError?) {
@@ -157,20 +239,21 @@ final class StreamPump: SilentStream, DrainedAnswer {
         case .holding:
             failBeforeContent(error.map { AttemptFailure($0) } ?? .emptyStream)
         case .streaming:
-            if meter.hasEnded {
+            if meter.hasEnded || (error == nil && meter.isComplete) {
                 settle(.complete)
+                takeTranslation()
+                takeTail()
             } else if meter.hasFailed {
                 settle(.errorEvent)
+                takeTranslation()
             } else {
                 settle(.upstreamCut)
-                call.exchange.write(
-                    AnthropicErrors.event(
-                        status: 502,
-                        message: "The connection to the provider was lost.",
-                        requestID: call.requestID
-                    )
-                )
+                takeTail()
+                let lost = GatewayError(.upstreamError, "The connection to the provider was lost.", status: 502)
+                write(call.wire.errorEvent(lost, requestID: call.requestID), to: &output)
             }
+            if call.isArray { output.append(UInt8(ascii: "]")) }
+            flush()
             call.exchange.finish()
             finish(.done)
         case .draining:
@@ -232,7 +315,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
             isEstimated: !isFinal,
             end: end,
             status: response.head.status,
-            upstreamModel: upstreamModel
+            upstreamModel: attempt.upstreamModel
         )
     }
 
@@ -252,10 +335,8 @@ final class StreamPump: SilentStream, DrainedAnswer {
         }
         // One that has not taken what it has would not hear it either.
         guard call.exchange.pendingBytes == 0 else { return }
-        if !call.exchange.isResponseStarted {
-            call.exchange.startResponse(HTTPResponseHead(status: 200, headers: StreamHead.headers(call.requestID)))
-        }
-        call.exchange.write(AnthropicErrors.keepAlive)
+        call.startOwnStream()
+        call.exchange.write(call.wire.keepAlive)
         call.context.metrics.keepAlives.add()
         lastHeard = .now
         hasKeptAlive = true

@@ -1,6 +1,7 @@
 package import Crypto
 package import Domain
 import Formats
+package import HTTPFetching
 package import Snapshots
 import Synchronization
 
@@ -10,7 +11,12 @@ package final class CredentialStore: Sendable {
         let version: Int64
         let fields: [String: Secret]
     }
+    private struct OpenedProxy {
+        let snapshot: ProxySnapshot
+        let server: ProxyServer?
+    }
     private let opened = Mutex<[AccountID: Opened]>([:])
+    private let openedProxies = Mutex<[ProxyID: OpenedProxy]>([:])
     private let keys: MasterKeyRing
 
     package init(_ keys: MasterKeyRing) { self.keys = keys }
@@ -19,7 +25,42 @@ package final class CredentialStore: Sendable {
         opened.withLock { $0[account]?.fields[field] }
     }
 
+    /// All of them; none when the worker could not open any.
+    package func secrets(of account: AccountID) -> [String: Secret] {
+        opened.withLock { $0[account]?.fields ?? [:] }
+    }
+
     package func version(of account: AccountID) -> Int64? { opened.withLock { $0[account]?.version } }
+
+    /// The proxy with its password opened; nil when it cannot be opened or used. Opened anew only when it has changed.
+    package func server(of proxy: ProxySnapshot) -> ProxyServer? {
+        openedProxies.withLock { opened in
+            if let known = opened[proxy.id], known.snapshot == proxy { return known.server }
+            let server = open(proxy)
+            opened[proxy.id] = OpenedProxy(snapshot: proxy, server: server)
+            return server
+        }
+    }
+
+    private func open(_ proxy: ProxySnapshot) -> ProxyServer? {
+        guard let scheme = ProxyServer.Scheme(rawValue: proxy.scheme), let port = UInt16(exactly: proxy.port) else {
+            return nil
+        }
+        var server = ProxyServer(scheme, host: proxy.host, port: port, username: proxy.username)
+        if let sealed = proxy.sealedPassword {
+            guard
+                let plain = try? SealedBox.open(
+                    sealed,
+                    for: ProxySnapshot.passwordSealingContext(of: proxy.id),
+                    with: keys
+                )
+            else {
+                return nil
+            }
+            server.password = String(decoding: plain, as: UTF8.self)
+        }
+        return server
+    }
 
     /// Opens an entry and keeps it, unless a newer one is there already. One that cannot be opened leaves the last good
     /// one in place.

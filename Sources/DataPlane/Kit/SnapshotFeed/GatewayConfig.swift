@@ -8,11 +8,13 @@ package import Snapshots
 package final class GatewayConfig: Sendable {
     package let snapshot: ConfigSnapshot
     package let prices: PriceList
+    package let settings: ServingSettings
     private let groups: [GroupID: ServingGroup]
 
     package init(_ snapshot: ConfigSnapshot) {
         self.snapshot = snapshot
         prices = PriceList(snapshot.prices)
+        settings = ServingSettings(snapshot.settings)
         let groups = Dictionary(snapshot.groups.map { ($0.id, $0) }) { $1 }
         var accounts: [GroupID: [ServingAccount]] = [:]
         for account in snapshot.accounts {
@@ -25,7 +27,6 @@ package final class GatewayConfig: Sendable {
     }
 
     package var version: SnapshotVersion { snapshot.version }
-    package var settings: GatewaySettings { snapshot.settings }
 
     package func group(_ id: GroupID) -> ServingGroup? { groups[id] }
 }
@@ -40,6 +41,8 @@ package final class ServingGroup: Sendable {
 
     package var id: GroupID { snapshot.id }
 
+    package func hasUsableAccount(now: Timestamp) -> Bool { accounts.contains { $0.isUsable(now: now) } }
+
     init(_ snapshot: GroupSnapshot, accounts: [ServingAccount]) {
         self.snapshot = snapshot
         self.accounts = accounts
@@ -52,23 +55,37 @@ package final class ServingGroup: Sendable {
 package final class ServingAccount: Sendable {
     package let snapshot: AccountSnapshot
     package let mapping: ModelMapping
+    package let provider: any Provider
     package let target: UpstreamTarget
-
     package let wireProtocol: Endpoint.WireProtocol
 
     package var id: AccountID { snapshot.id }
 
     /// Nil for an account that no call can be sent to: its base URL cannot be used, or nothing speaks to it yet.
     init?(_ snapshot: AccountSnapshot) {
-        guard snapshot.platform == .anthropic, snapshot.type == .apikey else { return nil }
-        let url = snapshot.plainCredentials["base_url"] ?? ""
-        guard let target = UpstreamTarget(baseURL: url.isEmpty ? AnthropicRequests.defaultBaseURL : url) else {
-            return nil
-        }
+        let account = ProviderAccount(
+            platform: snapshot.platform,
+            type: snapshot.type,
+            fields: snapshot.plainCredentials,
+            headerOverrides: snapshot.headerOverrides
+        )
+        guard let provider = ProviderRegistry.provider(for: account) else { return nil }
         self.snapshot = snapshot
-        self.target = target
+        self.provider = provider
+        target = provider.target
         mapping = ModelMapping(snapshot.modelMapping)
         wireProtocol = Endpoint.WireProtocol(rawValue: snapshot.upstreamProtocol.rawValue) ?? .auto
+    }
+
+    /// Where its calls go, and over what.
+    package func endpoint(_ settings: ServingSettings) -> Endpoint {
+        Endpoint(
+            isTLS: target.isTLS,
+            host: target.host,
+            port: target.port,
+            wireProtocol: wireProtocol,
+            isolation: settings.isolatesAccounts ? id.raw : nil
+        )
     }
 
     /// Whether the account may be used now, whatever the model.

@@ -20,6 +20,8 @@ package final class KeyStore {
         case unknown
         /// Neither Redis nor the control plane could say.
         case unavailable
+        /// Too many keys that nobody has came from the caller's address.
+        case tooManyMisses
     }
 
     private static let capacity = 100_000
@@ -27,6 +29,8 @@ package final class KeyStore {
     /// Look-ups under way at once; a flood beyond it is refused rather than queued.
     private static let maximumLookUps = 256
     private static let maximumWaitersPerLookUp = 10_000
+    /// Questions to the control plane, by one loop, about keys that turn out to be nobody's.
+    private static let questions = RefillingLimit(burst: 200, interval: .milliseconds(20))
 
     private let redis: RedisClient
     private let source: any KeySource
@@ -34,6 +38,8 @@ package final class KeyStore {
     private var known = GenerationCache<String, ServingKey>(capacity: capacity)
     private var unknown = GenerationCache<String, MonotonicTime>(capacity: capacity)
     private var lookUps: [String: [Promise<Answer>]] = [:]
+    private var misses = MissLimit()
+    private var asked = RefillingLimit.Spent()
     /// Counts changes of keys: an answer that was asked for before one of them is not remembered.
     private var changes = 0
 
@@ -50,6 +56,14 @@ package final class KeyStore {
         if since.elapsed < Self.unknownLifetime { return .unknown }
         unknown.remove(hash)
         return nil
+    }
+
+    /// Looks a key up that a caller at this address presents, unless too many of its keys were nobody's.
+    package func lookUp(_ hash: String, from address: [UInt8]) async -> Answer {
+        guard misses.spend(address, now: .now) else { return .tooManyMisses }
+        let answer = await lookUp(hash)
+        if case .known = answer { misses.refund(address) }
+        return answer
     }
 
     /// Looks the key up, also one that is cached: it stays until there is a newer answer. Callers that ask for the same
@@ -82,10 +96,14 @@ package final class KeyStore {
         case .surelyNone: return remember(.unknown, hash, ifUnchangedSince: before)
         case .unsure: break
         }
+        guard Self.questions.spend(&asked, now: .now) else {
+            return known.value(for: hash).map { .known($0) } ?? .unavailable
+        }
         do {
             guard let text = try await source.fetchKey(hash: hash) else {
                 return remember(.unknown, hash, ifUnchangedSince: before)
             }
+            Self.questions.refund(&asked)
             return remember(.known(ServingKey(try codec.decodeKey(text, hash: hash))), hash, ifUnchangedSince: before)
         } catch {
             return known.value(for: hash).map { .known($0) } ?? .unavailable
@@ -123,7 +141,7 @@ package final class KeyStore {
         case .unknown:
             known.remove(hash)
             unknown.insert(.now, for: hash)
-        case .unavailable:
+        case .unavailable, .tooManyMisses:
             break
         }
         return answer

@@ -124,6 +124,11 @@ bool repair_string(uint8_t *start, uint8_t *end) {
 
 } // namespace
 
+bool tollgate::is_number(const uint8_t *start, const uint8_t *end) {
+    bool is_integer = false;
+    return start < end && end_of_number(start, end, is_integer) == end;
+}
+
 bool tollgate::repair(uint8_t *bytes, size_t length, const uint32_t *structurals, size_t count) {
     bool changed = false;
     for (size_t i = 0; i < count; i++) {

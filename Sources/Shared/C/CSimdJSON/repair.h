@@ -12,6 +12,9 @@ namespace tollgate {
 /// surrogate becomes U+FFFD. Gateway bodies are forwarded from their source bytes, so only what is read changes.
 bool repair(uint8_t *bytes, size_t length, const uint32_t *structurals, size_t count);
 
+/// Whether these bytes are one number (RFC 8259, 6).
+bool is_number(const uint8_t *start, const uint8_t *end);
+
 } // namespace tollgate
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <simdjson.h>
 
+#include "outline.h"
 #include "repair.h"
 
 using simdjson::error_code;
@@ -20,7 +21,9 @@ struct tg_json_parser {
     size_t strings_capacity = 0;
     std::unique_ptr<uint8_t[]> copy;
     size_t copy_capacity = 0;
+    std::vector<tg_json_member> members;
 
+    error_code find_structurals(const uint8_t *bytes, size_t length);
     error_code parse(const uint8_t *bytes, size_t length);
     error_code reserve(size_t length);
     error_code reserve_document(size_t length, size_t structurals);
@@ -91,12 +94,17 @@ uint8_t *tg_json_parser::copy_of(const uint8_t *bytes, size_t length) {
     return copy.get();
 }
 
-error_code tg_json_parser::parse(const uint8_t *bytes, size_t length) {
+error_code tg_json_parser::find_structurals(const uint8_t *bytes, size_t length) {
     error_code error = reserve(length);
     if (error) { return error; }
     error = implementation->stage1(bytes, length, simdjson::stage1_mode::regular);
     if (error) { return error; }
-    if (implementation->n_structural_indexes > maximum_structurals) { return simdjson::CAPACITY; }
+    return implementation->n_structural_indexes > maximum_structurals ? simdjson::CAPACITY : simdjson::SUCCESS;
+}
+
+error_code tg_json_parser::parse(const uint8_t *bytes, size_t length) {
+    error_code error = find_structurals(bytes, length);
+    if (error) { return error; }
     error = reserve_document(length, implementation->n_structural_indexes);
     if (error) { return error; }
     return implementation->stage2(document);
@@ -140,6 +148,24 @@ tg_json_status tg_json_parse(tg_json_parser *parser, const void *bytes, size_t l
     return TG_JSON_OK;
 }
 
+tg_json_status tg_json_outline(tg_json_parser *parser, const void *bytes, size_t length, bool is_padded,
+                               const tg_json_member **members, size_t *count) {
+    if (length == 0) { return TG_JSON_EMPTY; }
+    const auto *given = static_cast<const uint8_t *>(bytes);
+    const uint8_t *padded = is_padded ? given : parser->copy_of(given, length);
+    if (!padded) { return TG_JSON_OUT_OF_MEMORY; }
+    error_code error = parser->find_structurals(padded, length);
+    if (!error) {
+        const auto &found = *parser->implementation;
+        error = tollgate::outline(padded, length, found.structural_indexes.get(), found.n_structural_indexes,
+                                  parser->maximum_depth, parser->members);
+    }
+    if (error) { return status_of(error); }
+    *members = parser->members.data();
+    *count = parser->members.size();
+    return TG_JSON_OK;
+}
+
 void tg_json_parser_release(tg_json_parser *parser, size_t bytes) {
     if (parser->implementation && parser->implementation->capacity() > bytes) { parser->implementation.reset(); }
     if (parser->tape_capacity * sizeof(uint64_t) > 4 * bytes) {
@@ -150,6 +176,7 @@ void tg_json_parser_release(tg_json_parser *parser, size_t bytes) {
         parser->document.string_buf.reset();
         parser->strings_capacity = 0;
     }
+    if (parser->members.capacity() * sizeof(tg_json_member) > bytes) { std::vector<tg_json_member>().swap(parser->members); }
     if (parser->copy_capacity > 2 * bytes) {
         parser->copy.reset();
         parser->copy_capacity = 0;

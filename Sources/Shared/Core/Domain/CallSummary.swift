@@ -2,12 +2,36 @@
 package struct CallSummary: Hashable, Sendable {
     package var model: String
     package var isStream: Bool
-    /// Where the value of `model` stands in the body, its quotes included.
-    package var modelRange: Range<Int>
+    /// Where the value of `model` stands in the body, its quotes included; nil where the path names the model.
+    package var modelRange: Range<Int>?
+    /// An earlier answer that this call goes on from (OpenAI Responses).
+    package var previousResponse: String?
+    /// Bytes to put into the body so that the upstream reports what a stream costs, and where (OpenAI Chat); nil when
+    /// the caller asked for that itself.
+    package var usageRequest: Insertion?
 
-    package init(model: String, isStream: Bool, modelRange: Range<Int>) {
+    package struct Insertion: Hashable, Sendable {
+        /// The bytes that go.
+        package var range: Range<Int>
+        package var bytes: [UInt8]
+
+        package init(_ bytes: [UInt8], replacing range: Range<Int>) {
+            self.bytes = bytes
+            self.range = range
+        }
+    }
+
+    package init(
+        model: String,
+        isStream: Bool,
+        modelRange: Range<Int>?,
+        previousResponse: String? = nil,
+        usageRequest: Insertion? = nil
+    ) {
         self.model = model
         self.isStream = isStream
         self.modelRange = modelRange
+        self.previousResponse = previousResponse
+        self.usageRequest = usageRequest
     }
 }

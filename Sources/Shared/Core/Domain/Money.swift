@@ -1,3 +1,5 @@
+import Bytes
+
 /// An amount in nano-USD (10⁻⁹ USD). Money is never a floating-point number.
 package struct NanoUSD: Hashable, Comparable, Sendable, CustomStringConvertible {
     package var raw: Int64
@@ -98,15 +100,24 @@ package enum Decimal {
     }
 
     package static func format(_ value: Int64, places: Int) -> String {
-        var digits = String(value.magnitude)
-        if digits.utf8.count <= places {
-            digits = String(repeating: "0", count: places + 1 - digits.utf8.count) + digits
+        var scale: UInt64 = 1
+        for _ in 0..<places { scale *= 10 }
+        let (whole, rest) = value.magnitude.quotientAndRemainder(dividingBy: scale)
+        // Sign, 20 digits, point, places.
+        return String(unsafeUninitializedCapacity: 22 + places) { memory in
+            var out = ByteCursor(memory)
+            if value < 0 { out.write(UInt8(ascii: "-")) }
+            out.write(decimal: Int64(clamping: whole))
+            var fraction = rest
+            if fraction > 0 { out.write(UInt8(ascii: ".")) }
+            while fraction > 0 {
+                scale /= 10
+                let (digit, next) = fraction.quotientAndRemainder(dividingBy: scale)
+                out.write(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: digit))
+                fraction = next
+            }
+            return out.count
         }
-        let point = digits.index(digits.endIndex, offsetBy: -places)
-        var fraction = digits[point...]
-        while fraction.last == "0" { fraction = fraction.dropLast() }
-        let sign = value < 0 ? "-" : ""
-        return fraction.isEmpty ? sign + digits[..<point] : sign + digits[..<point] + "." + fraction
     }
 
     private static func times10(_ value: Int64, plus digit: Int64) -> Int64? {

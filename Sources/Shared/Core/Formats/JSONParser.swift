@@ -67,6 +67,61 @@ package final class JSONParser {
         try bytes.withUnsafeBytes { try parse($0, isPadded: false, body) }
     }
 
+    /// Validates a document and finds members of its outermost object, without decoding anything: a fraction of the work
+    /// of a parse where texts are long. Nil when the document is no object.
+    ///
+    /// - Returns: a look-up for each key, in their order. Keys are compared decoded.
+    /// - Throws: `JSONError`, for what a parse would throw it for as well.
+    package func locate(_ keys: [StaticString], in bytes: [UInt8]) throws -> [JSONLookup]? {
+        let isPadded = bytes.capacity - bytes.count >= Self.padding
+        return try bytes.withUnsafeBytes { source in
+            var members: UnsafePointer<tg_json_member>?
+            var count = 0
+            defer { tg_json_parser_release(parser, Self.retainedDocumentBytes) }
+            precondition(!isParsing, "a JSON parser was used from inside its own document")
+            let status = withUnsafeMutablePointer(to: &members) { found in
+                tg_json_outline(parser, source.baseAddress, source.count, isPadded, found, &count)
+            }
+            if let error = JSONError(status) { throw error }
+            guard source.first(where: { !Self.isSpace($0) }) == UInt8(ascii: "{") else { return nil }
+            var lookups = [JSONLookup](repeating: .absent, count: keys.count)
+            for member in UnsafeBufferPointer(start: members, count: count) {
+                let key = UnsafeRawBufferPointer(rebasing: source[member.key_start + 1..<member.key_end - 1])
+                for (index, wanted) in keys.enumerated() where Self.decoded(key, equals: wanted) {
+                    let location = JSONLocation(
+                        member: member.key_start..<member.value_end,
+                        value: member.value_start..<member.value_end
+                    )
+                    lookups[index] = lookups[index] == .absent ? .found(location) : .duplicate
+                }
+            }
+            return lookups
+        }
+    }
+
+    private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
+
+    /// Compares a valid key as it stands in the source, which is hardly ever escaped, with an ASCII text.
+    private static func decoded(_ key: UnsafeRawBufferPointer, equals text: StaticString) -> Bool {
+        if key.equals(text) { return true }
+        let wanted = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+        guard key.count > wanted.count, key.count <= 6 * wanted.count else { return false }
+        var rest = key[...]
+        for expected in wanted {
+            guard let byte = rest.popFirst() else { return false }
+            guard byte == UInt8(ascii: "\\") else {
+                guard byte == expected else { return false }
+                continue
+            }
+            // No key of any API has a character of the short escapes.
+            guard rest.popFirst() == UInt8(ascii: "u"), rest.count >= 4 else { return false }
+            let digits = String(decoding: rest.prefix(4), as: UTF8.self)
+            guard UInt16(digits, radix: 16) == UInt16(expected) else { return false }
+            rest = rest.dropFirst(4)
+        }
+        return rest.isEmpty
+    }
+
     private func parse<Result>(
         _ bytes: UnsafeRawBufferPointer,
         isPadded: Bool,

@@ -2,12 +2,20 @@ import Glibc
 
 extension UnsafeRawBufferPointer {
     /// Whether these are exactly the bytes of a text.
-    internal func equals(_ text: StaticString) -> Bool {
+    package func equals(_ text: StaticString) -> Bool {
         count == text.utf8CodeUnitCount && starts(with: text)
     }
 
     internal func starts(with text: StaticString) -> Bool {
         guard count >= text.utf8CodeUnitCount, let baseAddress else { return text.utf8CodeUnitCount == 0 }
         return memcmp(baseAddress, text.utf8Start, text.utf8CodeUnitCount) == 0
+    }
+
+    internal func starts(with text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { text in
+            guard count >= text.count, let baseAddress, let start = text.baseAddress else { return text.isEmpty }
+            return memcmp(baseAddress, start, text.count) == 0
+        }
     }
 }

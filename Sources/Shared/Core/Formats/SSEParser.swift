@@ -39,6 +39,9 @@ package struct SSEParser {
 
     package init(maximumEventBytes: Int = 16 << 20) { self.maximumEventBytes = maximumEventBytes }
 
+    /// How many bytes of the event that is still open there are.
+    package var pendingCount: Int { pending.count }
+
     /// Bytes of the event that is still open.
     package var pendingBytes: [UInt8] { pending }
 

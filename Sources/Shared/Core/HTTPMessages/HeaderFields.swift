@@ -1,3 +1,6 @@
+import Bytes
+import Glibc
+
 /// The header fields of one message, in order, names in lower case.
 ///
 /// All of them share one byte buffer: a message costs two allocations whatever its number of fields, and a field that
@@ -57,8 +60,10 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
         // Callers bound messages far below 4 GiB; the check keeps the arithmetic above from trapping regardless.
         guard bytes.count + name.count + value.count < Int(UInt32.max) else { return }
         let start = UInt32(bytes.count)
-        for byte in name { bytes.append(byte &- 0x41 < 26 ? byte | 0x20 : byte) }
-        bytes.append(contentsOf: value)
+        bytes.append(atMost: name.count + value.count) { out in
+            for byte in name { out.write(byte &- 0x41 < 26 ? byte | 0x20 : byte) }
+            out.write(value)
+        }
         entries.append(
             Entry(nameStart: start, nameLength: UInt32(name.count), valueLength: UInt32(value.count))
         )
@@ -170,14 +175,26 @@ package struct FieldBytes {
 
     package init(raw: UnsafeRawBufferPointer) { self.raw = raw }
 
+    package func equals(_ text: StaticString) -> Bool { raw.count == text.utf8CodeUnitCount && hasPrefix(text) }
+
+    package func hasPrefix(_ text: StaticString) -> Bool {
+        guard raw.count >= text.utf8CodeUnitCount, let start = raw.baseAddress else {
+            return text.utf8CodeUnitCount == 0
+        }
+        return memcmp(start, text.utf8Start, text.utf8CodeUnitCount) == 0
+    }
+
+    @_disfavoredOverload
     package func equals(_ text: String) -> Bool { raw.count == text.utf8.count && hasPrefix(text) }
 
+    @_disfavoredOverload
     package func hasPrefix(_ text: String) -> Bool {
         var text = text
         return text.withUTF8 { text in
-            guard raw.count >= text.count else { return false }
-            for index in 0..<text.count where raw[index] != text[index] { return false }
-            return true
+            guard raw.count >= text.count, let start = raw.baseAddress, let other = text.baseAddress else {
+                return text.isEmpty
+            }
+            return memcmp(start, other, text.count) == 0
         }
     }
 

@@ -4,7 +4,7 @@ package struct UpstreamTarget: Hashable, Sendable {
     package let host: String
     package let port: UInt16
     /// The URL's path without a slash at its end; empty for the root.
-    package let basePath: String
+    package private(set) var basePath: String
     /// What `Host` or `:authority` says: the port is left out where it is the scheme's own.
     package let authority: String
 
@@ -47,5 +47,21 @@ package struct UpstreamTarget: Hashable, Sendable {
         self.basePath = String(path)
         let shownHost = host.contains(":") ? "[\(host)]" : String(host)
         self.authority = port == (isTLS ? 443 : 80) ? shownHost : "\(shownHost):\(port)"
+    }
+
+    /// The same target without this end of its path, for URLs that may be written with or without it.
+    func without(suffix: String) -> UpstreamTarget {
+        guard !suffix.isEmpty, basePath.hasSuffix(suffix) else { return self }
+        var target = self
+        target.basePath = String(basePath.dropLast(suffix.count))
+        return target
+    }
+
+    /// The same target with the path ended by this, once.
+    func with(suffix: String) -> UpstreamTarget {
+        guard !basePath.hasSuffix(suffix) else { return self }
+        var target = self
+        target.basePath += suffix
+        return target
     }
 }

@@ -1,3 +1,4 @@
+package import Crypto
 package import Domain
 
 /// All that a worker enforces apart from API keys: one immutable value, replaced whole.
@@ -73,7 +74,7 @@ package struct ProxySnapshot: Hashable, Sendable {
     package var host: String
     package var port: Int
     package var username: String?
-    /// Sealed under the master key; associated data `proxy:<id>:password`.
+    /// Sealed under the master key, in `passwordSealingContext`.
     package var sealedPassword: String?
 
     package init(
@@ -90,6 +91,10 @@ package struct ProxySnapshot: Hashable, Sendable {
         self.port = port
         self.username = username
         self.sealedPassword = sealedPassword
+    }
+
+    package static func passwordSealingContext(of proxy: ProxyID) -> SealingContext {
+        SealingContext(kind: "proxy", id: proxy.raw, field: "password")
     }
 }
 

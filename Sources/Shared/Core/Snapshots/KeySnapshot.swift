@@ -128,11 +128,26 @@ package struct StreamID: Hashable, Comparable, Sendable, CustomStringConvertible
     package let milliseconds: UInt64
     package let sequence: UInt64
 
-    package init?(_ text: String) {
-        let parts = text.split(separator: "-", omittingEmptySubsequences: false).map { UInt64($0) }
-        guard parts.count == 2, let milliseconds = parts[0], let sequence = parts[1] else { return nil }
+    package init?(_ text: String) { self.init(Array(text.utf8)) }
+
+    package init?(_ text: [UInt8]) {
+        guard let dash = text.firstIndex(of: UInt8(ascii: "-")), let milliseconds = Self.number(text[..<dash]),
+            let sequence = Self.number(text[(dash + 1)...])
+        else { return nil }
         self.milliseconds = milliseconds
         self.sequence = sequence
+    }
+
+    private static func number(_ digits: ArraySlice<UInt8>) -> UInt64? {
+        guard !digits.isEmpty else { return nil }
+        var value: UInt64 = 0
+        for byte in digits {
+            let (product, overflow) = value.multipliedReportingOverflow(by: 10)
+            let (sum, carry) = product.addingReportingOverflow(UInt64(byte &- 0x30))
+            guard byte &- 0x30 < 10, !overflow, !carry else { return nil }
+            value = sum
+        }
+        return value
     }
 
     package var description: String { "\(milliseconds)-\(sequence)" }

@@ -39,6 +39,11 @@ package enum RedisNames {
     /// String: the account's sealed credentials (`CredentialEntry`).
     package static func credentials(of account: AccountID) -> String { "tg:{a\(account)}:cred" }
 
+    // MARK: An answer
+
+    /// String, expiring: key and account that an answer of the Responses API belongs to.
+    package static func response(_ id: String) -> String { "tg:response:" + id }
+
     // MARK: Snapshots
 
     /// String: the signed configuration snapshot in the format of this version.

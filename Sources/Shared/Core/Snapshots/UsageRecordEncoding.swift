@@ -1,3 +1,4 @@
+import Bytes
 package import Domain
 
 extension UsageRecord {
@@ -18,7 +19,7 @@ extension UsageRecord {
         }
         // An escape takes six bytes; everything else is below 1,200 bytes even with every number at its longest.
         return [UInt8](unsafeUninitializedCapacity: 1200 + names * 6) { out, count in
-            var json = RecordWriter(out)
+            var json = ByteCursor(out)
             json.member("{\"id\":", text: requestID)
             json.member(",\"phase\":", text: phase.rawValue)
             json.member(",\"created_at\":", createdAt.microseconds)
@@ -49,64 +50,41 @@ extension UsageRecord {
             json.member(",\"estimated\":", isEstimated)
             json.member(",\"cache_ttl_overridden\":", isCacheTTLOverridden)
             json.member(",\"end\":", text: end.rawValue)
-            json.close()
+            json.write(UInt8(ascii: "}"))
             count = json.count
         }
     }
 }
 
-/// Writes into memory that is large enough by construction.
-private struct RecordWriter {
-    private let out: UnsafeMutableBufferPointer<UInt8>
-    private(set) var count = 0
-
-    init(_ out: UnsafeMutableBufferPointer<UInt8>) { self.out = out }
-
-    mutating func member(_ name: StaticString, _ value: Int64) {
-        append(name)
-        if value < 0 { append(UInt8(ascii: "-")) }
-        var rest = value.magnitude
-        let first = count
-        repeat {
-            append(UInt8(truncatingIfNeeded: 0x30 + rest % 10))
-            rest /= 10
-        } while rest > 0
-        out[first..<count].reverse()
+extension ByteCursor {
+    fileprivate mutating func member(_ name: StaticString, _ value: Int64) {
+        write(name)
+        write(decimal: value)
     }
 
-    mutating func member(_ name: StaticString, count value: Int64) {
+    fileprivate mutating func member(_ name: StaticString, count value: Int64) {
         member(name, min(max(value, 0), UsageRecord.countLimit))
     }
 
-    mutating func member(_ name: StaticString, _ value: Bool) {
-        append(name)
-        append(value ? "true" : "false")
+    fileprivate mutating func member(_ name: StaticString, _ value: Bool) {
+        write(name)
+        write(value ? "true" : "false")
     }
 
-    mutating func member(_ name: StaticString, text value: String) {
-        append(name)
-        append(UInt8(ascii: "\""))
+    fileprivate mutating func member(_ name: StaticString, text value: String) {
+        write(name)
+        write(UInt8(ascii: "\""))
         var value = value
         value.withUTF8 { text in
-            for byte in text[..<Self.cut(text)] {
-                switch byte {
-                case 0: continue
-                case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-                    append(UInt8(ascii: "\\"))
-                    append(byte)
-                case ..<0x20:
-                    append("\\u00")
-                    append(0x30 + byte >> 4)
-                    append(byte & 15 < 10 ? 0x30 + byte & 15 : 0x57 + byte & 15)
-                default:
-                    append(byte)
-                }
+            // Postgres has no text with a null character.
+            let text = UnsafeBufferPointer(rebasing: text[..<Self.cut(text)])
+            guard text.contains(0) else { return write(escaping: UnsafeRawBufferPointer(text)) }
+            for part in text.split(separator: 0) {
+                write(escaping: UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: part)))
             }
         }
-        append(UInt8(ascii: "\""))
+        write(UInt8(ascii: "\""))
     }
-
-    mutating func close() { append(UInt8(ascii: "}")) }
 
     /// Where to cut so that no character is torn.
     private static func cut(_ text: UnsafeBufferPointer<UInt8>) -> Int {
@@ -114,16 +92,5 @@ private struct RecordWriter {
         var end = UsageRecord.textLimit
         while end > 0, text[end] & 0xC0 == 0x80 { end -= 1 }
         return end
-    }
-
-    private mutating func append(_ text: StaticString) {
-        let bytes = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
-        _ = UnsafeMutableBufferPointer(rebasing: out[count...]).update(fromContentsOf: bytes)
-        count += bytes.count
-    }
-
-    private mutating func append(_ byte: UInt8) {
-        out[count] = byte
-        count += 1
     }
 }

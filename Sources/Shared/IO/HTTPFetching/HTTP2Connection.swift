@@ -28,6 +28,7 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
     private var idleSince: MonotonicTime
     private var pingSentAt: MonotonicTime?
     private var isFlushScheduled = false
+    private var run = DataRun()
     private var isOutputBlocked = false
     private var hasFreedStreams = false
     private var hasSettings = false
@@ -366,12 +367,14 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
         now = .now
         do {
             try session.drainOutput { bytes in
+                writeRun()
                 stream.write(bytes)
                 return canWrite
             }
         } catch {
             return fail("\(error)", isViolation: true)
         }
+        writeRun()
         if isOutputBlocked { stream.notifyWhenDrained() }
         if open.isEmpty {
             if phase == .retired { return close() }
@@ -386,16 +389,17 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
         return !isOutputBlocked
     }
 
-    /// Writes one DATA frame, straight from the request's body. False when it must wait.
+    /// Takes one DATA frame, which leaves straight from the request's body. False when it must wait.
     func writeData(of exchange: Exchange, header: UnsafePointer<UInt8>, count: Int) -> Bool {
+        if run.isFull { writeRun() }
         guard canWrite else { return false }
-        stream.write(UnsafeRawBufferPointer(start: header, count: 9))
-        exchange.request.body.withUnsafeBytes { body in
-            let start = min(exchange.bodySent, body.count)
-            stream.writeThrough(UnsafeRawBufferPointer(rebasing: body[start..<min(start + count, body.count)]))
-        }
+        run.add(exchange, UnsafeBufferPointer(start: header, count: DataRun.headerBytes), count)
         exchange.didSend(count, now: now)
         return true
+    }
+
+    private func writeRun() {
+        run.take { stream.writeThrough($0) }
     }
 
     // MARK: Ending

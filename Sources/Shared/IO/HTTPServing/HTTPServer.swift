@@ -9,6 +9,8 @@ package final class HTTPServer {
     let handler: Handler
     /// A change holds for what begins after it.
     package var limits: HTTPServerLimits
+    /// What the bodies of all requests may take together, until their exchanges have ended; nil for no bound.
+    package var bodyBudget: ByteBudget?
     private var listeners: [TCPListener] = []
     private var connections: [ObjectIdentifier: any ServerConnection] = [:]
     private(set) var isDraining = false

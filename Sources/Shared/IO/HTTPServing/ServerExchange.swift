@@ -6,6 +6,8 @@ package enum RequestBodyError: Error, Equatable {
     case tooLarge
     /// The caller stopped sending: answer 408.
     case timedOut
+    /// All bodies together take as much memory as they may: answer 503.
+    case noRoom
     /// The caller is gone, or broke the protocol: nothing can be answered.
     case callerGone
 }
@@ -45,6 +47,7 @@ package final class ServerExchange {
     private enum Answer { case none, started, finished }
     private var answer = Answer.none
     private var body = RequestBody()
+    private var room: ByteShare
     private let bodyLimit: Int
     /// Nil once the exchange is over.
     private var carrier: (any ExchangeCarrier)?
@@ -68,6 +71,7 @@ package final class ServerExchange {
         self.startedAt = startedAt
         loop = server.loop
         bodyLimit = server.limits.bodyBytes
+        room = ByteShare(of: server.bodyBudget)
         server.exchangeDidStart()
     }
 
@@ -83,7 +87,7 @@ package final class ServerExchange {
     /// Reads the whole body; sends `100 Continue` first where the caller waits for it. The array has at least 64 bytes
     /// of spare capacity, so that a parser may read beyond its end. Call at most once.
     ///
-    /// - Throws: `RequestBodyError`. A handler that then returns without an answer is answered 413 or 408.
+    /// - Throws: `RequestBodyError`. A handler that then returns without an answer is answered 413, 408 or 503.
     package func collectBody(limit: Int) async throws -> [UInt8] {
         let limit = min(limit, bodyLimit)
         body.want(limit: limit)
@@ -98,6 +102,14 @@ package final class ServerExchange {
             }
         }
         return try body.take()
+    }
+
+    /// Takes so many bytes more of what bodies may take together, until this exchange is let go of: for what is made of
+    /// the body.
+    ///
+    /// - Throws: `RequestBodyError.noRoom`.
+    package func takeRoom(_ count: Int) throws(RequestBodyError) {
+        guard room.take(count) else { throw .noRoom }
     }
 
     // MARK: Answer
@@ -171,6 +183,8 @@ package final class ServerExchange {
     var bodyBytes: Int { body.count }
 
     func bodyDidArrive(_ bytes: UnsafeRawBufferPointer) {
+        guard body.isOpen else { return }
+        guard room.take(bytes.count) else { return body.fail(.noRoom) }
         body.append(bytes, announced: announcedBodyLength)
     }
 
@@ -191,6 +205,7 @@ package final class ServerExchange {
             switch body.failure {
             case .tooLarge: 413
             case .timedOut: 408
+            case .noRoom: 503
             case .callerGone, nil: 500
             }
         respond(HTTPResponseHead(status: status), body: [])

@@ -15,9 +15,9 @@ package protocol ByteStream: AnyObject {
 
     /// Queues the bytes; they are copied.
     func write(_ bytes: UnsafeRawBufferPointer)
-    /// Offers the bytes, after what is queued, to the kernel at once and queues the rest: spares big pieces a copy. What
+    /// Offers the pieces, after what is queued, to the kernel at once and queues the rest: spares big ones a copy. What
     /// another connection must send first may still be queued there: `write` keeps such an order, this does not.
-    func writeThrough(_ bytes: UnsafeRawBufferPointer)
+    func writeThrough(_ pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>)
     /// Starts or stops reading. Not reading makes the peer wait: the kernel's window closes.
     func setReading(_ isOn: Bool)
     /// Asks for one `streamDidDrain` once everything queued has been taken by the kernel.
@@ -33,7 +33,12 @@ extension ByteStream {
         get { false }
         set {}
     }
-    package func writeThrough(_ bytes: UnsafeRawBufferPointer) { write(bytes) }
+    package func writeThrough(_ pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>) {
+        for piece in pieces { write(piece) }
+    }
+    package func writeThrough(_ bytes: UnsafeRawBufferPointer) {
+        withUnsafePointer(to: bytes) { writeThrough(UnsafeBufferPointer(start: $0, count: 1)) }
+    }
     package func write(_ bytes: [UInt8]) { bytes.withUnsafeBytes { write($0) } }
     package func write(_ text: StaticString) {
         write(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))

@@ -115,27 +115,35 @@ package final class TCPStream: ByteStream, TurnEndObserver {
     /// Below this a copy is cheaper than a system call of its own.
     private static let writeThroughMinimum = 8 * 1024
 
-    package func writeThrough(_ bytes: UnsafeRawBufferPointer) {
-        guard phase == .open, inFlight == 0, bytes.count >= Self.writeThroughMinimum else { return write(bytes) }
+    package func writeThrough(_ pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>) {
+        guard phase == .open else { return }
+        let total = pieces.reduce(0) { $0 + $1.count }
         let queued = output.count
         var taken = 0
-        output.withUnsafeMutableBytes { queued in
-            withUnsafeTemporaryAllocation(of: uv_buf_t.self, capacity: 2) { buffers in
-                buffers[0] = uv_buf_t(base: queued.baseAddress?.assumingMemoryBound(to: CChar.self), len: queued.count)
-                let start = UnsafeMutableRawPointer(mutating: bytes.baseAddress)
-                buffers[1] = uv_buf_t(base: start?.assumingMemoryBound(to: CChar.self), len: bytes.count)
-                // An error is met again, and reported, when the turn ends.
-                taken = max(0, Int(uv_try_write(stream, buffers.baseAddress, 2)))
-            }
-        }
-        if taken >= queued {
-            output.removeAll(keepingCapacity: true)
-            output.append(contentsOf: bytes[(taken - queued)...])
-        } else {
-            output.removeFirst(taken)
-            output.append(contentsOf: bytes)
+        if inFlight == 0, total >= Self.writeThroughMinimum { taken = offer(pieces) }
+        output.removeFirst(min(taken, queued))
+        var skipped = max(0, taken - queued)
+        for piece in pieces {
+            let start = min(skipped, piece.count)
+            skipped -= start
+            output.append(contentsOf: piece[start...])
         }
         scheduleFlush()
+    }
+
+    /// One system call for what is queued and the pieces; returns how many bytes the kernel took. An error is met again,
+    /// and reported, when the turn ends.
+    private func offer(_ pieces: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Int {
+        output.withUnsafeMutableBytes { queued in
+            withUnsafeTemporaryAllocation(of: uv_buf_t.self, capacity: pieces.count + 1) { buffers in
+                buffers[0] = uv_buf_t(base: queued.baseAddress?.assumingMemoryBound(to: CChar.self), len: queued.count)
+                for (index, piece) in pieces.enumerated() {
+                    let start = UnsafeMutableRawPointer(mutating: piece.baseAddress)
+                    buffers[index + 1] = uv_buf_t(base: start?.assumingMemoryBound(to: CChar.self), len: piece.count)
+                }
+                return max(0, Int(uv_try_write(stream, buffers.baseAddress, UInt32(buffers.count))))
+            }
+        }
     }
 
     package func notifyWhenDrained() {

@@ -1,3 +1,5 @@
+import Bytes
+
 /// Arguments of a command, gathered as bytes without a `String` each.
 package struct RedisCommand: Sendable {
     /// The arguments in RESP, without the head that counts them.
@@ -22,13 +24,7 @@ package struct RedisCommand: Sendable {
     }
 
     package mutating func add(_ number: Int64) {
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
-            let start = digits.writeDecimalFromEnd(number.magnitude, isNegative: number < 0)
-            encoded.appendHead(UInt8(ascii: "$"), digits.count - start)
-            encoded.append(contentsOf: UnsafeMutableBufferPointer(rebasing: digits[start...]))
-            encoded.appendLineEnd()
-        }
-        count += 1
+        add(String(number))
     }
 }
 
@@ -37,70 +33,52 @@ package struct RedisCommand: Sendable {
 /// hiredis' own formatter (`redisFormatCommandArgv`) takes arrays of pointers and lengths, allocates the result and has
 /// it copied again. For an EVALSHA of 15 arguments it takes 1.7 µs, more than all of a call's way through this client.
 extension [UInt8] {
-    /// `*count` or `$length` and the line's end.
-    mutating func appendHead(_ kind: UInt8, _ number: Int) {
-        append(kind)
-        if number < 10 {
-            append(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: number))
-        } else if number < 100 {
-            let (tens, ones) = number.quotientAndRemainder(dividingBy: 10)
-            append(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: tens))
-            append(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: ones))
-        } else {
-            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
-                let start = digits.writeDecimalFromEnd(UInt64(number), isNegative: false)
-                append(contentsOf: UnsafeMutableBufferPointer(rebasing: digits[start...]))
-            }
-        }
-        appendLineEnd()
-    }
-
-    mutating func appendLineEnd() {
-        append(UInt8(ascii: "\r"))
-        append(UInt8(ascii: "\n"))
-    }
+    /// Beside its text a bulk string has `$`, a length and two line ends.
+    private static var bulkOverhead: Int { 25 }
 
     mutating func append(_ command: RedisCommand) {
-        appendHead(UInt8(ascii: "*"), command.count)
+        append(atMost: Self.bulkOverhead) { $0.write(head: UInt8(ascii: "*"), command.count) }
         append(contentsOf: command.encoded)
     }
 
     /// `EVALSHA sha numkeys key … argument …`
     mutating func appendRun(of script: RedisScript.Stored, keys: [String], arguments: [String]) {
-        appendHead(UInt8(ascii: "*"), 3 + keys.count + arguments.count)
-        append(contentsOf: script.opening)
-        appendBulk(String(keys.count))
-        for key in keys { appendBulk(key) }
-        for argument in arguments { appendBulk(argument) }
+        var most = 3 * Self.bulkOverhead + script.opening.count
+        for key in keys { most += key.utf8.count + Self.bulkOverhead }
+        for argument in arguments { most += argument.utf8.count + Self.bulkOverhead }
+        append(atMost: most) { out in
+            out.write(head: UInt8(ascii: "*"), 3 + keys.count + arguments.count)
+            script.opening.withUnsafeBytes { out.write($0) }
+            out.write(bulk: String(keys.count))
+            for key in keys { out.write(bulk: key) }
+            for argument in arguments { out.write(bulk: argument) }
+        }
     }
 
     mutating func appendBulk(_ text: String) {
-        appendHead(UInt8(ascii: "$"), text.utf8.count)
-        append(contentsOf: text.utf8)
-        appendLineEnd()
+        append(atMost: text.utf8.count + Self.bulkOverhead) { $0.write(bulk: text) }
     }
 
     mutating func appendBulk(_ bytes: [UInt8]) {
-        appendHead(UInt8(ascii: "$"), bytes.count)
-        append(contentsOf: bytes)
-        appendLineEnd()
+        append(atMost: bytes.count + Self.bulkOverhead) { out in
+            out.write(head: UInt8(ascii: "$"), bytes.count)
+            bytes.withUnsafeBytes { out.write($0) }
+            out.write("\r\n")
+        }
     }
 }
 
-extension UnsafeMutableBufferPointer<UInt8> {
-    /// Writes a number against the buffer's end; returns where it starts. Twenty bytes hold any 64-bit number.
-    fileprivate func writeDecimalFromEnd(_ magnitude: UInt64, isNegative: Bool) -> Int {
-        var rest = magnitude
-        var index = count
-        repeat {
-            index -= 1
-            self[index] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest % 10)
-            rest /= 10
-        } while rest != 0
-        if isNegative {
-            index -= 1
-            self[index] = UInt8(ascii: "-")
-        }
-        return index
+extension ByteCursor {
+    /// `*count` or `$length` and the line's end.
+    fileprivate mutating func write(head kind: UInt8, _ number: Int) {
+        write(kind)
+        write(decimal: Int64(number))
+        write("\r\n")
+    }
+
+    fileprivate mutating func write(bulk text: String) {
+        write(head: UInt8(ascii: "$"), text.utf8.count)
+        write(text)
+        write("\r\n")
     }
 }

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Synchronization
 
@@ -151,20 +152,29 @@ package struct LogFields: ~Copyable {
     fileprivate init(taking buffer: consuming [UInt8]) { line = buffer }
 
     package mutating func add(_ name: StaticString, _ value: String) {
-        addName(name)
-        line.append(UInt8(ascii: "\""))
-        appendEscaped(value)
-        line.append(UInt8(ascii: "\""))
+        var value = value
+        value.withUTF8 { value in
+            line.append(atMost: name.utf8CodeUnitCount + 6 * value.count + 6) { out in
+                out.write(name: name)
+                out.write(UInt8(ascii: "\""))
+                out.write(escaping: UnsafeRawBufferPointer(value))
+                out.write(UInt8(ascii: "\""))
+            }
+        }
     }
 
     package mutating func add(_ name: StaticString, _ value: Int64) {
-        addName(name)
-        append(value)
+        line.append(atMost: name.utf8CodeUnitCount + 24) { out in
+            out.write(name: name)
+            out.write(decimal: value)
+        }
     }
 
     package mutating func add(_ name: StaticString, _ value: Bool) {
-        addName(name)
-        append(value ? "true" : "false")
+        line.append(atMost: name.utf8CodeUnitCount + 9) { out in
+            out.write(name: name)
+            out.write(value ? "true" : "false")
+        }
     }
 
     fileprivate mutating func add(_ fields: KeyValuePairs<StaticString, LogValue>) {
@@ -184,21 +194,24 @@ package struct LogFields: ~Copyable {
         _ service: [UInt8],
         _ message: StaticString
     ) {
-        append("{\"time\":\"")
-        line.append(contentsOf: secondText)
-        line.append(UInt8(ascii: "."))
-        var unit: Int64 = 100_000
-        while unit > 0 {
-            line.append(UInt8(truncatingIfNeeded: 0x30 + micros / unit % 10))
-            unit /= 10
+        let most = 80 + secondText.count + service.count + message.utf8CodeUnitCount
+        line.append(atMost: most) { out in
+            out.write("{\"time\":\"")
+            secondText.withUnsafeBytes { out.write($0) }
+            out.write(UInt8(ascii: "."))
+            var unit: Int64 = 100_000
+            while unit > 0 {
+                out.write(UInt8(truncatingIfNeeded: 0x30 + micros / unit % 10))
+                unit /= 10
+            }
+            out.write("Z\",\"level\":\"")
+            out.write(level.rawValue)
+            out.write("\",\"service\":\"")
+            service.withUnsafeBytes { out.write($0) }
+            out.write("\",\"message\":\"")
+            out.write(message)
+            out.write(UInt8(ascii: "\""))
         }
-        append("Z\",\"level\":\"")
-        line.append(contentsOf: level.rawValue.utf8)
-        append("\",\"service\":\"")
-        line.append(contentsOf: service)
-        append("\",\"message\":\"")
-        append(message)
-        append("\"")
     }
 
     fileprivate consuming func close() -> [UInt8] {
@@ -206,51 +219,12 @@ package struct LogFields: ~Copyable {
         line.append(UInt8(ascii: "\n"))
         return line
     }
-
-    private mutating func addName(_ name: StaticString) {
-        append(",\"")
-        append(name)
-        append("\":")
-    }
-
-    private mutating func append(_ text: StaticString) {
-        line.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
-    }
-
-    private mutating func append(_ number: Int64) {
-        if number < 0 { line.append(UInt8(ascii: "-")) }
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
-            var rest = number.magnitude
-            var start = digits.count
-            repeat {
-                start -= 1
-                digits[start] = UInt8(truncatingIfNeeded: 0x30 + rest % 10)
-                rest /= 10
-            } while rest > 0
-            line.append(contentsOf: digits[start...])
-        }
-    }
-
-    private mutating func appendEscaped(_ text: String) {
-        var text = text
-        text.withUTF8 { bytes in
-            for byte in bytes {
-                switch byte {
-                case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-                    line.append(UInt8(ascii: "\\"))
-                    line.append(byte)
-                case ..<0x20:
-                    append("\\u00")
-                    line.append(0x30 + byte >> 4)
-                    line.append("0123456789abcdef".utf8[nibble: byte & 15])
-                default:
-                    line.append(byte)
-                }
-            }
-        }
-    }
 }
 
-extension String.UTF8View {
-    fileprivate subscript(nibble value: UInt8) -> UInt8 { self[index(startIndex, offsetBy: Int(value))] }
+extension ByteCursor {
+    fileprivate mutating func write(name: StaticString) {
+        write(",\"")
+        write(name)
+        write("\":")
+    }
 }

@@ -2,6 +2,7 @@ import Crypto
 import Domain
 import Formats
 import Postgres
+import Snapshots
 
 /// `/admin/proxies`: ways out for accounts.
 package struct ProxyRoutes {
@@ -124,7 +125,7 @@ package struct ProxyRoutes {
     private func seal(_ password: String, of id: ProxyID) -> String {
         SealedBox.seal(
             Secret(password),
-            for: SealingContext(kind: "proxy", id: id.raw, field: "password"),
+            for: ProxySnapshot.passwordSealingContext(of: id),
             with: context.masterKeys,
             nonce: SecureRandom.bytes(SealedBox.nonceBytes)
         )

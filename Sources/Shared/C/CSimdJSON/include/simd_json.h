@@ -54,6 +54,20 @@ void tg_json_parser_free(tg_json_parser *_Nullable parser);
 tg_json_status tg_json_parse(tg_json_parser *_Nonnull parser, const void *_Nullable bytes, size_t length, bool is_padded,
                              tg_json_document *_Nonnull document);
 
+/// Where a member of the outermost object stands in the source, its key with both quotes.
+typedef struct tg_json_member {
+    size_t key_start;
+    size_t key_end;
+    size_t value_start;
+    size_t value_end;
+} tg_json_member;
+
+/// Validates one document like `tg_json_parse`, and only lists the members of its outermost object; no content is
+/// decoded, which is most of the work for long texts. A document that is no object has no members. They belong to the
+/// parser until its next use.
+tg_json_status tg_json_outline(tg_json_parser *_Nonnull parser, const void *_Nullable bytes, size_t length,
+                               bool is_padded, const tg_json_member *_Nullable *_Nonnull members, size_t *_Nonnull count);
+
 /// Gives the buffers back to the allocator if they serve documents longer than `bytes`.
 void tg_json_parser_release(tg_json_parser *_Nonnull parser, size_t bytes);
 

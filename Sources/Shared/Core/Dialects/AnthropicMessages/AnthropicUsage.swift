@@ -5,10 +5,7 @@ package import Formats
 package enum AnthropicUsage {
     /// Takes over every count that is present: in a stream each report is cumulative and may leave classes out.
     package static func update(_ usage: inout TokenUsage, from object: JSONValue) {
-        func count(_ value: JSONValue?) -> Int64? {
-            guard let number = value?.int64, (0...1_000_000_000_000).contains(number) else { return nil }
-            return number
-        }
+        func count(_ value: JSONValue?) -> Int64? { ReportedCount.read(value) }
         if let input = count(object["input_tokens"]) { usage.input = input }
         if let output = count(object["output_tokens"]) { usage.output = output }
         if let read = count(object["cache_read_input_tokens"]) { usage.cacheRead = read }
@@ -26,40 +23,5 @@ package enum AnthropicUsage {
             usage.cacheWrite1h = min(usage.cacheWrite1h, written)
         }
         if let searches = count(object["server_tool_use"]?["web_search_requests"]) { usage.webSearches = searches }
-    }
-}
-
-/// A whole answer of the Messages API, as far as billing and model mapping must understand it.
-package struct AnthropicAnswer: Sendable {
-    package var usage = TokenUsage()
-    package var hasUsage = false
-    /// An error that came with a status of success.
-    package var isError = false
-    /// Where the value of `model` stands in the body.
-    package var modelRange: Range<Int>?
-
-    /// Nil when the body is no JSON object.
-    package init?(_ body: [UInt8], _ parser: JSONParser) {
-        let found: AnthropicAnswer?? = try? parser.parse(body) { document in
-            guard document.root.isObject else { return nil }
-            return AnthropicAnswer(document)
-        }
-        guard let answer = found ?? nil else { return nil }
-        self = answer
-    }
-
-    /// What an answer of so many bytes amounts to, where it does not say.
-    package static func estimatedUsage(ofBytes count: Int) -> TokenUsage {
-        let perToken = AnthropicStreamMeter.bytesPerToken
-        return TokenUsage(output: Int64((count + perToken - 1) / perToken))
-    }
-
-    private init(_ document: JSONDocument) {
-        if let object = document.root["usage"], object.isObject {
-            AnthropicUsage.update(&usage, from: object)
-            hasUsage = true
-        }
-        isError = document.root["type"]?.string == "error"
-        modelRange = document.locateTopLevel("model").value
     }
 }

@@ -134,6 +134,7 @@ package struct NeutralThinking: Hashable, Sendable {
 /// that upstream it is no more than noise, and it would refuse it.
 package struct NeutralSignature: Hashable, Sendable {
     private static let mark = "tg1."
+    private static let redactedMark = "tg1r."
 
     package var origin: Dialect
     package var value: String
@@ -148,14 +149,53 @@ package struct NeutralSignature: Hashable, Sendable {
     /// - Parameter carrier: the dialect of that field, where an unmarked value comes from.
     package init(carried text: String, by carrier: Dialect) {
         self.init(text, from: carrier)
-        guard text.hasPrefix(Self.mark) else { return }
-        let rest = text.dropFirst(Self.mark.count)
+        guard Self.isMarked(text), let first = text.firstIndex(of: ".") else { return }
+        let rest = text[text.index(after: first)...]
         guard let dot = rest.firstIndex(of: "."), let origin = Dialect(rawValue: String(rest[..<dot])) else { return }
         self.init(String(rest[rest.index(after: dot)...]), from: origin)
     }
 
     /// What a caller's field holds.
-    package func carried(by carrier: Dialect) -> String {
-        origin == carrier ? value : "\(Self.mark)\(origin.rawValue).\(value)"
+    ///
+    /// - Parameter isRedacted: whether the seal is all there is of the thought, in dialects that have no other way to
+    ///   tell.
+    package func carried(by carrier: Dialect, isRedacted: Bool = false) -> String {
+        if origin == carrier { return value }
+        return "\(isRedacted ? Self.redactedMark : Self.mark)\(origin.rawValue).\(value)"
+    }
+
+    /// Whether a field of a caller holds a redacted thought of another dialect.
+    package static func isRedacted(carried text: String) -> Bool { text.hasPrefix(redactedMark) }
+
+    private static func isMarked(_ text: String) -> Bool { text.hasPrefix(mark) || text.hasPrefix(redactedMark) }
+}
+
+extension [NeutralPart] {
+    /// A seal of Gemini stands on the tool call itself. Other dialects have no place for it there, so their encoders
+    /// write it as a thought without text before the call; this puts it back.
+    package var withToolSignaturesAttached: [NeutralPart] {
+        var result: [NeutralPart] = []
+        result.reserveCapacity(count)
+        for var part in self {
+            if case .toolUse(var use) = part.content, use.signature == nil, let seal = result.last?.bareToolSignature {
+                use.signature = seal
+                part.content = .toolUse(use)
+                result[result.count - 1] = part
+            } else {
+                result.append(part)
+            }
+        }
+        return result
+    }
+}
+
+extension NeutralPart {
+    fileprivate var bareToolSignature: NeutralSignature? {
+        switch content {
+        case .redactedThinking(let seal) where seal.origin == .gemini: seal
+        case .thinking(let thinking) where thinking.text.isEmpty && thinking.signature?.origin == .gemini:
+            thinking.signature
+        default: nil
+        }
     }
 }

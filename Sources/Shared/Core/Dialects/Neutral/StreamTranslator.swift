@@ -17,6 +17,9 @@ package final class StreamTranslator: NeutralSink {
     /// Bytes of generated text so far, for an estimate when the upstream breaks off.
     package private(set) var contentBytes = 0
 
+    /// Bytes of text a token stands for when it has to be estimated.
+    private static let bytesPerToken = 4
+
     private let decoder: any StreamDecoder
     private let encoder: any StreamEncoder
     private var events: SSEParser
@@ -73,8 +76,7 @@ package final class StreamTranslator: NeutralSink {
     package var estimatedUsage: TokenUsage {
         guard !hasFinalUsage else { return usage }
         var estimate = usage
-        let perToken = AnthropicStreamMeter.bytesPerToken
-        estimate.output = max(usage.output, Int64((contentBytes + perToken - 1) / perToken))
+        estimate.output = max(usage.output, Int64((contentBytes + Self.bytesPerToken - 1) / Self.bytesPerToken))
         return estimate
     }
 
@@ -90,7 +92,9 @@ package final class StreamTranslator: NeutralSink {
             if report.isFinal { hasFinalUsage = true }
         case .end: hasEnded = true
         case .error(let fault): error = fault
-        case .start, .signature, .citation, .blockEnd, .stop: break
+        // An answer that was cut or blocked before its first word is an answer.
+        case .stop(let reason): if reason != .endTurn { hasContent = true }
+        case .start, .signature, .citation, .blockEnd: break
         }
         encoder.encode(event, into: &out)
     }

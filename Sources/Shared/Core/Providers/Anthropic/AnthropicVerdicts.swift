@@ -1,32 +1,18 @@
 package import Domain
 
-/// What an answer means for the call.
+/// What an answer of Anthropic means for the call.
 package enum AnthropicVerdicts {
     /// - Parameters:
     ///   - isModelMissing: whether the body says that the model does not exist (404).
     ///   - message: what the body says.
     package static func verdict(status: Int, isModelMissing: Bool, message: String = "") -> UpstreamVerdict {
         switch status {
-        case 200..<300: .success
         // The account's trouble in the clothes of the caller's.
-        case 400 where says("credit balance", message): UpstreamVerdict(.failover, reason: "payment_required")
-        case 400 where says("organization has been disabled", message):
+        case 400 where StatusVerdicts.says("credit balance", message):
+            UpstreamVerdict(.failover, reason: "payment_required")
+        case 400 where StatusVerdicts.says("organization has been disabled", message):
             UpstreamVerdict(.failover, reason: "organization_disabled")
-        case 401: UpstreamVerdict(.failover, reason: "credential_rejected")
-        case 402: UpstreamVerdict(.failover, reason: "payment_required")
-        case 403: UpstreamVerdict(.failover, reason: "forbidden")
-        case 404 where isModelMissing: UpstreamVerdict(.failover, reason: "model_not_found")
-        case 408: UpstreamVerdict(.failover, reason: "request_timeout")
-        case 429: UpstreamVerdict(.failover, reason: "rate_limited")
-        case 529: UpstreamVerdict(.failover, reason: "overloaded")
-        case 500...: UpstreamVerdict(.failover, reason: "upstream_error")
-        case 400..<500: UpstreamVerdict(.callerFault, reason: "caller_fault")
-        // A redirect or an informational status is nothing that an API answers with.
-        default: UpstreamVerdict(.failover, reason: "unexpected_status")
+        default: StatusVerdicts.verdict(status: status, isModelMissing: isModelMissing)
         }
-    }
-
-    private static func says(_ words: String, _ message: String) -> Bool {
-        message.lowercased().firstRange(of: words) != nil
     }
 }

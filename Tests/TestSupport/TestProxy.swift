@@ -1,32 +1,30 @@
-import Reactor
-import TLS
-import Testing
+package import Reactor
+package import TLS
 
 /// A small proxy: SOCKS5 (RFC 1928, 1929) or HTTP CONNECT (RFC 9110, 9.3.6), with or without a password.
-final class TestProxy {
-    enum Kind: Sendable { case socks5, connect }
+package final class TestProxy {
+    package enum Kind: Sendable { case socks5, connect }
 
     private let loop: EventLoop
     private let kind: Kind
     private let tls: TLSContext?
     private var listener: TCPListener?
     private var tunnels: [Tunnel] = []
-    let address: SocketAddress
+    package let address: SocketAddress
     /// Nil admits everybody.
-    var credentials: (username: String, password: String)?
+    package var credentials: (username: String, password: String)?
     /// What clients asked to be connected to, `host:port`.
-    private(set) var targets: [String] = []
+    package private(set) var targets: [String] = []
     /// Accepts and then says nothing.
-    var hangs = false
+    package var hangs = false
 
-    init(_ loop: EventLoop, _ kind: Kind, tls: TLSContext? = nil) throws {
+    package init(_ loop: EventLoop, _ kind: Kind, tls: TLSContext? = nil) throws {
         self.loop = loop
         self.kind = kind
         self.tls = tls
         var accept: (TCPStream) -> Void = { _ in }
-        let listener = try TCPListener(loop, on: #require(SocketAddress("127.0.0.1:0")), sharesPort: false) {
-            accept($0)
-        }
+        guard let anyPort = SocketAddress("127.0.0.1:0") else { throw ConnectError.noAddress }
+        let listener = try TCPListener(loop, on: anyPort, sharesPort: false) { accept($0) }
         address = listener.address
         self.listener = listener
         accept = { [unowned self] stream in
@@ -34,7 +32,7 @@ final class TestProxy {
         }
     }
 
-    func close() {
+    package func close() {
         listener?.close()
         listener = nil
         for tunnel in tunnels { tunnel.close() }
@@ -158,7 +156,7 @@ final class TestProxy {
             loop.spawn { [self] in
                 do {
                     let addresses = try await loop.resolve(String(parts[0]), port: UInt16(parts[1]) ?? 0)
-                    let address = try #require(addresses.first { $0.isIPv4 })
+                    guard let address = addresses.first(where: { $0.isIPv4 }) else { throw ConnectError.noAddress }
                     let upstream = try await TCPStream.connect(loop, to: address, timeout: .seconds(5))
                     upstream.handler = Return(client, upstream)
                     self.upstream = upstream

@@ -1,0 +1,28 @@
+import Decisions
+import Dialects
+import Domain
+import Providers
+
+/// One account's try at a call: to whom it goes, in which words, and how its answer comes back.
+struct Attempt {
+    let account: ServingAccount
+    let upstreamModel: String
+    /// What the upstream speaks.
+    let dialect: Dialect
+    /// Whether the answer's bytes are in the caller's dialect.
+    let isNative: Bool
+    /// Whether the answer's model is another than the caller named.
+    let isRenamed: Bool
+    /// Whether the caller did not ask for the usage that the upstream will report.
+    let hidesUsage: Bool
+    var form = AnswerForm.plain
+
+    init(_ account: ServingAccount, _ call: Call) {
+        self.account = account
+        upstreamModel = account.mapping.upstreamModel(for: call.summary.model) ?? call.summary.model
+        dialect = account.provider.dialect(for: call.route, model: upstreamModel) ?? call.route.dialect
+        isNative = dialect == call.route.dialect
+        isRenamed = upstreamModel != call.summary.model
+        hidesUsage = isNative && call.summary.usageRequest != nil
+    }
+}

@@ -1,0 +1,59 @@
+import Dialects
+import Domain
+import HTTPFetching
+import HTTPMessages
+import HTTPServing
+import Providers
+import Reactor
+import Telemetry
+
+/// `GET /v1/responses/{id}`: an earlier answer, read again from the account that gave it.
+struct ResponseLookup {
+    private static let answerLimit = 64 << 20
+
+    private let context: WorkerContext
+    private let exchange: ServerExchange
+    private let standing: Standing
+    private let requestID: String
+
+    init(_ context: WorkerContext, _ exchange: ServerExchange, _ standing: Standing, requestID: String) {
+        self.context = context
+        self.exchange = exchange
+        self.standing = standing
+        self.requestID = requestID
+    }
+
+    /// - Throws: `GatewayError`, 404 also for another key's answers and for upstreams that keep none; `RedisError`.
+    func answer(_ id: String) async throws {
+        let missing = GatewayError(.notFound, "There is no such response.")
+        let bound = try await ResponseBindings.account(of: id, for: standing.key.id, context.redis)
+        let now = Timestamp(microseconds: WallClock.microseconds)
+        guard let account = standing.group.accounts.first(where: { $0.id == bound }), account.isUsable(now: now),
+            let head = account.provider.lookup(
+                response: id,
+                caller: exchange.request.headers,
+                query: exchange.request.query,
+                context.credentials.secrets(of: bound)
+            )
+        else { throw missing }
+        let settings = standing.config.settings
+        let canceller = FetchCanceller()
+        exchange.onCallerGone = { canceller.cancel() }
+        defer { exchange.onCallerGone = nil }
+        let request = FetchRequest(to: account.endpoint(settings), head, timeouts: FetchTimeouts(settings))
+        do {
+            let response = try await context.send(request, from: account, canceller)
+            let body = try await response.collect(limit: Self.answerLimit)
+            let status = response.head.status
+            guard status != 404 else { throw missing }
+            guard (200..<300).contains(status) else {
+                throw GatewayError(.upstreamError, "The provider refused the gateway's request.", detail: "\(status)")
+            }
+            let headers = AnswerHeaders.forCaller(response.head.headers, requestID: requestID)
+            exchange.respond(HTTPResponseHead(status: status, headers: headers), body: body)
+        } catch let error as FetchError {
+            let failure = AttemptFailure(error)
+            throw GatewayError(.upstreamError, failure.message, detail: "\(error)", status: failure.status)
+        }
+    }
+}

@@ -1,0 +1,51 @@
+package import Domain
+package import Formats
+
+/// The Anthropic Messages API as it stands on the wire.
+package struct AnthropicWire: WireDialect {
+    package init() {}
+
+    package func summary(of body: [UInt8], _ route: CallRoute, _ parser: JSONParser) throws -> CallSummary {
+        try AnthropicRequest.summary(of: body, parser)
+    }
+
+    package func answer(_ body: [UInt8], _ parser: JSONParser) -> WholeAnswer? {
+        let found: WholeAnswer?? = try? parser.parse(body) { document in
+            guard document.root.isObject else { return nil }
+            var answer = WholeAnswer()
+            if let object = document.root["usage"], object.isObject {
+                AnthropicUsage.update(&answer.usage, from: object)
+                answer.hasUsage = true
+            }
+            answer.isError = document.root["type"]?.equals("error") ?? false
+            answer.modelRange = document.locateTopLevel("model").value
+            return answer
+        }
+        return found ?? nil
+    }
+
+    package func error(_ body: [UInt8], _ parser: JSONParser) -> UpstreamErrorBody? {
+        let found: UpstreamErrorBody?? = try? parser.parse(body) { document in
+            guard let error = document.root["error"], let type = error["type"]?.string else { return nil }
+            return UpstreamErrorBody(type: type, message: error["message"]?.string ?? "")
+        }
+        return found ?? nil
+    }
+
+    package func makeMeter() -> StreamMeter { AnthropicStreamMeter() }
+
+    package func renaming(_ event: SSEEvent, to model: String, _ parser: JSONParser) -> [UInt8]? {
+        guard event.name.isEmpty || event.name.equals("message_start") else { return nil }
+        return AnthropicModelName.renaming(event, to: model, parser)
+    }
+
+    package func errorBody(_ error: GatewayError, requestID: String) -> [UInt8] {
+        AnthropicErrors.body(status: error.status, message: error.message, requestID: requestID)
+    }
+
+    package func errorEvent(_ error: GatewayError, requestID: String) -> [UInt8] {
+        AnthropicErrors.event(status: error.status, message: error.message, requestID: requestID)
+    }
+
+    package var keepAlive: [UInt8] { AnthropicErrors.keepAlive }
+}

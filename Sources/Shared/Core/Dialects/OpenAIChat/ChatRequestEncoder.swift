@@ -1,0 +1,169 @@
+import Domain
+import Formats
+
+/// Writes neutral requests as Chat Completions takes them.
+///
+/// Dropped, because an answer without them is as good: `top_k`, cache marks (OpenAI caches by itself), thoughts of
+/// earlier turns (the API takes none), a user's name beyond 64 bytes, and how often a web search may run.
+internal struct ChatRequestEncoder {
+    private static let maximumStops = 4
+    private static let maximumUserBytes = 64
+
+    private let request: NeutralRequest
+
+    init(_ request: NeutralRequest) { self.request = request }
+
+    func encode() throws -> [UInt8] {
+        var json = JSONWriter(capacity: 1024)
+        try json.object { json in
+            json.member("model", request.model)
+            json.key("messages")
+            try ChatMessageWriter.write(request, to: &json)
+            try writeTools(to: &json)
+            try writeSampling(to: &json)
+            writeResponseFormat(to: &json)
+            if let effort = OpenAIEffort.effort(request) { json.member("reasoning_effort", effort) }
+            if let user = request.user, user.utf8.count <= Self.maximumUserBytes { json.member("user", user) }
+            if let key = request.cacheKey { json.member("prompt_cache_key", key) }
+            guard request.isStream else { return }
+            json.member("stream", true)
+            json.key("stream_options")
+            json.object { $0.member("include_usage", true) }
+        }
+        return json.bytes
+    }
+
+    private func writeSampling(to json: inout JSONWriter) throws {
+        if let limit = request.maxTokens { json.member("max_completion_tokens", limit) }
+        write("temperature", request.temperature?.clamped(to: 0...2), to: &json)
+        write("top_p", request.topP, to: &json)
+        write("frequency_penalty", request.frequencyPenalty, to: &json)
+        write("presence_penalty", request.presencePenalty, to: &json)
+        if let seed = request.seed { json.member("seed", seed) }
+        guard !request.stopSequences.isEmpty else { return }
+        guard request.stopSequences.count <= Self.maximumStops else {
+            throw TranslationFault(.stopSequences, "this model takes at most \(Self.maximumStops)")
+        }
+        json.key("stop")
+        json.array { for stop in request.stopSequences { $0.string(stop) } }
+    }
+
+    private func write(_ key: StaticString, _ number: JSONNumber?, to json: inout JSONWriter) {
+        guard let number else { return }
+        json.key(key)
+        json.raw(number.text)
+    }
+
+    private func writeResponseFormat(to json: inout JSONWriter) {
+        switch request.responseFormat {
+        case .text: return
+        case .jsonObject:
+            json.key("response_format")
+            json.object { $0.member("type", "json_object") }
+        case .jsonSchema(let name, let description, let schema, let isStrict):
+            json.key("response_format")
+            json.object { json in
+                json.member("type", "json_schema")
+                json.key("json_schema")
+                json.object {
+                    $0.member("name", name ?? "answer")
+                    if let description { $0.member("description", description) }
+                    $0.key("schema")
+                    $0.raw(schema.bytes)
+                    if let isStrict { $0.member("strict", isStrict) }
+                }
+            }
+        }
+    }
+
+    // MARK: Tools
+
+    private func writeTools(to json: inout JSONWriter) throws {
+        for tool in request.serverTools { try write(tool, to: &json) }
+        guard !request.tools.isEmpty else { return }
+        json.key("tools")
+        try json.array { json in
+            for tool in request.tools {
+                try OpenAIToolNames.check(tool.name)
+                json.object { json in
+                    json.member("type", "function")
+                    json.key("function")
+                    json.object {
+                        $0.member("name", tool.name)
+                        if let description = tool.description { $0.member("description", description) }
+                        if let parameters = tool.parameters {
+                            $0.key("parameters")
+                            $0.raw(parameters.bytes)
+                        }
+                        if let isStrict = tool.isStrict { $0.member("strict", isStrict) }
+                    }
+                }
+            }
+        }
+        if let isParallel = request.allowsParallelTools { json.member("parallel_tool_calls", isParallel) }
+        switch request.toolChoice {
+        case nil: break
+        case .auto: json.member("tool_choice", "auto")
+        case .any: json.member("tool_choice", "required")
+        case .some(.none): json.member("tool_choice", "none")
+        case .named(let name):
+            json.key("tool_choice")
+            json.object { json in
+                json.member("type", "function")
+                json.key("function")
+                json.object { $0.member("name", name) }
+            }
+        }
+    }
+
+    private func write(_ tool: NeutralServerTool, to json: inout JSONWriter) throws {
+        switch tool {
+        case .webSearch(let search):
+            guard search.allowedDomains.isEmpty, search.blockedDomains.isEmpty else {
+                throw TranslationFault(.serverTools, "this model's web search cannot be limited to domains")
+            }
+            json.key("web_search_options")
+            json.object { json in
+                guard let place = search.userLocation else { return }
+                json.key("user_location")
+                json.object { json in
+                    json.member("type", "approximate")
+                    json.key("approximate")
+                    json.object {
+                        if let city = place.city { $0.member("city", city) }
+                        if let region = place.region { $0.member("region", region) }
+                        if let country = place.country { $0.member("country", country) }
+                        if let timeZone = place.timeZone { $0.member("timezone", timeZone) }
+                    }
+                }
+            }
+        case .codeExecution: throw TranslationFault(.serverTools, "this model cannot run code")
+        }
+    }
+}
+
+/// Names that OpenAI gives to functions: up to 64 letters, digits, `_` and `-`.
+internal enum OpenAIToolNames {
+    static func check(_ name: String) throws {
+        guard !name.isEmpty, name.utf8.count <= 64, ToolIDs.sanitized(name) == name else {
+            let shown = String(name.prefix(80))
+            throw TranslationFault(.tools, "this model takes names of 1 to 64 letters, digits, _ and -, not \(shown)")
+        }
+    }
+}
+
+/// Efforts as the OpenAI APIs take them.
+internal enum OpenAIEffort {
+    /// Lines that think before they answer are not among these; they refuse to be told how much.
+    private static let withoutReasoning = ["gpt-3", "gpt-4", "chatgpt-4o"]
+
+    /// Nil leaves it to the model. Thinking that is merely switched off is left out, because most models have no word
+    /// for it.
+    static func effort(_ request: NeutralRequest) -> String? {
+        guard let reasoning = request.reasoning, !withoutReasoning.contains(where: request.model.hasPrefix) else {
+            return nil
+        }
+        if reasoning.isOff && reasoning.effort == nil { return nil }
+        return reasoning.resolvedEffort?.rawValue
+    }
+}

@@ -1,0 +1,83 @@
+package import Domain
+package import Formats
+
+/// OpenAI Responses as they stand on the wire.
+package struct OpenAIResponsesWire: WireDialect {
+    /// OpenAI's ids are far shorter.
+    private static let longestID = 256
+
+    package init() {}
+
+    package func summary(of body: [UInt8], _ route: CallRoute, _ parser: JSONParser) throws -> CallSummary {
+        let fields = try RequestFields(["model", "stream", "background", "previous_response_id"], in: body, parser)
+        let (model, range) = try fields.model(0)
+        let isStream = try fields.flag(1)
+        guard try !fields.flag(2) else {
+            throw RequestFields.invalid("background: is not supported", field: "background")
+        }
+        var previous: String?
+        if let place = try fields.value(3) {
+            guard let id = fields.string(in: place), (1...Self.longestID).contains(id.utf8.count) else {
+                throw RequestFields.invalid(
+                    "previous_response_id: must be the id of a response",
+                    field: "previous_response_id"
+                )
+            }
+            previous = id
+        }
+        return CallSummary(model: model, isStream: isStream, modelRange: range, previousResponse: previous)
+    }
+
+    package func answer(_ body: [UInt8], _ parser: JSONParser) -> WholeAnswer? {
+        let found: WholeAnswer?? = try? parser.parse(body) { document in
+            guard document.root.isObject else { return nil }
+            var answer = WholeAnswer()
+            answer.hasUsage = Self.readUsage(of: document.root, &answer.usage)
+            answer.isError = document.root["error"].map { !$0.isNull } ?? false
+            answer.modelRange = document.locateTopLevel("model").value
+            answer.id = document.root["id"]?.string
+            return answer
+        }
+        return found ?? nil
+    }
+
+    /// Returns whether there was any.
+    static func readUsage(of response: JSONValue, _ usage: inout TokenUsage) -> Bool {
+        guard let reported = response["usage"], reported.isObject else { return false }
+        OpenAIUsage.update(&usage, fromResponse: reported)
+        var searches: Int64 = 0
+        response["output"]?.forEachElement { item in
+            if item["type"]?.equals("web_search_call") == true { searches += 1 }
+        }
+        usage.webSearches = searches
+        return true
+    }
+
+    package func error(_ body: [UInt8], _ parser: JSONParser) -> UpstreamErrorBody? { OpenAIErrors.read(body, parser) }
+
+    package func makeMeter() -> StreamMeter { OpenAIResponsesMeter() }
+
+    /// Only events that carry the whole response name the model.
+    package func renaming(_ event: SSEEvent, to model: String, _ parser: JSONParser) -> [UInt8]? {
+        guard event.name.isEmpty || OpenAIResponsesMeter.carriesResponse(event.name) else { return nil }
+        return EventRenaming.rename(event, at: ["response", "model"], to: model, parser)
+    }
+
+    package func errorBody(_ error: GatewayError, requestID: String) -> [UInt8] { OpenAIErrors.body(error) }
+
+    package func errorEvent(_ error: GatewayError, requestID: String) -> [UInt8] {
+        var json = JSONWriter(capacity: 160 + error.message.utf8.count)
+        json.object {
+            $0.member("type", "error")
+            $0.member("code", error.code.rawValue)
+            $0.member("message", error.message)
+            $0.member("param", error.field)
+            $0.member("sequence_number", 0)
+        }
+        var out: [UInt8] = []
+        SSEWriter.append(event: "error", data: json.bytes, to: &out)
+        return out
+    }
+
+    package var keepAlive: [UInt8] { OpenAIChatWire.comment }
+}

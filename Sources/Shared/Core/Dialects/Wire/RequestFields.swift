@@ -1,0 +1,85 @@
+import Domain
+import Formats
+
+/// Reads those fields of a request's outermost object that the gateway acts on, and leaves all others alone.
+///
+/// A field that stands twice is refused: the gateway and the upstream could each read another one.
+struct RequestFields {
+    private static let maximumModelLength = 256
+
+    let body: [UInt8]
+    let parser: JSONParser
+    private let names: [StaticString]
+    private let places: [JSONLookup]
+
+    /// - Parameter names: the fields that will be asked for, by their numbers in this list.
+    /// - Throws: `GatewayError.invalidRequest`.
+    init(_ names: [StaticString], in body: [UInt8], _ parser: JSONParser) throws {
+        self.body = body
+        self.parser = parser
+        self.names = names
+        do {
+            guard let places = try parser.locate(names, in: body), places.count == names.count else {
+                throw Self.invalid("The request body must be a JSON object.")
+            }
+            self.places = places
+        } catch let error as JSONError {
+            throw GatewayError(.invalidRequest, "The request body is not valid JSON.", detail: "\(error)")
+        }
+    }
+
+    func range(_ number: Int) throws -> Range<Int>? {
+        if places[number] == .duplicate {
+            throw Self.invalid("\(names[number]): stands more than once", field: "\(names[number])")
+        }
+        return places[number].value
+    }
+
+    /// The range of a field that is there and not null.
+    func value(_ number: Int) throws -> Range<Int>? {
+        guard let range = try range(number), body[range.lowerBound] != UInt8(ascii: "n") else { return nil }
+        return range
+    }
+
+    func string(in range: Range<Int>) -> String? { (try? parser.parse(body[range]) { $0.root.string }) ?? nil }
+
+    func model(_ number: Int) throws -> (name: String, range: Range<Int>) {
+        guard let range = try range(number) else { throw Self.invalid("model: field required", field: "model") }
+        guard let model = string(in: range) else { throw Self.invalid("model: must be a string", field: "model") }
+        try Self.check(model: model)
+        return (model, range)
+    }
+
+    static func check(model: String) throws {
+        guard !model.isEmpty, model.utf8.count <= maximumModelLength,
+            model.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f })
+        else {
+            throw invalid(
+                "model: must be 1 to \(maximumModelLength) bytes without control characters",
+                field: "model"
+            )
+        }
+    }
+
+    func flag(_ number: Int) throws -> Bool {
+        guard let range = try value(number) else { return false }
+        switch body[range.lowerBound] {
+        case UInt8(ascii: "t"): return true
+        case UInt8(ascii: "f"): return false
+        default: throw Self.invalid("\(names[number]): must be a boolean", field: "\(names[number])")
+        }
+    }
+
+    func requireArray(_ number: Int) throws {
+        guard let range = try range(number) else {
+            throw Self.invalid("\(names[number]): field required", field: "\(names[number])")
+        }
+        guard body[range.lowerBound] == UInt8(ascii: "[") else {
+            throw Self.invalid("\(names[number]): must be an array", field: "\(names[number])")
+        }
+    }
+
+    static func invalid(_ message: String, field: String? = nil) -> GatewayError {
+        GatewayError(.invalidRequest, message, field: field)
+    }
+}

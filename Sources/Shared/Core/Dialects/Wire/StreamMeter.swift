@@ -1,0 +1,71 @@
+package import Domain
+package import Formats
+
+/// Follows a stream event by event: what it has cost so far, whether content has begun, and how it ended.
+///
+/// A class with one subclass a dialect, so that an event costs one call and no box.
+package class StreamMeter {
+    package enum Event: Equatable, Sendable {
+        /// Before content, or without any: opening events, pings, comments.
+        case preamble
+        case content
+        /// Belongs to the content before it.
+        case trailer
+        /// May be the last: what ends the stream properly can come with it, or more can follow.
+        case closing
+        /// Nothing but the usage (OpenAI Chat).
+        case usage
+        /// The answer is complete.
+        case end
+        /// The upstream's own error event.
+        case error
+    }
+
+    package internal(set) final var usage = TokenUsage()
+    package internal(set) final var hasContent = false
+    /// The upstream has said its last word on what the answer costs.
+    package internal(set) final var hasFinalUsage = false
+    package internal(set) final var hasEnded = false
+    package internal(set) final var hasFailed = false
+    /// Bytes of generated text so far, for an estimate when the upstream breaks off before its last word.
+    package internal(set) final var contentBytes = 0
+    /// What the answer can be asked for by later (OpenAI Responses).
+    package internal(set) final var responseID: String?
+
+    /// Bytes of text a token stands for when it has to be estimated.
+    package static let bytesPerToken = 4
+    private var countsContent = true
+
+    init() {}
+
+    /// Takes the next event in.
+    package func receive(_ event: SSEEvent, _ parser: JSONParser) -> Event { .preamble }
+
+    /// Whether the answer is whole if nothing follows.
+    package var isComplete: Bool { hasEnded }
+
+    /// What follows is not delivered any more; reported usage still counts.
+    package final func stopCountingContent() { countsContent = false }
+
+    final func countContent(_ bytes: Int) {
+        hasContent = true
+        if countsContent { contentBytes &+= max(0, bytes) }
+    }
+
+    /// The usage, or when the stream broke off before its last word, at least what the delivered text amounts to.
+    package final var estimatedUsage: TokenUsage {
+        guard !hasFinalUsage else { return usage }
+        var estimate = usage
+        let bytes = Int64(contentBytes)
+        estimate.output = max(usage.output, (bytes + Int64(Self.bytesPerToken) - 1) / Int64(Self.bytesPerToken))
+        return estimate
+    }
+}
+
+/// Token counts as upstreams report them: what cannot be a count is none.
+enum ReportedCount {
+    static func read(_ value: JSONValue?) -> Int64? {
+        guard let number = value?.int64, (0...1_000_000_000_000).contains(number) else { return nil }
+        return number
+    }
+}

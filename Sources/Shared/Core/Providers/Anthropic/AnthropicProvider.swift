@@ -1,0 +1,69 @@
+import Crypto
+package import Dialects
+package import Domain
+import HTTPMessages
+
+/// Anthropic's own API: accounts with a key, a login or a setup token.
+package struct AnthropicProvider: Provider {
+    package static let defaultBaseURL = "https://api.anthropic.com"
+    /// What the API wants to see beside a bearer token; the credential field `oauth_beta` has another.
+    private static let oauthBeta = "oauth-2025-04-20"
+    private static let defaultVersion = "2023-06-01"
+
+    package let target: UpstreamTarget
+    private let type: AccountType
+    private let overrides: [String: String]
+    private let policy: BetaPolicy
+    private let oauthBeta: String
+
+    package init?(_ account: ProviderAccount) {
+        guard let target = account.target(default: Self.defaultBaseURL, without: "/v1") else { return nil }
+        self.target = target
+        type = account.type
+        overrides = account.headerOverrides
+        policy = account.betaPolicy
+        oauthBeta = account.fields["oauth_beta"] ?? Self.oauthBeta
+    }
+
+    package func dialect(for route: CallRoute, model: String) -> Dialect? { route.action == .embed ? nil : .anthropic }
+
+    package func offers(_ model: String) -> Bool { model.hasPrefix("claude-") }
+
+    package func request(for call: UpstreamCall) throws -> UpstreamRequest? {
+        guard let secret = call.secrets[type == .apikey ? "api_key" : "access_token"] else { return nil }
+        var head = UpstreamHead(to: target, call, forwarding: CallerHeaders.isForwardedToAnthropic)
+        try setBetas(of: call, in: &head)
+        head.addIfMissing("anthropic-version", Self.defaultVersion)
+        if type == .apikey {
+            head.add("x-api-key", secret.reveal())
+        } else {
+            head.add("authorization", "Bearer " + secret.reveal())
+        }
+        return UpstreamRequest(
+            head.finish(
+                call.action == .countTokens ? "/v1/messages/count_tokens" : "/v1/messages",
+                query: call.isTranslated ? "" : call.callerQuery,
+                overrides: overrides
+            ),
+            body: call.body
+        )
+    }
+
+    /// With a key and no rules the caller's headers stay as they came.
+    private func setBetas(of call: UpstreamCall, in head: inout UpstreamHead) throws {
+        let isKey = type == .apikey
+        guard !isKey || (!policy.rules.isEmpty && head.headers.contains("anthropic-beta")) else { return }
+        var betas = try policy.admitted(head.headers.values("anthropic-beta"), for: type)
+        if !isKey, !oauthBeta.isEmpty, !betas.contains(oauthBeta) { betas.append(oauthBeta) }
+        head.remove("anthropic-beta")
+        if !betas.isEmpty { head.add("anthropic-beta", betas.joined(separator: ",")) }
+    }
+
+    package func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict {
+        AnthropicVerdicts.verdict(
+            status: status,
+            isModelMissing: error?.type == "not_found_error",
+            message: error?.message ?? ""
+        )
+    }
+}

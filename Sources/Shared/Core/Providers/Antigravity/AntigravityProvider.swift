@@ -1,0 +1,75 @@
+import Crypto
+package import Dialects
+package import Domain
+import Formats
+
+/// Antigravity logins: the Gemini dialect, each request and answer wrapped (`v1internal`).
+package struct AntigravityProvider: Provider {
+    package static let defaultBaseURL = "https://cloudcode-pa.googleapis.com"
+
+    package let target: UpstreamTarget
+    private let project: String?
+    private let overrides: [String: String]
+
+    package init?(_ account: ProviderAccount) {
+        guard let target = account.target(default: Self.defaultBaseURL) else { return nil }
+        self.target = target
+        project = account.fields["project_id"]
+        overrides = account.headerOverrides
+    }
+
+    package func dialect(for route: CallRoute, model: String) -> Dialect? { route.action == .embed ? nil : .gemini }
+
+    package func offers(_ model: String) -> Bool { model.hasPrefix("gemini-") || model.hasPrefix("claude-") }
+
+    package func request(for call: UpstreamCall) throws -> UpstreamRequest? {
+        guard let token = call.secrets["access_token"] else { return nil }
+        var head = UpstreamHead(to: target, call, forwarding: CallerHeaders.isForwardedToGoogle)
+        head.add("authorization", "Bearer " + token.reveal())
+        return UpstreamRequest(
+            head.finish(
+                "/v1internal" + GooglePaths.method(call),
+                query: call.isStream ? "alt=sse" : "",
+                overrides: overrides
+            ),
+            body: wrapped(call),
+            form: .enveloped
+        )
+    }
+
+    /// `{"model","project","request":{…}}`; where tokens are counted, `{"request":{"model":"models/…",…}}`.
+    private func wrapped(_ call: UpstreamCall) -> [UInt8] {
+        var json = JSONWriter(capacity: call.body.count + 256)
+        json.object {
+            if call.action == .countTokens {
+                $0.key("request")
+                $0.object { request in
+                    request.member("model", "models/" + call.model)
+                    Self.copyMembers(of: call.body, to: &request)
+                }
+            } else {
+                $0.member("model", call.model)
+                if let project { $0.member("project", project) }
+                $0.key("request")
+                $0.raw(call.body)
+            }
+        }
+        return json.bytes
+    }
+
+    private static func copyMembers(of body: [UInt8], to json: inout JSONWriter) {
+        let members: [(String, [UInt8])]? = try? JSONParser().parse(body) { document in
+            document.root.members.compactMap { name, value in
+                name == "model" ? nil : (name.string, Array(document.source[document.location(of: value).value]))
+            }
+        }
+        for (name, value) in members ?? [] {
+            json.key(name)
+            json.raw(value)
+        }
+    }
+
+    package func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict {
+        GoogleVerdicts.verdict(status: status, error)
+    }
+}

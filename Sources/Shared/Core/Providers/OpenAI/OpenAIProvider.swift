@@ -1,0 +1,135 @@
+package import Crypto
+package import Dialects
+package import Domain
+import Formats
+package import HTTPMessages
+
+/// OpenAI and what speaks its APIs: accounts with a key, or with a login.
+package struct OpenAIProvider: Provider {
+    /// Which of its APIs an upstream has (credential field `upstream_api`).
+    package enum API: String, Sendable, CaseIterable {
+        /// Both; callers of other dialects go to Chat Completions.
+        case auto
+        case chat
+        case responses
+    }
+    package static let defaultBaseURL = "https://api.openai.com"
+    package static let defaultLoginBaseURL = "https://chatgpt.com/backend-api/codex"
+
+    package let target: UpstreamTarget
+    private let api: API
+    private let isLogin: Bool
+    private let accountID: String?
+    private let overrides: [String: String]
+
+    package init?(_ account: ProviderAccount) {
+        isLogin = account.type == .oauth
+        let target =
+            isLogin
+            ? account.target(default: Self.defaultLoginBaseURL)
+            : account.target(default: Self.defaultBaseURL, without: "/v1")
+        guard let target else { return nil }
+        self.target = target
+        api = isLogin ? .responses : account.fields["upstream_api"].flatMap(API.init) ?? .auto
+        accountID = account.fields["account_id"]
+        overrides = account.headerOverrides
+    }
+
+    package func dialect(for route: CallRoute, model: String) -> Dialect? {
+        switch route.action {
+        case .embed: isLogin ? nil : .openaiChat
+        case .countTokens: nil
+        case .generate:
+            switch api {
+            case .auto: route.dialect == .openaiResponses ? .openaiResponses : .openaiChat
+            case .chat: .openaiChat
+            case .responses: .openaiResponses
+            }
+        }
+    }
+
+    package func offers(_ model: String) -> Bool {
+        let families = ["gpt-", "o1", "o3", "o4", "chatgpt-", "codex-"]
+        return families.contains { model.hasPrefix($0) } || (!isLogin && model.hasPrefix("text-embedding-"))
+    }
+
+    package func request(for call: UpstreamCall) throws -> UpstreamRequest? {
+        guard var head = head(call.callerHeaders, call.secrets, isTranslated: call.isTranslated) else { return nil }
+        let query = call.isTranslated ? "" : call.callerQuery
+        let path =
+            switch (call.action, call.dialect) {
+            case (.embed, _): "/v1/embeddings"
+            case (_, .openaiResponses): isLogin ? "/responses" : "/v1/responses"
+            default: "/v1/chat/completions"
+            }
+        guard isLogin else {
+            return UpstreamRequest(head.finish(path, query: query, overrides: overrides), body: call.body)
+        }
+        head.set("accept", "text/event-stream")
+        return UpstreamRequest(
+            head.finish(path, query: query, overrides: overrides),
+            body: Self.streamedAndUnstored(call.body),
+            form: .alwaysStream
+        )
+    }
+
+    package func lookup(response id: String, caller: HeaderFields, query: Substring, _ secrets: [String: Secret])
+        -> HTTPRequestHead?
+    {
+        guard !isLogin, api != .chat, let head = head(caller, secrets, isTranslated: false) else { return nil }
+        return head.finish(
+            "/v1/responses/" + PercentCoding.encode(id),
+            method: "GET",
+            query: query,
+            overrides: overrides
+        )
+    }
+
+    private func head(_ caller: HeaderFields, _ secrets: [String: Secret], isTranslated: Bool) -> UpstreamHead? {
+        guard let secret = secrets[isLogin ? "access_token" : "api_key"] else { return nil }
+        var head = UpstreamHead(
+            to: target,
+            caller,
+            forwarding: isTranslated ? CallerHeaders.isForwardedInTranslation : CallerHeaders.isForwardedToOpenAI
+        )
+        head.add("authorization", "Bearer " + secret.reveal())
+        if isLogin, let accountID { head.add("chatgpt-account-id", accountID) }
+        return head
+    }
+
+    /// The service behind logins answers in streams only and keeps nothing.
+    static func streamedAndUnstored(_ body: [UInt8]) -> [UInt8] {
+        let changes: [CallSummary.Insertion]?? = try? JSONParser().parse(body) { document in
+            guard document.root.isObject else { return nil }
+            var changes: [CallSummary.Insertion] = []
+            var added: [UInt8] = []
+            for (name, value) in [("stream", "true"), ("store", "false")] as [(StaticString, String)] {
+                if let range = document.locateTopLevel(name).value {
+                    changes.append(.init(Array(value.utf8), replacing: range))
+                } else {
+                    added += Array("\"\(name)\":\(value),".utf8)
+                }
+            }
+            let start = document.location(of: document.root).value.lowerBound + 1
+            if document.root.count == 0 { added = added.dropLast() }
+            if !added.isEmpty { changes.append(.init(added, replacing: start..<start)) }
+            return changes
+        }
+        guard let changes = changes ?? nil else { return body }
+        return Splice.applying(changes, to: body)
+    }
+
+    package func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict {
+        switch status {
+        // What an unpaid bill looks like.
+        case 429 where error?.type == "insufficient_quota":
+            UpstreamVerdict(.failover, reason: "insufficient_quota")
+        default:
+            StatusVerdicts.verdict(
+                status: status,
+                isModelMissing: error?.type == "model_not_found"
+                    || StatusVerdicts.says("does not exist", error?.message ?? "")
+            )
+        }
+    }
+}

@@ -1,0 +1,134 @@
+package import Crypto
+package import Dialects
+package import Domain
+package import Formats
+package import HTTPMessages
+
+/// How an account's upstream is called: the one thing a platform's folder has to offer.
+package protocol Provider: Sendable {
+    /// Where the calls go.
+    var target: UpstreamTarget { get }
+    /// The dialect in which such a call is put to the upstream; nil when it has nothing for it.
+    func dialect(for route: CallRoute, model: String) -> Dialect?
+    /// Whether a priced model is one of those that accounts without a mapping serve.
+    func offers(_ model: String) -> Bool
+    /// Nil when a credential is missing.
+    ///
+    /// - Throws: `GatewayError` when the caller asks for what may not be sent.
+    func request(for call: UpstreamCall) throws -> UpstreamRequest?
+    /// The request that reads an earlier answer again; nil where the upstream keeps none.
+    func lookup(response id: String, caller: HeaderFields, query: Substring, _ secrets: [String: Secret])
+        -> HTTPRequestHead?
+    /// Reads an error body; nil when it is none of the upstream's own: a proxy's page, for example.
+    func error(_ body: [UInt8], in dialect: Dialect, _ parser: JSONParser) -> UpstreamErrorBody?
+    /// What an answer that is no success means.
+    func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict
+}
+
+extension Provider {
+    package func lookup(response id: String, caller: HeaderFields, query: Substring, _ secrets: [String: Secret])
+        -> HTTPRequestHead?
+    { nil }
+
+    package func error(_ body: [UInt8], in dialect: Dialect, _ parser: JSONParser) -> UpstreamErrorBody? {
+        dialect.wire.error(body, parser)
+    }
+}
+
+/// An account as its provider sees it.
+package struct ProviderAccount: Sendable {
+    package var platform: Platform
+    package var type: AccountType
+    /// The credential fields that are no secret.
+    package var fields: [String: String]
+    package var headerOverrides: [String: String]
+    package var betaPolicy: BetaPolicy
+
+    package init(
+        platform: Platform,
+        type: AccountType,
+        fields: [String: String] = [:],
+        headerOverrides: [String: String] = [:],
+        betaPolicy: BetaPolicy = BetaPolicy()
+    ) {
+        self.platform = platform
+        self.type = type
+        self.fields = fields
+        self.headerOverrides = headerOverrides
+        self.betaPolicy = betaPolicy
+    }
+
+    /// The account's base URL, or the platform's; nil when it cannot be used.
+    ///
+    /// - Parameter suffix: of the URL's path; what an admin may have written with or without it (`/v1`).
+    func target(default url: String, without suffix: String = "") -> UpstreamTarget? {
+        let given = fields["base_url"] ?? ""
+        return UpstreamTarget(baseURL: given.isEmpty ? url : given)?.without(suffix: suffix)
+    }
+}
+
+/// One call as it is put to an upstream.
+package struct UpstreamCall {
+    /// The dialect of `body`.
+    package var dialect: Dialect
+    package var action: CallRoute.Action
+    package var isStream: Bool
+    /// The upstream's name for the model; where the dialect has it in the body, it stands there already.
+    package var model: String
+    package var body: [UInt8]
+    package var callerHeaders: HeaderFields
+    /// Undecoded.
+    package var callerQuery: Substring
+    /// Whether the caller spoke another dialect: its headers and query mean nothing to the upstream then.
+    package var isTranslated: Bool
+    package var secrets: [String: Secret]
+    package var now: Timestamp
+
+    package init(
+        dialect: Dialect,
+        action: CallRoute.Action = .generate,
+        isStream: Bool = false,
+        model: String,
+        body: [UInt8],
+        callerHeaders: HeaderFields = [:],
+        callerQuery: Substring = "",
+        isTranslated: Bool = false,
+        secrets: [String: Secret] = [:],
+        now: Timestamp
+    ) {
+        self.dialect = dialect
+        self.action = action
+        self.isStream = isStream
+        self.model = model
+        self.body = body
+        self.callerHeaders = callerHeaders
+        self.callerQuery = callerQuery
+        self.isTranslated = isTranslated
+        self.secrets = secrets
+        self.now = now
+    }
+}
+
+package struct UpstreamRequest: Sendable {
+    package var head: HTTPRequestHead
+    package var body: [UInt8]
+    package var form: AnswerForm
+
+    package init(_ head: HTTPRequestHead, body: [UInt8], form: AnswerForm = .plain) {
+        self.head = head
+        self.body = body
+        self.form = form
+    }
+}
+
+/// How an upstream wraps the answers of its dialect.
+package enum AnswerForm: Sendable {
+    /// Not at all; streams are Server-Sent Events.
+    case plain
+    /// Each JSON object stands in a member `response` of another (Antigravity).
+    case enveloped
+    /// Streams are AWS event streams (Bedrock).
+    case awsEventStream
+    /// Also a whole answer comes as a stream, whose last event has all of it (OpenAI logins).
+    case alwaysStream
+}

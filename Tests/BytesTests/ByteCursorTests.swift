@@ -1,0 +1,55 @@
+import Bytes
+import Testing
+
+@Suite("Byte cursor")
+struct ByteCursorTests {
+    private func written(_ body: (inout ByteCursor) -> Void) -> String {
+        var bytes: [UInt8] = Array("<".utf8)
+        bytes.append(atMost: 400, body)
+        bytes.append(UInt8(ascii: ">"))
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    @Test("numbers of every length are written as Swift writes them")
+    func numbers() {
+        var numbers: [Int64] = [0, .min, .max, -1]
+        var power: Int64 = 1
+        for _ in 0..<19 {
+            numbers += [power, power - 1, -power]
+            power = power.multipliedReportingOverflow(by: 10).partialValue
+        }
+        for number in numbers {
+            #expect(written { $0.write(decimal: number) } == "<\(number)>")
+        }
+    }
+
+    @Test("texts go in as they are, short and long, literal or not")
+    func texts() {
+        let long = String(repeating: "é", count: 60)
+        #expect(written { $0.write("") } == "<>")
+        #expect(written { $0.write(long) } == "<\(long)>")
+        #expect(written { $0.write(String("short")) } == "<short>")
+        #expect(written { cursor in [1, 2].withUnsafeBytes { cursor.write($0) } }.utf8.count == 18)
+    }
+
+    @Test(
+        "a JSON string is escaped where it must be, and only there",
+        arguments: [
+            ("", ""), ("plain é 你", "plain é 你"), ("\"", "\\\""), ("a\\b\"", "a\\\\b\\\""),
+            ("\u{1}x\u{1f}", "\\u0001x\\u001f"), ("line\nend", "line\\u000aend"), ("\u{7f}", "\u{7f}"),
+        ]
+    )
+    func escapes(text: String, expected: String) {
+        let bytes = Array(text.utf8)
+        #expect(written { cursor in bytes.withUnsafeBytes { cursor.write(escaping: $0) } } == "<\(expected)>")
+    }
+
+    @Test("appending grows the array like appending bytes one by one")
+    func growth() {
+        var bytes: [UInt8] = []
+        for number in 0..<2000 {
+            bytes.append(atMost: 20) { $0.write(decimal: Int64(number)) }
+        }
+        #expect(bytes == (0..<2000).flatMap { Array(String($0).utf8) })
+    }
+}
