@@ -131,7 +131,7 @@ let package = Package(
         library(
             "SimulatorKit",
             in: "Simulator",
-            ["Reactor", "TLS", "Telemetry", "HTTPServing", "HTTPMessages", "Formats", "Service"],
+            ["Reactor", "TLS", "Telemetry", "HTTPServing", "HTTPMessages", "Formats", "Crypto", "Service"],
             folder: "Kit"
         ),
         program("simulator", in: "Simulator/Main", ["SimulatorKit", "Service", "Telemetry", "Reactor"]),
@@ -162,7 +162,11 @@ let package = Package(
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
         suite(
             "SimulatorTests",
-            ["SimulatorKit", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "TestSupport", "CInflate"]
+            [
+                "SimulatorKit", "Crypto", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "Telemetry",
+                "TestSupport",
+                "CInflate",
+            ]
         ),
         suite(
             "GatewayTests",

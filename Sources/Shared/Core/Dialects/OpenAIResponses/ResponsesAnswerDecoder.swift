@@ -141,12 +141,7 @@ internal enum ResponsesAnswerDecoder {
 /// The `usage` object of the Responses API. What was read from the cache is part of the input there.
 internal enum ResponsesUsage {
     static func update(_ usage: inout NeutralUsage, from object: JSONValue) {
-        let cached = object["input_tokens_details"]?["cached_tokens"]?.tokenCount ?? 0
-        if let input = object["input_tokens"]?.tokenCount {
-            usage.tokens.cacheRead = min(cached, input)
-            usage.tokens.input = input - usage.tokens.cacheRead
-        }
-        if let output = object["output_tokens"]?.tokenCount { usage.tokens.output = output }
+        OpenAIUsage.update(&usage.tokens, fromResponse: object)
         if let reasoning = object["output_tokens_details"]?["reasoning_tokens"]?.tokenCount {
             usage.reasoning = reasoning
         }
