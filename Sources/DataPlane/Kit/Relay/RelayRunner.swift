@@ -293,7 +293,7 @@ package final class RelayRunner {
         // What the status says holds, also when the body cannot be had.
         let body = (try? await collect(response, limit: Self.errorBodyLimit)) ?? []
         let provider = attempt.account.provider
-        let error = provider.error(body, in: attempt.dialect, context.parser)
+        let error = provider.error(body, response.head.headers, in: attempt.dialect, context.parser)
         let verdict = provider.verdict(status: status, error)
         guard verdict.consequence == .callerFault else {
             let retryAfter = response.head.headers["retry-after"].flatMap { Int($0) }
