@@ -155,7 +155,6 @@ let package = Package(
             "ProvidersTests",
             ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"]
         ),
-        suite("DialectsTests", ["Dialects", "Domain", "Formats"]),
         suite("TranslationTests", ["Dialects", "Domain", "Formats"], exclude: ["Fixtures"]),
         suite("ProvidersTests", ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
