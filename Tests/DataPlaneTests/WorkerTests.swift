@@ -65,10 +65,14 @@ private final class RunningWorker: @unchecked Sendable {
         return try await stand.caller.send(request)
     }
 
-    func wait(forStatus status: Int) async throws -> String {
+    func wait(forStatus status: Int, _ text: String = "") async throws -> String {
         let start = MonotonicTime.now
         while start.elapsed < .seconds(15) {
-            if let answer = try? await get("/health/ready"), answer.status == status { return answer.body }
+            if let answer = try? await get("/health/ready"), answer.status == status,
+                text.isEmpty || answer.body.contains(text)
+            {
+                return answer.body
+            }
             await stand.loop.sleep(.milliseconds(5))
         }
         return try await get("/health/ready").body
@@ -93,7 +97,8 @@ struct WorkerTests {
     func life() async throws {
         try await standing { (stand) async throws in
             let running = try RunningWorker(stand)
-            #expect(try await running.wait(forStatus: 200).contains(#""status":"ready""#))
+            let ready = #""status":"ready""#
+            #expect(try await running.wait(forStatus: 200, ready).contains(ready))
             #expect(try await running.get("/health/live").status == 200)
             #expect(try await running.get("/metrics").body.contains("tollgate_requests_total"))
             #expect(try await running.get("/v1/messages").status == 404)

@@ -155,6 +155,11 @@ package final class Worker {
         }
         // Whoever waits for the worker to become ready should not wait for the next beat.
         if !(isUp && isListening) { timer?.start(after: Self.startingBeat, repeating: Self.heartbeat) }
+        loop.spawn { [weak self] in
+            guard let self, let controlPlane else { return }
+            let isAlive = await controlPlane.isAlive()
+            health.update { $0.isControlPlaneUp = isAlive }
+        }
         guard isUp, let redis, let version = feed?.current?.version else { return }
         redis.send(
             RedisCommand([
@@ -163,11 +168,6 @@ package final class Worker {
                 "EX", "15",
             ])
         ) { _ in }
-        loop.spawn { [weak self] in
-            guard let self, let controlPlane else { return }
-            let isAlive = await controlPlane.isAlive()
-            health.update { $0.isControlPlaneUp = isAlive }
-        }
     }
 
     // MARK: End
