@@ -131,7 +131,7 @@ let package = Package(
         library(
             "SimulatorKit",
             in: "Simulator",
-            ["Reactor", "TLS", "Telemetry", "HTTPServing", "HTTPMessages", "Formats", "Service"],
+            ["Reactor", "TLS", "Telemetry", "HTTPServing", "HTTPMessages", "Formats", "Crypto", "Service"],
             folder: "Kit"
         ),
         program("simulator", in: "Simulator/Main", ["SimulatorKit", "Service", "Telemetry", "Reactor"]),
@@ -153,6 +153,7 @@ let package = Package(
         suite("DialectsTests", ["Dialects", "Domain", "Formats"]),
         suite("TranslationTests", ["Dialects", "Domain", "Formats"], exclude: ["Fixtures"]),
         suite("ProvidersTests", ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages"]),
+        suite("ProvidersTests", ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2", "TestSupport"]),
         suite(
@@ -162,7 +163,11 @@ let package = Package(
         suite("TLSTests", ["TLS", "Reactor", "TestSupport"]),
         suite(
             "SimulatorTests",
-            ["SimulatorKit", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "TestSupport", "CInflate"]
+            [
+                "SimulatorKit", "Crypto", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "Telemetry",
+                "TestSupport",
+                "CInflate",
+            ]
         ),
         suite(
             "GatewayTests",

@@ -6,7 +6,7 @@ import Testing
 
 /// The wire formats of the simulator, each asked for the same things, so that one test holds for all.
 enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
-    case anthropic, chat, responses, gemini, geminiArray
+    case anthropic, chat, responses, gemini, geminiArray, bedrock, antigravity, antigravityKey
 
     var testDescription: String { rawValue }
 
@@ -41,10 +41,19 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
 
     var stopReasons: (end: String, length: String, tools: String, stop: String) {
         switch self {
-        case .anthropic: ("end_turn", "max_tokens", "tool_use", "stop_sequence")
+        case .anthropic, .bedrock, .antigravityKey: ("end_turn", "max_tokens", "tool_use", "stop_sequence")
         case .chat: ("stop", "length", "tool_calls", "stop")
         case .responses: ("completed", "incomplete", "completed", "completed")
-        case .gemini, .geminiArray: ("STOP", "MAX_TOKENS", "STOP", "STOP")
+        case .gemini, .geminiArray, .antigravity: ("STOP", "MAX_TOKENS", "STOP", "STOP")
+        }
+    }
+
+    /// The status for a key that is not good: Google calls it a bad argument, AWS forbids.
+    var refusedKeyStatus: Int {
+        switch self {
+        case .anthropic, .chat, .responses, .antigravity, .antigravityKey: 401
+        case .gemini, .geminiArray: 400
+        case .bedrock: 403
         }
     }
 
@@ -57,9 +66,9 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
             (HTTPRequestHead(method: "POST", target: target, headers: headers), body.encoded)
         }
         switch self {
-        case .anthropic:
+        case .anthropic, .antigravityKey:
             return post(
-                "/v1/messages",
+                self == .anthropic ? "/v1/messages" : "/antigravity/v1/messages",
                 ["x-api-key": question.key, "anthropic-version": "2023-06-01"],
                 Self.messages(question)
             )
@@ -67,6 +76,20 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
             return post("/v1/chat/completions", ["authorization": "Bearer \(question.key)"], Self.chat(question))
         case .responses:
             return post("/v1/responses", ["authorization": "Bearer \(question.key)"], Self.responses(question))
+        case .antigravity:
+            let method = question.isStream ? "streamGenerateContent?alt=sse" : "generateContent"
+            return post(
+                "/v1internal:\(method)",
+                ["authorization": "Bearer \(question.key)"],
+                ["model": .string(question.model), "project": "sim-project", "request": Self.contents(question)]
+            )
+        case .bedrock:
+            var body = Self.messages(question)
+            body["model"] = nil
+            body["stream"] = nil
+            body["anthropic_version"] = "bedrock-2023-05-31"
+            let action = question.isStream ? "invoke-with-response-stream" : "invoke"
+            return post("/model/\(question.model)/\(action)", ["authorization": "Bearer \(question.key)"], body)
         case .gemini, .geminiArray:
             let method = question.isStream ? "streamGenerateContent" : "generateContent"
             let alt = question.isStream && self == .gemini ? "?alt=sse" : ""
@@ -149,14 +172,17 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
 
     func read(_ plan: AnswerPlan, isStream: Bool) -> Reading {
         switch (self, isStream) {
-        case (.anthropic, false): Self.readMessage(plan.json)
-        case (.anthropic, true): Self.readMessageEvents(plan.events.map(\.data))
+        case (.anthropic, false), (.antigravityKey, false), (.bedrock, false): Self.readMessage(plan.json)
+        case (.anthropic, true), (.antigravityKey, true): Self.readMessageEvents(plan.events.map(\.data))
         case (.chat, false): Self.readChat(plan.json)
         case (.chat, true): Self.readChunks(plan.events.map(\.data))
         case (.responses, false): Self.readResponse(plan.json)
         case (.responses, true): Self.readResponseEvents(plan.events.map(\.data))
+        case (.bedrock, true): Self.readMessageEvents(plan.chunks)
         case (.gemini, false), (.geminiArray, false): Self.readCandidates([plan.json])
         case (.gemini, true): Self.readCandidates(plan.events.map(\.data))
+        case (.antigravity, false): Self.readCandidates([plan.json["response"] ?? .null])
+        case (.antigravity, true): Self.readCandidates(plan.events.compactMap { $0.data["response"] })
         case (.geminiArray, true): Self.readCandidates(Self.array(plan.text))
         }
     }
@@ -302,6 +328,31 @@ enum Dialect: String, CaseIterable, CustomTestStringConvertible, Sendable {
 
     static func joined(_ names: [JSON], _ arguments: [String]) -> [JSON] {
         zip(names, arguments).map { [$0, (try? JSON(text: $1)) ?? .null] }
+    }
+}
+
+extension AnswerPlan {
+    /// The messages of an AWS event stream, as far as they are in order.
+    var frames: [(headers: [String: String], payload: [UInt8])] {
+        var frames: [([String: String], [UInt8])] = []
+        var parser = AWSEventStreamParser()
+        try? parser.feed(body) { message in
+            var headers: [String: String] = [:]
+            for (name, value) in message.headers { if case .string(let text) = value { headers[name] = text } }
+            frames.append((headers, Array(message.payload)))
+        }
+        return frames
+    }
+
+    /// The events in the chunks of an AWS event stream.
+    var chunks: [JSON] {
+        frames.compactMap { frame in
+            guard frame.headers[":event-type"] == "chunk" else { return nil }
+            guard let bytes = (try? JSON(frame.payload))?["bytes"]?.string.flatMap({ Base64.decode($0) }) else {
+                return nil
+            }
+            return try? JSON(bytes)
+        }
     }
 }
 

@@ -150,9 +150,7 @@ struct EveryDialectTests {
         #expect(desk.ask(dialect, Question(key: "k-sim-429-a")).status == 429)
         desk.state.credentials.revoked = ["bad"]
         let refused = desk.ask(dialect, Question(key: "bad"))
-        // Google calls an API key that is not good a bad argument.
-        let expected = [Dialect.gemini, .geminiArray].contains(dialect) ? 400 : 401
-        #expect(refused.status == expected)
+        #expect(refused.status == dialect.refusedKeyStatus)
         #expect(desk.ask(dialect, Question(key: "good")).status == 200)
     }
 

@@ -1,7 +1,9 @@
+import Crypto
 import Formats
 import HTTPFetching
 import HTTPMessages
 import Reactor
+import Telemetry
 import TestSupport
 import Testing
 
@@ -99,6 +101,62 @@ struct SocketTests {
         let desk = Desk()
         for (body, stream) in zip(arrived, [false, true]) {
             #expect(body == desk.ask(model: model, stream: stream).body)
+        }
+    }
+
+    @Test("every dialect arrives as it was planned, and is recorded and counted", arguments: wires, Dialect.allCases)
+    func dialects(wire: Endpoint.WireProtocol, dialect: Dialect) async throws {
+        let question = Dialect.Question(model: "claude-sim-i5-o7-e9", isStream: true, hasTools: true)
+        let (head, body) = dialect.request(question)
+        let (arrived, record, stats) = try await onStand(wire) { stand in
+            let response = try await stand.client.send(FetchRequest(to: stand.endpoint, head, body: body))
+            #expect(response.head.status == 200)
+            let arrived = try await response.collect(limit: 1 << 24)
+            try await stand.expectEnd("complete")
+            let record = try await stand.control("GET", "requests")["requests"]?[0]
+            return (arrived, record, try await stand.control("GET", "stats"))
+        }
+        let planned = Desk().ask(dialect, question)
+        // Only the time of the answer differs.
+        func masked(_ bytes: [UInt8]) -> String {
+            String(decoding: bytes, as: UTF8.self).replacing(#/"created(_at)?":\d+/#, with: "")
+        }
+        #expect(masked(arrived) == masked(planned.body))
+        #expect(record?["path"]?.string.map { head.target.hasPrefix($0) } == true)
+        #expect(record?["credential"] == "sk-sim")
+        #expect(record?["model"] == "claude-sim-i5-o7-e9")
+        #expect(record?["stream"] == true)
+        #expect(record?["body"]?.string == String(decoding: body, as: UTF8.self))
+        #expect(stats["by_credential"]?["sk-sim"]?["completed_usage"]?["input_tokens"] == 5)
+        #expect(stats["by_credential"]?["sk-sim"]?["completed_usage"]?["output_tokens"] == 7)
+    }
+
+    @Test("a signature is good on both protocols", arguments: wires)
+    func signed(wire: Endpoint.WireProtocol) async throws {
+        try await onStand(wire) { stand in
+            let body = Dialect.bedrock.request(Dialect.Question()).body
+            var head = HTTPRequestHead(method: "POST", target: "/model/us.anthropic.claude-sim-v1%3A0/invoke")
+            head.headers.add("host", "\(stand.endpoint.host):\(stand.endpoint.port)")
+            let signer = SigV4Signer(
+                credentials: AWSCredentials(accessKeyID: "AKIA", secretAccessKey: Secret("s3cret")),
+                region: "eu-west-1",
+                service: "bedrock"
+            )
+            _ = try await stand.control("POST", "credentials", ["aws": ["AKIA": "s3cret"]])
+            let added = signer.sign(
+                method: head.method,
+                path: head.target,
+                headers: head.headers.strings.map { ($0.name, $0.value) },
+                payloadHash: SHA256.hex(body),
+                secondsSinceEpoch: WallClock.microseconds / 1_000_000
+            )
+            for (name, value) in added { head.headers.add(name, value) }
+            let good = try await stand.client.send(FetchRequest(to: stand.endpoint, head, body: body))
+            #expect(good.head.status == 200)
+            _ = try await good.collect(limit: 1 << 20)
+            let bad = try await stand.client.send(FetchRequest(to: stand.endpoint, head, body: body + [0x20]))
+            #expect(bad.head.status == 403)
+            _ = try await bad.collect(limit: 1 << 20)
         }
     }
 

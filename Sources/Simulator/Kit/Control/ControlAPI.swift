@@ -11,6 +11,8 @@ package import HTTPMessages
 /// | `GET stats` | sums over the calls since then |
 /// | `GET`, `POST`, `DELETE faults`, `DELETE faults/{id}` | armed faults; `DELETE faults` also resets the counters |
 /// | `GET`, `POST credentials` | which credentials are good |
+/// | `POST tokens` | how long issued tokens last, and which are over |
+/// | `POST credits` | how many AI credits an account has |
 /// | `POST reset` | forgets everything |
 /// | `GET health` | answers |
 package struct ControlAPI {
@@ -49,11 +51,15 @@ package struct ControlAPI {
             return done
         case ("GET", "credentials"): return show(state.credentials)
         case ("POST", "credentials"): return setCredentials(body, &state)
+        case ("POST", "tokens"): return setTokens(body, &state)
+        case ("POST", "credits"): return setCredits(body, &state)
         case ("POST", "reset"):
             log.clear()
             state.faults.clear()
             state.cache.clear()
             state.responses = StoredResponses()
+            state.credits = CreditAccounts()
+            state.tokens = TokenDesk()
             state.credentials = CredentialRules()
             return done
         default:
@@ -119,7 +125,8 @@ package struct ControlAPI {
 
     // MARK: Credentials
 
-    /// `{"valid": [...]}` names the good ones, null makes any good; `{"revoked": [...]}` names bad ones.
+    /// `{"valid": [...]}` names the good ones, null makes any good; `{"revoked": [...]}` names bad ones;
+    /// `{"aws": {"AKIA…": "…"}}` the secrets of access keys.
     private func setCredentials(_ body: [UInt8], _ state: inout SimulatorState) -> AnswerPlan {
         guard let request = try? JSON(body, with: parser), request.object != nil else {
             return refuse(400, "a JSON object is expected")
@@ -134,8 +141,50 @@ package struct ControlAPI {
             guard let secrets = Self.strings(revoked) else { return refuse(400, "revoked: a list of strings") }
             rules.revoked = Set(secrets)
         }
+        if let aws = request["aws"] {
+            guard let members = aws.object, members.allSatisfy({ $0.value.string != nil }) else {
+                return refuse(400, "aws: an object of strings")
+            }
+            rules.awsSecrets = Dictionary(
+                members.map { ($0.key, $0.value.string ?? "") },
+                uniquingKeysWith: { _, last in last }
+            )
+        }
         state.credentials = rules
         return show(rules)
+    }
+
+    /// `{"lifetime": 5, "rotates": false, "expired": ["…"]}`; null is the platform's own way.
+    private func setTokens(_ body: [UInt8], _ state: inout SimulatorState) -> AnswerPlan {
+        guard let request = try? JSON(body, with: parser), request.object != nil else {
+            return refuse(400, "a JSON object is expected")
+        }
+        if let lifetime = request["lifetime"] {
+            guard lifetime.isNull || (0...1_000_000_000).contains(lifetime.int64 ?? -1) else {
+                return refuse(400, "lifetime: seconds, or null")
+            }
+            state.tokens.lifetime = lifetime.int64
+        }
+        if let rotates = request["rotates"] { state.tokens.rotates = rotates.bool }
+        if let expired = request["expired"] {
+            guard let tokens = Self.strings(expired) else { return refuse(400, "expired: a list of strings") }
+            state.tokens.expired = Set(tokens)
+        }
+        return done
+    }
+
+    /// `{"credential": "…", "amount": 0, "tier": "g1-ultra-tier"}`.
+    private func setCredits(_ body: [UInt8], _ state: inout SimulatorState) -> AnswerPlan {
+        guard let request = try? JSON(body, with: parser), let credential = request["credential"]?.string else {
+            return refuse(400, "a JSON object with `credential` is expected")
+        }
+        state.credits.set(credential, amount: request["amount"]?.int, tier: request["tier"]?.string)
+        let (amount, tier) = (state.credits.amount(of: credential), state.credits.tier(of: credential))
+        return json {
+            $0.member("credential", credential)
+            $0.member("amount", amount)
+            $0.member("tier", tier)
+        }
     }
 
     /// The elements of a list that has strings only.

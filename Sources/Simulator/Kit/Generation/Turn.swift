@@ -17,10 +17,13 @@ struct Turn {
     }
 
     /// Answers a call with a JSON body; `respond` does for a good body without a fault that leaves nothing of it.
+    ///
+    /// - Parameter adjusting: may change the words of a call before they take effect.
     func answer(
         _ state: inout SimulatorState,
         _ parser: JSONParser,
         _ path: Subject = Subject(),
+        adjusting: ((JSONDocument, inout ControlWords, inout SimulatorState) -> Void)? = nil,
         _ respond: (JSONDocument, ControlWords, inout SimulatorState) throws(Refusal) -> AnswerPlan
     ) -> AnswerPlan {
         do {
@@ -29,7 +32,9 @@ struct Turn {
                     model: path.model ?? document.root["model"]?.string,
                     isStream: path.isStream ?? document.root["stream"]?.bool ?? false
                 )
-                return answer(&state, subject) { (words, state) throws(Refusal) in
+                var words = state.faults.words(credential: credential.secret, model: subject.model)
+                adjusting?(document, &words, &state)
+                return answer(&state, subject, words) { (words, state) throws(Refusal) in
                     try respond(document, words, &state)
                 }
             }
@@ -40,13 +45,14 @@ struct Turn {
         }
     }
 
-    /// Answers a call whose body does not matter.
+    /// Answers a call whose body does not matter; `known` are its words where they have been asked for.
     func answer(
         _ state: inout SimulatorState,
         _ subject: Subject = Subject(),
+        _ known: ControlWords? = nil,
         _ respond: (ControlWords, inout SimulatorState) throws(Refusal) -> AnswerPlan
     ) -> AnswerPlan {
-        let words = state.faults.words(credential: credential.secret, model: subject.model)
+        let words = known ?? state.faults.words(credential: credential.secret, model: subject.model)
         var plan: AnswerPlan
         switch words.fault {
         case .status(let status, let variant, let amount):

@@ -36,7 +36,13 @@ package protocol SimulatedPlatform {
 
 /// The platforms, in the order in which they are asked for a path.
 package enum PlatformRegistry {
-    package static func all() -> [any SimulatedPlatform] { [OpenAIPlatform(), GeminiPlatform(), AnthropicPlatform()] }
+    package static func all() -> [any SimulatedPlatform] {
+        [
+            OAuthPlatform(), OpenAIPlatform(), GeminiPlatform(), BedrockPlatform(), AntigravityPlatform(),
+            AntigravityKeyPlatform(),
+            AnthropicPlatform(),
+        ]
+    }
 }
 
 extension Substring {

@@ -2,7 +2,7 @@ import HTTPMessages
 
 /// What a caller presented.
 package struct Credential: Hashable, Sendable {
-    package enum Kind: String, Sendable { case apiKey = "api_key", bearer }
+    package enum Kind: String, Sendable { case apiKey = "api_key", bearer, accessKey = "access_key" }
     package var kind: Kind
     package var secret: String
 
@@ -32,7 +32,13 @@ package struct CredentialRules: Sendable {
     package var valid: Set<String>?
     package var revoked: Set<String> = []
 
+    /// Secret keys of AWS, by the id of the access key; any other has `defaultAWSSecret`.
+    package var awsSecrets: [String: String] = [:]
+    package static let defaultAWSSecret = "simulator-secret"
+
     package init() {}
+
+    func awsSecret(of id: String) -> String { awsSecrets[id] ?? Self.defaultAWSSecret }
 
     package func accepts(_ secret: String) -> Bool {
         !secret.isEmpty && !revoked.contains(secret) && valid?.contains(secret) != false

@@ -66,7 +66,9 @@ package struct FaultDesk {
     }
 
     /// The words for a call, which is counted.
-    package mutating func words(credential: String?, model: String?) -> ControlWords {
+    ///
+    /// - Parameter isNamedOnly: whether only faults strike that were armed for this very credential.
+    package mutating func words(credential: String?, model: String?, isNamedOnly: Bool = false) -> ControlWords {
         var words = ControlWords()
         if let model {
             words = gated(ControlWords(in: model), name: "m\u{0}\(model)", credential: credential)
@@ -76,7 +78,10 @@ package struct FaultDesk {
                 by: gated(ControlWords(in: credential), name: "k\u{0}\(credential)", credential: nil)
             )
         }
-        let index = armed.firstIndex { $0.remaining > 0 && $0.matches(credential: credential, model: model) }
+        let index = armed.firstIndex {
+            $0.remaining > 0 && $0.matches(credential: credential, model: model)
+                && !(isNamedOnly && $0.credential == nil)
+        }
         if let index {
             armed[index].remaining -= 1
             words = words.overlaid(by: armed[index].words)

@@ -1,13 +1,22 @@
 import Formats
 import HTTPMessages
 
+/// How the events of a stream are written.
+enum AnthropicFraming {
+    case serverSentEvents
+    /// Chunks of Bedrock's event stream.
+    case chunks
+}
+
 /// Writes an answer as the Messages API does: one JSON object, or a stream of events.
 struct AnthropicMessage: AnswerWriter {
     let answer: Answer
     let errors: any PlatformErrors
     let headers: AnthropicHeaders
+    var framing = AnthropicFraming.serverSentEvents
+    var idPrefix = "msg_"
 
-    private var id: String { "msg_sim\(answer.digest)" }
+    private var id: String { "\(idPrefix)sim\(answer.digest)" }
     private var content: Generation { answer.content }
     private var usage: ReportedUsage { answer.usage }
 
@@ -126,7 +135,7 @@ struct AnthropicMessage: AnswerWriter {
     func stream(textEvents: Int?, hasContent: Bool) -> AnswerStream {
         var stream = AnswerStream()
         stream.bytes.reserveCapacity(2048 + (textEvents ?? 0) * 144)
-        Self.append("message_start", to: &stream.bytes) { text in
+        append("message_start", to: &stream.bytes) { text in
             text.objectMember("message") { text in
                 writeOpening(to: &text)
                 text.arrayMember("content") { _ in }
@@ -146,7 +155,7 @@ struct AnthropicMessage: AnswerWriter {
                 append(block, index: index, textEvents: textEvents, to: &stream)
             }
         }
-        Self.append("message_delta", to: &stream.bytes) { text in
+        append("message_delta", to: &stream.bytes) { text in
             text.objectMember("delta") { writeStop(to: &$0) }
             text.objectMember("usage") {
                 writeInputUsage(to: &$0)
@@ -156,18 +165,20 @@ struct AnthropicMessage: AnswerWriter {
             }
         }
         stream.usage.append((stream.bytes.count, usage))
-        Self.append("message_stop", to: &stream.bytes) { _ in }
+        append("message_stop", to: &stream.bytes) {
+            if framing == .chunks { BedrockAnswer.write(metrics: usage, to: &$0) }
+        }
         return stream
     }
 
     private mutating func dropServerTools() {
         var answer = answer
         answer.usage.webSearches = 0
-        self = AnthropicMessage(answer: answer, errors: errors, headers: headers)
+        self = AnthropicMessage(answer: answer, errors: errors, headers: headers, idPrefix: idPrefix)
     }
 
     private func append(_ block: Generation.Block, index: Int, textEvents: Int?, to stream: inout AnswerStream) {
-        Self.append("content_block_start", to: &stream.bytes) { text in
+        append("content_block_start", to: &stream.bytes) { text in
             text.member("index", index)
             text.objectMember("content_block") {
                 switch block {
@@ -186,7 +197,7 @@ struct AnthropicMessage: AnswerWriter {
                 }
             }
         }
-        if index == 0 { Self.append("ping", to: &stream.bytes) { _ in } }
+        if index == 0 { append("ping", to: &stream.bytes) { _ in } }
         switch block {
         case .thinking(let thinking):
             for part in UTF8Parts(thinking, count: 3) where !part.isEmpty {
@@ -205,7 +216,7 @@ struct AnthropicMessage: AnswerWriter {
                 append(delta: "input_json_delta", "partial_json", part, index, to: &stream)
             }
         }
-        Self.append("content_block_stop", to: &stream.bytes) { $0.member("index", index) }
+        append("content_block_stop", to: &stream.bytes) { $0.member("index", index) }
     }
 
     private func append(
@@ -216,7 +227,7 @@ struct AnthropicMessage: AnswerWriter {
         to stream: inout AnswerStream
     ) {
         let start = stream.bytes.count
-        Self.append("content_block_delta", to: &stream.bytes) {
+        append("content_block_delta", to: &stream.bytes) {
             $0.member("index", index)
             $0.objectMember("delta") {
                 $0.member("type", "\(type)")
@@ -233,11 +244,14 @@ struct AnthropicMessage: AnswerWriter {
     }
 
     /// Appends an event; its data is an object whose first member is its type.
-    static func append(_ name: StaticString, to bytes: inout [UInt8], _ members: (inout JSONWriter) -> Void) {
+    private func append(_ name: StaticString, to bytes: inout [UInt8], _ members: (inout JSONWriter) -> Void) {
         let data = JSONWriter.object {
             $0.member("type", "\(name)")
             members(&$0)
         }
-        SSEWriter.append(event: name, data: data, to: &bytes)
+        switch framing {
+        case .serverSentEvents: SSEWriter.append(event: name, data: data, to: &bytes)
+        case .chunks: BedrockAnswer.append(chunk: data, to: &bytes)
+        }
     }
 }

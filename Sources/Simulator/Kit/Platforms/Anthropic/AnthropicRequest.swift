@@ -11,10 +11,12 @@ package struct AnthropicRequest {
     private static let mostBreakpoints = 4
 
     /// - Parameters:
+    ///   - model: where the path names it; else the body does.
     ///   - isCounting: whether it is for `count_tokens`, which has no `max_tokens`.
     ///   - toolCalls: tool calls that are wanted besides those the request asks for itself.
     package init(
         _ document: JSONDocument,
+        model: String? = nil,
         version: AnthropicVersion,
         owner: String,
         isCounting: Bool,
@@ -24,7 +26,7 @@ package struct AnthropicRequest {
         asked = GenerationRequest(owner: owner)
         let root = document.root
         guard root.isObject else { throw Refusal("Input should be an object") }
-        asked.model = try Self.text(root["model"], "model")
+        if let model { asked.model = model } else { asked.model = try Self.text(root["model"], "model") }
         if !isCounting { asked.maxTokens = try Self.count(root["max_tokens"], "max_tokens") }
         try readSettings(root, isCounting: isCounting)
         try readTools(root, document)

@@ -35,7 +35,8 @@ package struct OpenAIPlatform: SimulatedPlatform {
             return errors.plan(405, "Not allowed to \(call.head.method) on \(call.head.path).")
         }
         guard let credential, state.accepts(credential, now: call.now) else {
-            return errors.unauthorized(isExpired: false)
+            let isExpired = credential.map { state.tokens.isExpired($0.secret, now: call.now) } ?? false
+            return errors.unauthorized(isExpired: isExpired)
         }
         guard let body = call.body else { return errors.tooLarge() }
         let turn = Turn(call: call, body: body, credential: credential, errors: errors)
@@ -158,7 +159,8 @@ package struct OpenAIPlatform: SimulatedPlatform {
             switch path {
             case "/v1/chat/completions": self = .chat
             case "/v1/responses", "/backend-api/codex/responses": self = .respond
-            case "/v1/embeddings": self = .embeddings
+            // Google has it below its own paths as well.
+            case "/v1/embeddings", "/v1beta/openai/embeddings": self = .embeddings
             case "/v1/models": self = .listModels
             case "/backend-api/wham/usage": self = .usage
             default:

@@ -1,0 +1,89 @@
+import Formats
+import HTTPMessages
+import Testing
+
+@testable import SimulatorKit
+
+@Suite("The Antigravity simulator")
+struct AntigravityTests {
+    private static let bearer: HeaderFields = ["authorization": "Bearer ya29"]
+
+    private func call(_ desk: Desk, _ method: String, _ body: JSON = [:]) -> AnswerPlan {
+        desk.send("POST", "/v1internal:\(method)", Self.bearer, body.encoded)
+    }
+
+    private func ask(_ desk: Desk, model: String = "gemini-sim", _ more: JSON = [:]) -> AnswerPlan {
+        let request: JSON = ["contents": [["role": "user", "parts": [["text": "Hello"]]]]]
+        let body: JSON = ["model": .string(model), "project": "p", "request": request]
+        return call(desk, "generateContent", body.merged(with: more))
+    }
+
+    @Test("answers are wrapped, and the project must have a name")
+    func wrapped() {
+        let desk = Desk()
+        let plan = ask(desk)
+        #expect(plan.json["response"]?["candidates"] != nil)
+        #expect(plan.json["traceId"] != nil)
+        #expect(plan.json["candidates"] == nil)
+        let unnamed = ask(desk, ["project": ""])
+        #expect(unnamed.status == 400)
+        #expect(unnamed.errorMessage == "Invalid project resource name projects/")
+        #expect(ask(desk, ["request": .null]).status == 400)
+        #expect(ask(desk, ["model": .null]).status == 400)
+        #expect(
+            call(desk, "countTokens", ["request": ["contents": [["parts": [["text": "12345"]]]]]]).json["totalTokens"]
+                == 2
+        )
+        #expect(desk.send("POST", "/v1internal:generateContent", ["x-goog-api-key": "k"], []).status == 401)
+    }
+
+    @Test("models, tier and credits are told")
+    func account() throws {
+        let desk = Desk()
+        let models = call(desk, "fetchAvailableModels").json["models"]
+        #expect(models?["gemini-sim"]?["quotaInfo"]?["remainingFraction"] == .double(0.58))
+        desk.state.credits.set("ya29", amount: 77, tier: "g1-ultra-tier")
+        let tier = call(desk, "loadCodeAssist").json["paidTier"]
+        #expect(tier?["id"] == "g1-ultra-tier")
+        #expect(tier?["availableCredits"]?[0]?["creditAmount"] == "77")
+        #expect(call(desk, "onboardUser").json["done"] == true)
+        #expect(call(desk, "unknown").status == 404)
+    }
+
+    @Test("a model whose quota is used up is served with credits, as long as there are any")
+    func credits() {
+        let desk = Desk()
+        desk.state.credits.set("ya29", amount: 15, tier: nil)
+        let limited = "gemini-sim-429quota60"
+        let credits: JSON = ["enabledCreditTypes": ["GOOGLE_ONE_AI"]]
+        #expect(ask(desk, model: limited).status == 429)
+        let paid = ask(desk, model: limited, credits)
+        #expect(paid.status == 200)
+        #expect(paid.json["consumedCredits"]?[0]?["creditAmount"] == "10")
+        #expect(paid.json["remainingCredits"]?[0]?["creditAmount"] == "5")
+        let broke = ask(desk, model: limited, credits)
+        #expect(broke.status == 429)
+        #expect(broke.json["error"]?["details"]?[0]?["reason"] == "INSUFFICIENT_G1_CREDITS_BALANCE")
+        let free = ask(desk, credits)
+        #expect(free.status == 200)
+        #expect(free.json["consumedCredits"] == nil)
+    }
+
+    @Test("with a key, Claude's and Gemini's paths stand under a prefix")
+    func prefixed() {
+        let desk = Desk()
+        let body = Desk.request().encoded
+        let claude = desk.send("POST", "/antigravity/v1/messages", Desk.key, body)
+        #expect(claude.json["type"] == "message")
+        let contents: JSON = ["contents": [["parts": [["text": "Hello"]]]]]
+        let gemini = desk.send(
+            "POST",
+            "/antigravity/v1beta/models/gemini-sim:streamGenerateContent?alt=sse",
+            ["x-goog-api-key": "k"],
+            contents.encoded
+        )
+        #expect(gemini.events.last?.data["candidates"]?[0]?["finishReason"] == "STOP")
+        #expect(desk.send("GET", "/antigravity/v1beta/models", ["x-goog-api-key": "k"]).status == 200)
+        #expect(desk.send("POST", "/antigravity/antigravity/v1/messages", Desk.key, body).status == 0)
+    }
+}
