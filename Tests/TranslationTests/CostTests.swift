@@ -45,7 +45,18 @@ struct CostTests {
 
                     """
             }
-        default:
+        case .gemini:
+            for index in 0..<deltas {
+                text += """
+                    data: {"candidates": [{"content": {"parts": [{"text": "\(words[index % words.count])"}],\
+                    "role": "model"},"index": 0}],"usageMetadata": {"promptTokenCount": 25,\
+                    "candidatesTokenCount": \(index),"totalTokenCount": \(index + 25),"promptTokensDetails": \
+                    [{"modality": "TEXT","tokenCount": 25}]},"modelVersion": "gemini","responseId": "r1"}
+
+
+                    """
+            }
+        case .openaiResponses:
             for index in 0..<deltas {
                 text += """
                     event: response.output_text.delta
@@ -62,7 +73,7 @@ struct CostTests {
 
     @Test(
         "an event costs at most three times what passing it through costs",
-        arguments: [Dialect.anthropic, .openaiChat, .openaiResponses]
+        arguments: [Dialect.anthropic, .openaiChat, .openaiResponses, .gemini]
     )
     func ratio(_ upstream: Dialect) throws {
         let bytes = Self.stream(upstream)

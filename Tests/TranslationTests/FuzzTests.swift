@@ -67,7 +67,7 @@ struct FuzzTests {
         }
     }
 
-    @Test("requests", arguments: [Dialect.anthropic, .openaiChat, .openaiResponses])
+    @Test("requests", arguments: [Dialect.anthropic, .openaiChat, .openaiResponses, .gemini])
     func requests(_ dialect: Dialect) throws {
         let original = Fixture.bytes(dialect, "request-full.json")
         var chance = Chance(state: 7)
@@ -85,7 +85,7 @@ struct FuzzTests {
         #expect(read > 50)
     }
 
-    @Test("whole answers and error bodies", arguments: [Dialect.anthropic, .openaiChat, .openaiResponses])
+    @Test("whole answers and error bodies", arguments: [Dialect.anthropic, .openaiChat, .openaiResponses, .gemini])
     func answers(_ dialect: Dialect) throws {
         let original = Fixture.bytes(dialect, "answer.json")
         var chance = Chance(state: 11)

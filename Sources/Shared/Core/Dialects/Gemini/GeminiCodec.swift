@@ -36,6 +36,9 @@ package enum GeminiCodec: DialectCodec {
         }
     }
 
+    /// It takes five.
+    package static let honoursStopSequences = false
+
     package static func decodeAnswer(_ document: JSONDocument, into sink: any NeutralSink) {
         let decoder = GeminiAnswerDecoder()
         // A stream that was not asked for as events comes as one array.

@@ -124,8 +124,9 @@ internal struct GeminiContentWriter {
                 }
             }
         case .text(let text):
-            let parts = [media.title, media.context, text].compactMap { $0 }.filter { !$0.isEmpty }
-            json.object { $0.member("text", parts.joined(separator: "\n")) }
+            for piece in [media.title, media.context, text] {
+                if let piece, !piece.isEmpty { json.object { $0.member("text", piece) } }
+            }
         case .file:
             throw TranslationFault(media.field, "files of another provider are not available to this model")
         }

@@ -174,7 +174,7 @@ internal struct GeminiRequestEncoder {
                 }
                 config.member("seed", seed)
             }
-            try writeStops(to: &config)
+            writeStops(to: &config)
             writeResponseFormat(to: &config)
             writeThinking(to: &config)
         }
@@ -189,12 +189,10 @@ internal struct GeminiRequestEncoder {
         json.raw(number.text)
     }
 
-    private func writeStops(to json: inout JSONWriter) throws {
-        let stops = request.stopSequences.filter { !$0.isEmpty }
+    /// At those beyond what the API takes the answer is cut on its way to the caller.
+    private func writeStops(to json: inout JSONWriter) {
+        let stops = request.stopSequences.filter { !$0.isEmpty }.prefix(Self.maximumStops)
         guard !stops.isEmpty else { return }
-        guard stops.count <= Self.maximumStops else {
-            throw TranslationFault(.stopSequences, "this model takes at most \(Self.maximumStops)")
-        }
         json.key("stopSequences")
         json.array { for stop in stops { $0.string(stop) } }
     }
