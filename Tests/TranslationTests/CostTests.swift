@@ -76,7 +76,9 @@ struct CostTests {
                 translated = min(translated, try Self.translate(bytes, upstream, caller, parser))
             }
             let ratio = translated / through
-            print("\(upstream) to \(caller): \(translated / Self.deltas) an event, \(through / Self.deltas) passed through, \(ratio)")
+            print(
+                "\(upstream) to \(caller): \(translated / Self.deltas) an event, \(through / Self.deltas) passed through, \(ratio)"
+            )
             #expect(ratio <= Self.limit, "\(upstream) to \(caller)")
         }
     }
