@@ -178,7 +178,7 @@ let package = Package(
         suite(
             "DataPlaneTests",
             [
-                "GatewayKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers",
+                "GatewayKit", "SimulatorKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers",
                 "Crypto",
                 "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS", "CInflate", "Service",
                 "TestSupport",
