@@ -1,3 +1,4 @@
+import Dialects
 import Domain
 import Formats
 import Testing
@@ -9,7 +10,8 @@ struct Conversation: Sendable, CustomTestStringConvertible {
     let dialect: Dialect
     var testDescription: String { dialect.rawValue }
 
-    static let all = Dialect.allCases.map { Conversation(dialect: $0) }
+    static let all = Dialect.allCases.filter { DialectRegistry.codec(of: $0) != nil }
+        .map { Conversation(dialect: $0) }
 
     /// What an answer says.
     struct Reading: Equatable {
@@ -139,11 +141,13 @@ struct Conversation: Sendable, CustomTestStringConvertible {
         return reading
     }
 
-    /// What in a stream tells that it went wrong.
-    var errorMark: String {
+    /// Whether a stream says that it went wrong.
+    func tellsError(_ stream: String) -> Bool {
         switch dialect {
-        case .anthropic, .openaiResponses: "event: error"
-        case .openaiChat, .gemini: #"data: {"error":{"#
+        case .anthropic: stream.contains("event: error")
+        // The upstream's own word, or the gateway's.
+        case .openaiResponses: stream.contains("event: error") || stream.contains("event: response.failed")
+        case .openaiChat, .gemini: stream.contains(#"data: {"error":{"#)
         }
     }
 }
@@ -183,7 +187,11 @@ struct UpstreamKind: Sendable, CustomTestStringConvertible {
         return options
     }
 
-    static let all = [
+    static let all = every.filter { !$0.isGoogle || DialectRegistry.codec(of: .gemini) != nil }
+
+    private var isGoogle: Bool { platform == .gemini || (platform == .antigravity && family == "gemini-sim") }
+
+    private static let every = [
         UpstreamKind(name: "Anthropic key", platform: .anthropic, type: .apikey, family: "claude-sim"),
         UpstreamKind(name: "Anthropic login", platform: .anthropic, type: .oauth, family: "claude-sim"),
         UpstreamKind(
