@@ -37,14 +37,13 @@ package final class RelayRunner {
     private let context: WorkerContext
     private var machine: RelayMachine
     private var candidates: [ServingAccount]
-    private let translation: CallTranslation
+    private lazy var translation = CallTranslation(call)
     private var hasWaited = false
 
     @inline(never)
     package init(_ call: Call) {
         self.call = call
         context = call.context
-        translation = CallTranslation(call)
         let settings = call.config.settings
         let now = MonotonicTime.now
         machine = RelayMachine(
@@ -349,7 +348,7 @@ package final class RelayRunner {
             body = Splice.replacing(range, in: body, with: call.summary.model)
         }
         if attempt.isNative, let id = answer.id {
-            ResponseBindings.bind(id, to: attempt.account.id, of: call.key.id, context.redis)
+            call.bind(response: id, to: attempt.account.id)
         }
         context.metrics.successes.add()
         call.firstContentAt = .now

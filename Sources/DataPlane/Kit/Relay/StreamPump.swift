@@ -194,7 +194,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
     private func commit() {
         phase = .streaming
         if let id = meter.responseID {
-            ResponseBindings.bind(id, to: attempt.account.id, of: call.key.id, call.context.redis)
+            call.bind(response: id, to: attempt.account.id)
         }
         guard !call.exchange.isResponseStarted else { return }
         if translating != nil { return call.startOwnStream() }
