@@ -4,7 +4,7 @@ package import Formats
 /// Every dialect there is.
 package enum DialectRegistry {
     package static let codecs: [any DialectCodec.Type] = [
-        AnthropicMessagesCodec.self, OpenAIChatCodec.self, OpenAIResponsesCodec.self,
+        AnthropicMessagesCodec.self, OpenAIChatCodec.self, OpenAIResponsesCodec.self, GeminiCodec.self,
     ]
 
     package static func codec(of dialect: Dialect) -> (any DialectCodec.Type)? {

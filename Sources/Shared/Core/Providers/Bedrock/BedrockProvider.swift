@@ -27,6 +27,7 @@ package struct BedrockProvider: Provider {
         policy = account.betaPolicy
     }
 
+    /// Tokens cannot be counted: `count-tokens` does not know inference profiles, which most models need.
     package func dialect(for route: CallRoute, model: String) -> Dialect? {
         route.action == .generate ? .anthropic : nil
     }
@@ -57,7 +58,7 @@ package struct BedrockProvider: Provider {
         var head = UpstreamHead(
             to: target,
             call.callerHeaders,
-            forwarding: CallerHeaders.isForwardedInTranslation
+            forwarding: CallerHeaders.isForwardedToBedrock
         )
         head.add("accept", call.isStream ? "application/vnd.amazon.eventstream" : "application/json")
         var finished = head.finish(path, overrides: overrides)
@@ -96,5 +97,3 @@ package struct BedrockProvider: Provider {
         }
     }
 }
-
-extension BedrockStream: AnswerTransform {}
