@@ -54,6 +54,20 @@ struct StreamTests {
         }
     }
 
+    /// Those files were read by the official packages, strictly, when they were recorded.
+    @Test(
+        "a caller gets byte for byte what is on record",
+        arguments: Fixture.streams.map { "\($0.dialect.rawValue)/\($0.name)" }
+    )
+    func golden(_ path: String) throws {
+        let (dialect, name) = try place(path)
+        for caller in [Dialect.anthropic, .openaiChat, .openaiResponses] where caller != dialect {
+            let bytes = Translating.stream([Fixture.bytes(dialect, name)[...]], from: dialect, to: caller).bytes
+            let record = "\(dialect.rawValue)-\(name.split(separator: ".")[0])-as-\(caller.rawValue).sse"
+            #expect(Fixture.matchesGolden(bytes, record), "\(record)")
+        }
+    }
+
     @Test("deltas mean the same however their JSON is spelt")
     func spellings() throws {
         let texts = [

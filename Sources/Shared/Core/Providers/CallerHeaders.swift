@@ -42,16 +42,6 @@ enum CallerHeaders {
         }
     }
 
-    static func isForwardedToBedrock(_ name: UnsafeRawBufferPointer) -> Bool {
-        let field = FieldBytes(raw: name)
-        return switch name.count {
-        case 10: field.equals("user-agent") || field.equals("tracestate")
-        case 11: field.equals("traceparent")
-        case 12: field.equals("content-type")
-        default: false
-        }
-    }
-
     /// Of a caller who spoke another dialect.
     static func isForwardedInTranslation(_ name: UnsafeRawBufferPointer) -> Bool {
         let field = FieldBytes(raw: name)

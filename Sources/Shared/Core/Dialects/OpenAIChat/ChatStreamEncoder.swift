@@ -3,6 +3,9 @@ import Formats
 
 /// Writes streams of Chat Completions (API reference: the chat completion chunk object).
 internal final class ChatStreamEncoder: StreamEncoder {
+    /// Longer thoughts, in bytes, go out without their seal rather than fill the memory.
+    private static let maximumThought = 4 << 20
+
     private let context: AnswerContext
     /// What every chunk begins with, up to and including `"delta":`.
     private var head: [UInt8] = []
@@ -35,7 +38,7 @@ internal final class ChatStreamEncoder: StreamEncoder {
             characters += Self.characters(piece)
             write(piece, after: textHead, pieceTail, into: &out)
         case .thinking(let piece):
-            thought.append(contentsOf: piece.bytes)
+            if thought.count <= Self.maximumThought { thought.append(contentsOf: piece.bytes) }
             write(piece, after: thinkingHead, pieceTail, into: &out)
         case .arguments(let piece):
             hasArguments = true
@@ -43,6 +46,8 @@ internal final class ChatStreamEncoder: StreamEncoder {
         case .start(let id, _): start(id.string, into: &out)
         case .blockStart(let block): begin(block, into: &out)
         case .signature(let seal):
+            // A seal on a part of a thought would be refused.
+            guard thought.count <= Self.maximumThought else { return }
             let text = String(decoding: thought, as: UTF8.self)
             writeDelta(into: &out) { json in
                 json.key("reasoning_details")

@@ -6,6 +6,8 @@ import Formats
 /// The last event repeats the whole answer, so that all of it is kept until then; beyond `maximumBytes` the stream fails.
 internal final class ResponsesStreamEncoder: StreamEncoder {
     private static let maximumBytes = 64 << 20
+    /// What an item takes beside its text, about.
+    private static let itemBytes = 512
 
     private let context: AnswerContext
     private var object: ResponsesObject
@@ -130,7 +132,10 @@ internal final class ResponsesStreamEncoder: StreamEncoder {
             json.key("item")
             item.write(isDone: true, to: &json)
         }
+        total += item.text.count + Self.itemBytes
         keep(item)
+        guard total > Self.maximumBytes else { return }
+        fail(NeutralError(.upstream, "The upstream's answer is too large."), into: &out)
     }
 
     private func keep(_ item: ResponsesItem) {

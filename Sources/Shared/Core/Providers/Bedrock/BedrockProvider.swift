@@ -27,7 +27,6 @@ package struct BedrockProvider: Provider {
         policy = account.betaPolicy
     }
 
-    /// Tokens cannot be counted: `count-tokens` does not know inference profiles, which most models need.
     package func dialect(for route: CallRoute, model: String) -> Dialect? {
         route.action == .generate ? .anthropic : nil
     }

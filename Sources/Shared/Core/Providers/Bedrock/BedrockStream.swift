@@ -3,7 +3,7 @@ package import Formats
 /// Turns `invoke-with-response-stream`'s event stream into the Messages API's Server-Sent Events.
 ///
 /// Every `chunk` holds one event's JSON in base 64. An exception becomes an `error` event, and what follows is ignored.
-package final class BedrockStream: AnswerTransform {
+package final class BedrockStream {
     /// What is wrong with a stream beyond its framing.
     package enum Fault: Error, Equatable {
         /// A chunk without JSON, base 64 or an event in it.
