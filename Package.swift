@@ -150,8 +150,14 @@ let package = Package(
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("DomainTests", ["Domain"]),
         suite("DecisionsTests", ["Decisions", "Domain"]),
-        suite("DialectsTests", ["Dialects", "Domain", "Formats"]),
         suite("TranslationTests", ["Dialects", "Domain", "Formats"], exclude: ["Fixtures"]),
+        suite("DialectsTests", ["Dialects", "Domain", "Formats", "TestSupport"]),
+        suite(
+            "ProvidersTests",
+            ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"]
+        ),
+        suite("TranslationTests", ["Dialects", "Domain", "Formats"], exclude: ["Fixtures"]),
+        suite("ProvidersTests", ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages"]),
         suite("ProvidersTests", ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2", "TestSupport"]),
@@ -178,7 +184,7 @@ let package = Package(
         suite(
             "DataPlaneTests",
             [
-                "GatewayKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers",
+                "GatewayKit", "SimulatorKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers",
                 "Crypto",
                 "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS", "CInflate", "Service",
                 "TestSupport",

@@ -7,8 +7,8 @@ import Testing
 @Suite("The cost of translation", .serialized)
 struct CostTests {
     private static let deltas = 4000
-    /// Times the cost of pass-through. The product promises 3 in a release build.
-    private static let limit = 3.0
+    /// Times the cost of pass-through: 3 is what the product promises. Without optimisation the figures say little.
+    private static let limit = _isDebugAssertConfiguration() ? 20.0 : 3.0
 
     private static func stream(_ dialect: Dialect) -> [UInt8] {
         var text = ""
@@ -76,10 +76,7 @@ struct CostTests {
                 translated = min(translated, try Self.translate(bytes, upstream, caller, parser))
             }
             let ratio = translated / through
-            print(
-                "\(upstream) to \(caller): \(translated / Self.deltas) an event, \(through / Self.deltas) passed through, \(ratio)"
-            )
-            #expect(ratio <= Self.limit, "\(upstream) to \(caller)")
+            #expect(ratio <= Self.limit, "\(upstream) to \(caller): \(translated / Self.deltas) an event")
         }
     }
 

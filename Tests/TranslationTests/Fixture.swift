@@ -10,6 +10,14 @@ enum Fixture {
 
     static func bytes(_ dialect: Dialect, _ name: String) -> [UInt8] { read("\(folder(dialect))/\(name)") }
 
+    /// Compares with `Fixtures/Golden/`; with `RECORD_FIXTURES=1` in the environment it writes there instead.
+    static func matchesGolden(_ bytes: [UInt8], _ name: String) -> Bool {
+        guard getenv("RECORD_FIXTURES") != nil else { return read("Golden/\(name)") == bytes }
+        guard let file = fopen("\(root)/Golden/\(name)", "w") else { return false }
+        defer { fclose(file) }
+        return bytes.withUnsafeBytes { fwrite($0.baseAddress, 1, $0.count, file) } == bytes.count
+    }
+
     private static func folder(_ dialect: Dialect) -> String {
         switch dialect {
         case .anthropic: "Anthropic"

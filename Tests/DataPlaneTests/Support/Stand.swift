@@ -9,6 +9,7 @@ import HTTPServing
 import Providers
 import Reactor
 import Redis
+import SimulatorKit
 import Snapshots
 import Telemetry
 import TestSupport
@@ -77,6 +78,8 @@ final class Stand {
         var type = AccountType.apikey
         /// Credential fields that are no secret, beside the base URL.
         var fields: [String: String] = [:]
+        /// Whether the accounts' upstream is the simulator.
+        var isSimulated = false
         /// Behind the upstream's address.
         var basePath = ""
         /// Puts a relay between the worker and Redis that can lose answers.
@@ -89,6 +92,7 @@ final class Stand {
     /// The test's own connection.
     let redis: RedisClient
     let upstreams: [FakeUpstream]
+    let simulator: Simulator
     let control: FakeControlPlane
     let codec = SnapshotCodec(SnapshotSigner(key: secret))
     let ring: MasterKeyRing
@@ -120,6 +124,8 @@ final class Stand {
         redis.start()
         try #require(await redis.waitUntilConnected(.seconds(20)))
         upstreams = try (0..<options.accounts).map { _ in try FakeUpstream(loop) }
+        simulator = Simulator(loop)
+        let simulated = try simulator.listen(on: #require(SocketAddress("127.0.0.1:0")))
         control = try FakeControlPlane(loop)
         ring = try MasterKeyRing("m1:" + Base64.encode(Self.secret, .standard))
         credentials = CredentialStore(ring)
@@ -149,7 +155,10 @@ final class Stand {
                 priority: number,
                 concurrency: options.concurrency,
                 modelMapping: options.mapping,
-                plainCredentials: options.fields.merging(["base_url": upstream.baseURL + options.basePath]) { $1 },
+                plainCredentials: options.fields.merging([
+                    "base_url": (options.isSimulated ? "http://127.0.0.1:\(simulated.port)" : upstream.baseURL)
+                        + options.basePath
+                ]) { $1 },
                 upstreamProtocol: options.wire
             )
         }

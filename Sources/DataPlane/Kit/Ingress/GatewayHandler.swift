@@ -270,7 +270,7 @@ package final class GatewayHandler {
             clientIP: clientIP(exchange)
         )
         if let previous = summary.previousResponse {
-            call.boundAccount = try await ResponseBindings.account(of: previous, for: key.id, context.redis)
+            call.boundAccount = try await ResponseBindings.owner(of: previous, for: key.id, context.redis).account
         }
         if route.action == .countTokens {
             call.standing = try await verified(standing, exchange)

@@ -113,6 +113,12 @@ package final class Call {
         CallerStream.start(exchange, CallerStream.head(requestID, isArray: isArray), isArray: isArray)
     }
 
+    /// Notes whose answer it is, before the caller learns its id.
+    func bind(response id: String, to account: AccountID) {
+        let owner = ResponseBindings.Owner(key: key.id, account: account, model: summary.model)
+        ResponseBindings.bind(id, to: owner, context.redis)
+    }
+
     // MARK: How it ends
 
     /// Ends the call with nothing to bill.

@@ -32,7 +32,7 @@ package final class RelayRunner {
     private let context: WorkerContext
     private var machine: RelayMachine
     private var candidates: [ServingAccount]
-    private let translation: CallTranslation
+    private lazy var translation = CallTranslation(call)
     private var hasWaited = false
     private let stream: PendingStream?
     private var following: (ServingAccount, StreamPump)?
@@ -40,7 +40,6 @@ package final class RelayRunner {
     package init(_ call: Call) {
         self.call = call
         context = call.context
-        translation = CallTranslation(call)
         stream = call.isStreaming ? PendingStream(call) : nil
         let settings = call.config.settings
         let now = MonotonicTime.now
@@ -368,7 +367,7 @@ package final class RelayRunner {
             body = Splice.replacing(range, in: body, with: call.summary.model)
         }
         if attempt.isNative, let id = answer.id {
-            ResponseBindings.bind(id, to: attempt.account.id, of: call.key.id, context.redis)
+            call.bind(response: id, to: attempt.account.id)
         }
         context.metrics.successes.add()
         call.firstContentAt = .now

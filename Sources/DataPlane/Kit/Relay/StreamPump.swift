@@ -195,7 +195,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
         phase = .streaming
         call.releaseBody()
         if let id = meter.responseID {
-            ResponseBindings.bind(id, to: attempt.account.id, of: call.key.id, call.context.redis)
+            call.bind(response: id, to: attempt.account.id)
         }
         guard !call.exchange.isResponseStarted else { return }
         if translating != nil { return call.startOwnStream() }
