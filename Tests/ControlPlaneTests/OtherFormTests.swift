@@ -211,7 +211,17 @@ struct OtherFormTests {
             ("overload-cooldown", #"{"enabled": false, "cooldown_minutes": 120}"#, [String]()),
             ("overload-cooldown", "{}", []), ("overload-cooldown", #"{"cooldown_minutes": 0}"#, ["cooldown_minutes"]),
             ("overload-cooldown", #"{"cooldown_minutes": 121, "enabled": 1}"#, ["cooldown_minutes", "enabled"]),
-            ("rate-limit-cooldown", #"{"seconds": 7200}"#, []),
+            ("rate-limit-cooldown", #"{"seconds": 7200}"#, []), ("beta-policy", "{}", []),
+            (
+                "beta-policy",
+                #"{"rules": [{"token": "files-*", "action": "block", "scope": "oauth", "message": "no"}, {"token": "a", "action": "pass"}]}"#,
+                []
+            ),
+            (
+                "beta-policy",
+                #"{"rules": [{"token": "a,b", "action": "deny", "scope": "gemini"}, {"action": "pass", "x": 1}]}"#,
+                ["rules[0].action", "rules[0].scope", "rules[0].token", "rules[1].token", "rules[1].x"]
+            ),
             ("rate-limit-cooldown", #"{"seconds": 7201}"#, ["seconds"]),
             ("gateway", #"{"body_limit_bytes": 1024, "account_isolation": true}"#, []),
             (

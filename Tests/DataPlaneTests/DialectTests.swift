@@ -263,7 +263,10 @@ struct DialectTests {
             #expect(call.exchange.request.headers["authorization"] == "Bearer at-sk-upstream-1")
             #expect(call.exchange.request.headers["chatgpt-account-id"] == "acct-7")
             let sent = try JSON(text: call.text)
-            #expect(sent["stream"]?.bool == true && sent["store"]?.bool == false && sent["input"]?.string == "hi")
+            #expect(sent["stream"]?.bool == true && sent["store"]?.bool == false)
+            #expect(sent["input"]?[0]?["content"]?.string == "hi" && sent["instructions"]?.string?.isEmpty == true)
+            let more = #"{"model":"gpt-a","input":"more","previous_response_id":"resp_1"}"#
+            #expect(try await stand.post(Speech.responses.path, more).head.status == 400)
             #expect(try await stand.records(1).first?.usage == Speech.usage)
         }
     }

@@ -13,6 +13,16 @@ struct SnapshotCodecTests {
         #expect(try codec.decodeConfig(codec.encode(config)) == config)
     }
 
+    @Test("beta rules go along, and a text without any has none")
+    func betaPolicy() throws {
+        var config = Golden.config
+        config.betaPolicy = BetaPolicy([
+            .init(token: "files-*", action: .block, scope: .oauth, message: "\"no\""), .init(token: "a", action: .pass),
+        ])
+        #expect(try codec.decodeConfig(codec.encode(config)) == config)
+        #expect(!text(codec.encode(Golden.config)).contains("beta_policy"))
+    }
+
     @Test("a key's snapshot survives the way through its text", arguments: 0..<200)
     func roundTripOfKey(seed: UInt64) throws {
         var random = SeededRandom(seed: seed)

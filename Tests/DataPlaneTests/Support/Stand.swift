@@ -232,7 +232,10 @@ final class Stand {
 
     func sealed(_ account: AccountID, version: Int64, key: String) -> CredentialEntry {
         let sealed = SealedBox.seal(
-            Array(#"{"api_key":"\#(key)-\#(account)","access_token":"at-\#(key)-\#(account)"}"#.utf8),
+            Array(
+                #"{"api_key":"\#(key)-\#(account)","secret_access_key":"\#(key)","access_token":"at-\#(key)-\#(account)"}"#
+                    .utf8
+            ),
             for: CredentialEntry.sealingContext(of: account),
             with: ring,
             nonce: SecureRandom.bytes(SealedBox.nonceBytes)

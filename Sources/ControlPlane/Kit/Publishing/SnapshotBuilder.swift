@@ -22,7 +22,8 @@ package struct SnapshotBuilder {
         accounts: [AccountRow],
         proxies: [ProxySnapshot],
         prices: [ModelPrice],
-        gatewaySetting: JSON?
+        gatewaySetting: JSON?,
+        betaPolicySetting: JSON? = nil
     ) -> ConfigSnapshot {
         let proxies = Dictionary(proxies.map { ($0.id, $0) }) { first, _ in first }
         return ConfigSnapshot(
@@ -43,7 +44,8 @@ package struct SnapshotBuilder {
                 return account
             },
             prices: prices,
-            settings: Self.settings(gatewaySetting)
+            settings: Self.settings(gatewaySetting),
+            betaPolicy: Self.betaPolicy(betaPolicySetting)
         )
     }
 
@@ -54,6 +56,21 @@ package struct SnapshotBuilder {
             if let number = value.int64 ?? value.bool.map({ $0 ? 1 : 0 }) { _ = settings.set(name, number) }
         }
         return settings
+    }
+
+    /// What the database has of the setting `beta-policy`; a rule that cannot be read is left out.
+    static func betaPolicy(_ setting: JSON?) -> BetaPolicy {
+        let rules = (setting?["rules"]?.array ?? []).compactMap { rule -> BetaPolicy.Rule? in
+            guard let token = rule["token"]?.string, let action = rule["action"]?.string.flatMap(BetaPolicy.Action.init)
+            else { return nil }
+            return BetaPolicy.Rule(
+                token: token,
+                action: action,
+                scope: rule["scope"]?.string.flatMap(BetaPolicy.Scope.init) ?? .all,
+                message: rule["message"]?.string ?? ""
+            )
+        }
+        return BetaPolicy(rules)
     }
 
     package func key(_ row: KeyRow) -> KeySnapshot {

@@ -170,7 +170,8 @@ package final class SnapshotPublisher {
                 accounts: try await SnapshotRows.accounts(connection),
                 proxies: try await SnapshotRows.proxies(connection),
                 prices: try await SnapshotRows.prices(connection),
-                gatewaySetting: try await SettingsStore.find("gateway", on: connection)
+                gatewaySetting: try await SettingsStore.find("gateway", on: connection),
+                betaPolicySetting: try await SettingsStore.find("beta-policy", on: connection)
             )
             return (config, groups.map { ($0.snapshot.id, builder.stamp($0.snapshot.revision)) })
         }

@@ -43,10 +43,25 @@ package final class GatewayHandler {
     }
 
     private func route(_ exchange: ServerExchange, _ requestID: String) async throws {
+        guard let operation = try operation(exchange, requestID) else { return }
+        switch operation {
+        case .live, .ready, .metrics: probes.answer(operation, exchange)
+        case .usage: try await answerUsage(exchange, requestID)
+        case .models(let route): try await answerModels(exchange, route, requestID)
+        case .response(let id): try await answerResponse(exchange, id, requestID)
+        case .call(let route): try await relay(exchange, route, requestID)
+        }
+    }
+
+    /// What is asked for; nil when that is answered.
+    ///
+    /// Not inlined: its variables would stay in memory as long as the call.
+    @inline(never)
+    private func operation(_ exchange: ServerExchange, _ requestID: String) throws -> Operation? {
         let request = exchange.request
         switch RouteTable.match(method: request.method, path: request.path) {
-        case .notFound:
-            throw GatewayError(.notFound, "There is no such resource.")
+        case .found(let operation): return operation
+        case .notFound: throw GatewayError(.notFound, "There is no such resource.")
         case .wrongMethod(let allowed):
             if request.method == "OPTIONS" {
                 let headers: HeaderFields = ["allow": allowed, "x-request-id": requestID]
@@ -55,25 +70,21 @@ package final class GatewayHandler {
                 let error = GatewayError(.methodNotAllowed, "Use \(allowed).")
                 CallerErrors.answer(exchange, error, requestID: requestID, allow: allowed)
             }
-        case .found(let operation):
-            switch operation {
-            case .live, .ready, .metrics:
-                probes.answer(operation, exchange)
-            case .usage:
-                try await answerUsage(exchange, requestID)
-            case .models(let route):
-                let (key, config) = try await authenticate(exchange)
-                let standing = try await verified(Standing(key, config, model: nil), exchange)
-                if route.isAntigravity { try Self.requireAntigravity(standing.group) }
-                try ModelLists.answer(route, exchange, standing, now: now, requestID: requestID)
-            case .response(let id):
-                let (key, config) = try await authenticate(exchange)
-                let standing = try await verified(Standing(key, config, model: nil), exchange)
-                try await ResponseLookup(context, exchange, standing, requestID: requestID).answer(id)
-            case .call(let route):
-                try await relay(exchange, route, requestID)
-            }
+            return nil
         }
+    }
+
+    private func answerModels(_ exchange: ServerExchange, _ route: ModelListRoute, _ requestID: String) async throws {
+        let (key, config) = try await authenticate(exchange)
+        let standing = try await verified(Standing(key, config, model: nil), exchange)
+        if route.isAntigravity { try Self.requireAntigravity(standing.group) }
+        try ModelLists.answer(route, exchange, standing, now: now, requestID: requestID)
+    }
+
+    private func answerResponse(_ exchange: ServerExchange, _ id: String, _ requestID: String) async throws {
+        let (key, config) = try await authenticate(exchange)
+        let standing = try await verified(Standing(key, config, model: nil), exchange)
+        try await ResponseLookup(context, exchange, standing, requestID: requestID).answer(id)
     }
 
     private func refuse(_ exchange: ServerExchange, _ error: any Error, _ requestID: String) {
@@ -215,6 +226,18 @@ package final class GatewayHandler {
     private func relay(_ exchange: ServerExchange, _ route: CallRoute, _ requestID: String) async throws {
         context.openCalls += 1
         defer { context.openCalls -= 1 }
+        let call = try await prepare(exchange, route, requestID)
+        do {
+            try await RelayRunner(call).run()
+        } catch {
+            call.settleNothing()
+            throw error
+        }
+    }
+
+    /// A call that may go on: its key, its body, its place among the caller's others. A function of its own so that
+    /// nothing of all this is kept while the answer streams.
+    private func prepare(_ exchange: ServerExchange, _ route: CallRoute, _ requestID: String) async throws -> Call {
         let (key, config) = try await authenticate(exchange)
         let body = try await readBody(exchange, limit: config.settings.bodyLimit)
         let summary = try await summarise(body, route)
@@ -239,12 +262,7 @@ package final class GatewayHandler {
         } else {
             try await admit(call)
         }
-        do {
-            try await RelayRunner(call).run()
-        } catch {
-            call.settleNothing()
-            throw error
-        }
+        return call
     }
 
     private func clientIP(_ exchange: ServerExchange) -> String {

@@ -19,8 +19,9 @@ struct Attempt {
 
     init(_ account: ServingAccount, _ call: Call) {
         self.account = account
-        upstreamModel = account.mapping.upstreamModel(for: call.summary.model) ?? call.summary.model
-        dialect = account.provider.dialect(for: call.route, model: upstreamModel) ?? call.route.dialect
+        let mapped = account.mapping.upstreamModel(for: call.summary.model) ?? call.summary.model
+        upstreamModel = account.provider.upstreamName(of: mapped)
+        dialect = account.provider.dialect(for: call.route, model: mapped) ?? call.route.dialect
         isNative = dialect == call.route.dialect
         isRenamed = upstreamModel != call.summary.model
         hidesUsage = isNative && call.summary.usageRequest != nil

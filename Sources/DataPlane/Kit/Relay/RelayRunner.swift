@@ -17,7 +17,14 @@ package final class RelayRunner {
     private enum Outcome {
         /// The call has its answer, or its caller is gone; nothing is left to do.
         case done
-        case failed(AttemptFailure)
+        indirect case failed(AttemptFailure)
+    }
+
+    /// What an account has made of an attempt so far. A stream is pumped only when all that led to it has returned: what
+    /// an `async` function keeps stays in memory for as long as it waits, which for a stream is long.
+    private enum Opening {
+        case outcome(Outcome)
+        case stream(StreamPump)
     }
 
     private static let errorBodyLimit = 256 * 1024
@@ -31,7 +38,9 @@ package final class RelayRunner {
     private var machine: RelayMachine
     private var candidates: [ServingAccount]
     private let translation: CallTranslation
+    private var hasWaited = false
 
+    @inline(never)
     package init(_ call: Call) {
         self.call = call
         context = call.context
@@ -65,62 +74,90 @@ package final class RelayRunner {
         }
         let stream = call.isStreaming ? PendingStream(call) : nil
         defer { stream?.stop() }
-        var hasWaited = false
         while !call.exchange.isCallerGone {
-            guard let account = choose() else {
-                switch machine.noCandidate(now: .now) {
-                case .waitForSlot:
-                    if !hasWaited { context.metrics.slotWaits.add() }
-                    hasWaited = true
-                    await context.loop.sleep(Self.slotPoll)
-                    machine.slotsChanged()
-                    continue
-                case .surface(let failure): return surface(failure)
-                case .refuseNoAccount:
-                    throw GatewayError(
-                        .noAccountAvailable,
-                        "No account is available for this model.",
-                        retryAfterSeconds: 5
-                    )
-                case .refuseBusy:
-                    throw GatewayError(
-                        .concurrencyLimit,
-                        "All accounts are busy; try again later.",
-                        retryAfterSeconds: 5
-                    )
-                }
-            }
-            guard
-                try await context.slots.acquire(
-                    account.id,
-                    limit: account.snapshot.concurrency,
-                    requestID: call.requestID
-                )
-            else {
-                machine.slotRefused(account.id)
-                continue
-            }
-            call.didAcquire(account)
-            // It may have left while Redis was asked: nobody would call this attempt off.
-            if call.exchange.isCallerGone { break }
-            machine.attempting(account.id)
-            switch try await attempt(account, stream) {
-            case .done:
-                return
-            case .failed(let failure):
-                call.releaseAccount()
-                context.metrics.verdict(failure.reason)
-                context.log.warning(
-                    "attempt failed",
-                    [
-                        "request_id": .text(call.requestID), "account_id": .integer(account.id.raw),
-                        "reason": .text(failure.reason), "status": .integer(Int64(failure.status)),
-                    ]
-                )
-                if case .surface(let failure) = machine.attemptFailed(failure, now: .now) { return surface(failure) }
+            switch try nextStep() {
+            case .ended: return
+            case .wait:
+                await context.loop.sleep(Self.slotPoll)
+                machine.slotsChanged()
+            case .attempt(let account):
+                guard try await acquire(account) else { continue }
+                // It may have left while Redis was asked: nobody would call this attempt off.
+                if call.exchange.isCallerGone { return call.settleNothing() }
+                machine.attempting(account.id)
+                let outcome =
+                    switch try await open(account, isStream: stream != nil) {
+                    case .outcome(let outcome): outcome
+                    case .stream(let pump): await follow(pump, stream)
+                    }
+                if hasEnded(outcome, account) { return }
             }
         }
         call.settleNothing()
+    }
+
+    private enum Step {
+        case attempt(ServingAccount)
+        case wait
+        case ended
+    }
+
+    // Not inlined, like all that `run` calls: the compiler would keep their variables with those of `run` for as long as
+    // the stream lasts.
+    @inline(never)
+    private func nextStep() throws -> Step {
+        if let account = choose() { return .attempt(account) }
+        switch machine.noCandidate(now: .now) {
+        case .waitForSlot:
+            if !hasWaited { context.metrics.slotWaits.add() }
+            hasWaited = true
+            return .wait
+        case .surface(let failure):
+            surface(failure)
+            return .ended
+        case .refuseNoAccount: throw Self.noAccount
+        case .refuseBusy: throw Self.allBusy
+        }
+    }
+
+    private static let noAccount = GatewayError(
+        .noAccountAvailable,
+        "No account is available for this model.",
+        retryAfterSeconds: 5
+    )
+    private static let allBusy = GatewayError(
+        .concurrencyLimit,
+        "All accounts are busy; try again later.",
+        retryAfterSeconds: 5
+    )
+
+    @inline(never)
+    private func acquire(_ account: ServingAccount) async throws -> Bool {
+        let limit = account.snapshot.concurrency
+        guard try await context.slots.acquire(account.id, limit: limit, requestID: call.requestID) else {
+            machine.slotRefused(account.id)
+            return false
+        }
+        call.didAcquire(account)
+        return true
+    }
+
+    /// Whether the call is over; else another account may try.
+    @inline(never)
+    private func hasEnded(_ outcome: Outcome, _ account: ServingAccount) -> Bool {
+        guard case .failed(let failure) = outcome else { return true }
+        call.releaseAccount()
+        context.metrics.verdict(failure.reason)
+        context.log.warning(
+            "attempt failed",
+            [
+                "request_id": .text(call.requestID), "account_id": .integer(account.id.raw),
+                "reason": .text(failure.reason), "status": .integer(Int64(failure.status)),
+            ]
+        )
+        guard case .surface(let failure) = machine.attemptFailed(failure, now: .now) else { return false }
+        surface(failure)
+        return true
     }
 
     private func choose() -> ServingAccount? {
@@ -153,40 +190,45 @@ package final class RelayRunner {
 
     // MARK: One attempt
 
-    private func attempt(_ account: ServingAccount, _ stream: PendingStream?) async throws -> Outcome {
+    private func open(_ account: ServingAccount, isStream: Bool) async throws -> Opening {
         var attempt = Attempt(account, call)
-        guard let request = try await request(for: &attempt) else { return .failed(.noCredentials) }
-        if call.askedUpstreamAt == nil {
-            let now = MonotonicTime.now
-            call.askedUpstreamAt = now
-            context.metrics.overhead.record(microseconds: (now - call.exchange.startedAt).wholeMicroseconds)
-        }
+        guard let request = try await request(for: &attempt) else { return .outcome(.failed(.noCredentials)) }
+        noteOverhead()
         let canceller = FetchCanceller()
         call.exchange.onCallerGone = { canceller.cancel() }
         // Gone while a slot was awaited: nobody would call that.
-        guard !call.exchange.isCallerGone else {
-            call.settleNothing()
-            return .done
-        }
+        guard !call.exchange.isCallerGone else { return .outcome(callerLeft()) }
         do {
             let response = try await context.send(request, from: account, canceller)
-            guard (200..<300).contains(response.head.status) else { return try await refused(response, attempt) }
-            // The other form than was asked for would reach the caller as nothing it can read.
-            let isStream = stream != nil || attempt.form.isAlwaysStream
-            guard attempt.form.isStream(response.head.headers) == isStream else { return .failed(.unreadableAnswer) }
-            guard stream != nil else { return try await deliver(response, attempt) }
-            // Identity was asked for; events cannot be told apart in anything else.
-            guard contentEncoding(of: response) == nil else { return .failed(.unreadableAnswer) }
-            return await relay(response, attempt, stream)
-        } catch let error as FetchError {
-            if call.exchange.isCallerGone {
-                call.settleNothing()
-                return .done
+            guard (200..<300).contains(response.head.status) else {
+                return .outcome(try await refused(response, attempt))
             }
-            return .failed(AttemptFailure(error))
+            // The other form than was asked for would reach the caller as nothing it can read.
+            let comesAsStream = isStream || attempt.form.isAlwaysStream
+            guard attempt.form.isStream(response.head.headers) == comesAsStream else {
+                return .outcome(.failed(.unreadableAnswer))
+            }
+            guard isStream else { return .outcome(try await deliver(response, attempt)) }
+            // Identity was asked for; events cannot be told apart in anything else.
+            guard contentEncoding(of: response) == nil else { return .outcome(.failed(.unreadableAnswer)) }
+            return .stream(pump(response, attempt))
+        } catch let error as FetchError {
+            return .outcome(call.exchange.isCallerGone ? callerLeft() : .failed(AttemptFailure(error)))
         } catch {
-            return .failed(.unreadableAnswer)
+            return .outcome(.failed(.unreadableAnswer))
         }
+    }
+
+    private func callerLeft() -> Outcome {
+        call.settleNothing()
+        return .done
+    }
+
+    private func noteOverhead() {
+        guard call.askedUpstreamAt == nil else { return }
+        let now = MonotonicTime.now
+        call.askedUpstreamAt = now
+        context.metrics.overhead.record(microseconds: (now - call.exchange.startedAt).wholeMicroseconds)
     }
 
     /// Nil when the account lacks a credential.
@@ -251,7 +293,7 @@ package final class RelayRunner {
         // What the status says holds, also when the body cannot be had.
         let body = (try? await collect(response, limit: Self.errorBodyLimit)) ?? []
         let provider = attempt.account.provider
-        let error = provider.error(body, in: attempt.dialect, context.parser)
+        let error = provider.error(body, response.head.headers, in: attempt.dialect, context.parser)
         let verdict = provider.verdict(status: status, error)
         guard verdict.consequence == .callerFault else {
             let retryAfter = response.head.headers["retry-after"].flatMap { Int($0) }
@@ -341,10 +383,14 @@ package final class RelayRunner {
         return await context.loop.offload { wire.answer(body, JSONParser()) }
     }
 
-    private func relay(_ response: FetchResponse, _ attempt: Attempt, _ stream: PendingStream?) async -> Outcome {
-        stream?.stop()
+    private func pump(_ response: FetchResponse, _ attempt: Attempt) -> StreamPump {
         let meter = attempt.isNative ? nil : translation.meter(for: attempt)
-        let pump = StreamPump(call, response, attempt, translating: meter)
+        return StreamPump(call, response, attempt, translating: meter)
+    }
+
+    @inline(never)
+    private func follow(_ pump: StreamPump, _ stream: PendingStream?) async -> Outcome {
+        stream?.stop()
         switch await pump.run() {
         case .done:
             return .done
@@ -355,6 +401,7 @@ package final class RelayRunner {
     }
 
     /// Where no upstream counts.
+    @inline(never)
     private func answerEstimate() {
         respond(200, TokenCounts.body(TokenEstimate.count(ofRequest: call.body), in: call.route.dialect))
     }

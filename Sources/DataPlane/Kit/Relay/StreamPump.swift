@@ -17,7 +17,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
     enum Outcome {
         case done
         /// Before any content: another account may try.
-        case failed(AttemptFailure)
+        indirect case failed(AttemptFailure)
     }
 
     private enum Phase {

@@ -18,7 +18,7 @@ package final class GatewayConfig: Sendable {
         let groups = Dictionary(snapshot.groups.map { ($0.id, $0) }) { $1 }
         var accounts: [GroupID: [ServingAccount]] = [:]
         for account in snapshot.accounts {
-            guard let serving = ServingAccount(account) else { continue }
+            guard let serving = ServingAccount(account, snapshot.betaPolicy) else { continue }
             for group in account.groups where groups[group]?.platform == account.platform {
                 accounts[group, default: []].append(serving)
             }
@@ -62,12 +62,13 @@ package final class ServingAccount: Sendable {
     package var id: AccountID { snapshot.id }
 
     /// Nil for an account that no call can be sent to: its base URL cannot be used, or nothing speaks to it yet.
-    init?(_ snapshot: AccountSnapshot) {
+    init?(_ snapshot: AccountSnapshot, _ betaPolicy: BetaPolicy) {
         let account = ProviderAccount(
             platform: snapshot.platform,
             type: snapshot.type,
             fields: snapshot.plainCredentials,
-            headerOverrides: snapshot.headerOverrides
+            headerOverrides: snapshot.headerOverrides,
+            betaPolicy: betaPolicy
         )
         guard let provider = ProviderRegistry.provider(for: account) else { return nil }
         self.snapshot = snapshot

@@ -60,9 +60,9 @@ package final class KeyStore {
 
     /// Looks a key up that a caller at this address presents, unless too many of its keys were nobody's.
     package func lookUp(_ hash: String, from address: [UInt8]) async -> Answer {
-        guard misses.spend(address, now: .now) else { return .tooManyMisses }
+        guard misses.allows(address, now: .now) else { return .tooManyMisses }
         let answer = await lookUp(hash)
-        if case .known = answer { misses.refund(address) }
+        if case .unknown = answer { misses.charge(address, now: .now) }
         return answer
     }
 

@@ -16,12 +16,21 @@ package struct RefillingLimit: Sendable {
         package init() {}
     }
 
+    /// Whether there is one left.
+    package func allows(_ spent: Spent, now: MonotonicTime) -> Bool {
+        max(spent.paidAt, now) - now <= interval * (burst - 1)
+    }
+
     /// Spends one if there is one left.
     package func spend(_ spent: inout Spent, now: MonotonicTime) -> Bool {
-        let start = max(spent.paidAt, now)
-        guard start - now <= interval * (burst - 1) else { return false }
-        spent.paidAt = start + interval
+        guard allows(spent, now: now) else { return false }
+        charge(&spent, now: now)
         return true
+    }
+
+    /// Spends one, also where none is left: what was allowed together is paid for together, up to a second burst.
+    package func charge(_ spent: inout Spent, now: MonotonicTime) {
+        spent.paidAt = min(max(spent.paidAt, now) + interval, now + interval * (2 * burst))
     }
 
     /// Gives one back.
@@ -33,8 +42,9 @@ package struct RefillingLimit: Sendable {
 
 /// Bounds the look-ups of keys that nobody has, for each client address, so that a flood from one delays no other.
 ///
-/// Each look-up spends, and gets it back when the key is there: callers with good keys behind one address are not
-/// bounded by their number. Addresses are kept in bounded memory; one that is forgotten begins anew.
+/// Only a look-up that finds nobody's key is charged: however many callers with good keys come from one address at once,
+/// to a worker that knows none of them yet, they do not get into each other's way. Addresses are kept in bounded memory;
+/// one that is forgotten begins anew.
 package struct MissLimit {
     /// Of one loop of a worker.
     package static let perAddress = RefillingLimit(burst: 20, interval: .milliseconds(500))
@@ -48,19 +58,18 @@ package struct MissLimit {
         spenders = GenerationCache(capacity: capacity)
     }
 
+    /// Whether a key from this address may be looked up.
+    ///
     /// - Parameter address: 16 bytes, IPv4 mapped.
-    package mutating func spend(_ address: [UInt8], now: MonotonicTime) -> Bool {
-        let network = Network(address)
-        var spent = spenders.value(for: network) ?? RefillingLimit.Spent()
-        let isAllowed = limit.spend(&spent, now: now)
-        if isAllowed { spenders.insert(spent, for: network) }
-        return isAllowed
+    package mutating func allows(_ address: [UInt8], now: MonotonicTime) -> Bool {
+        spenders.value(for: Network(address)).map { limit.allows($0, now: now) } ?? true
     }
 
-    package mutating func refund(_ address: [UInt8]) {
+    /// A key from this address was nobody's.
+    package mutating func charge(_ address: [UInt8], now: MonotonicTime) {
         let network = Network(address)
-        guard var spent = spenders.value(for: network) else { return }
-        limit.refund(&spent)
+        var spent = spenders.value(for: network) ?? RefillingLimit.Spent()
+        limit.charge(&spent, now: now)
         spenders.insert(spent, for: network)
     }
 

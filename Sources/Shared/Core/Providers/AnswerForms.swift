@@ -34,7 +34,7 @@ extension AnswerForm {
         switch self {
         case .plain, .alwaysStream: nil
         case .enveloped: EnvelopeStream()
-        case .awsEventStream: nil
+        case .awsEventStream: BedrockStream()
         }
     }
 

@@ -10,6 +10,8 @@ package protocol Provider: Sendable {
     var target: UpstreamTarget { get }
     /// The dialect in which such a call is put to the upstream; nil when it has nothing for it.
     func dialect(for route: CallRoute, model: String) -> Dialect?
+    /// The name under which the upstream has a model.
+    func upstreamName(of model: String) -> String
     /// Whether a priced model is one of those that accounts without a mapping serve.
     func offers(_ model: String) -> Bool
     /// Nil when a credential is missing.
@@ -20,7 +22,8 @@ package protocol Provider: Sendable {
     func lookup(response id: String, caller: HeaderFields, query: Substring, _ secrets: [String: Secret])
         -> HTTPRequestHead?
     /// Reads an error body; nil when it is none of the upstream's own: a proxy's page, for example.
-    func error(_ body: [UInt8], in dialect: Dialect, _ parser: JSONParser) -> UpstreamErrorBody?
+    func error(_ body: [UInt8], _ headers: HeaderFields, in dialect: Dialect, _ parser: JSONParser)
+        -> UpstreamErrorBody?
     /// What an answer that is no success means.
     func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict
 }
@@ -30,9 +33,11 @@ extension Provider {
         -> HTTPRequestHead?
     { nil }
 
-    package func error(_ body: [UInt8], in dialect: Dialect, _ parser: JSONParser) -> UpstreamErrorBody? {
-        dialect.wire.error(body, parser)
-    }
+    package func upstreamName(of model: String) -> String { model }
+
+    package func error(_ body: [UInt8], _ headers: HeaderFields, in dialect: Dialect, _ parser: JSONParser)
+        -> UpstreamErrorBody?
+    { dialect.wire.error(body, parser) }
 }
 
 /// An account as its provider sees it.

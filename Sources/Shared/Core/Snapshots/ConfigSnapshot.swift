@@ -9,6 +9,7 @@ package struct ConfigSnapshot: Hashable, Sendable {
     package var accounts: [AccountSnapshot]
     package var prices: [ModelPrice]
     package var settings: GatewaySettings
+    package var betaPolicy: BetaPolicy
 
     package init(
         version: SnapshotVersion,
@@ -16,7 +17,8 @@ package struct ConfigSnapshot: Hashable, Sendable {
         groups: [GroupSnapshot] = [],
         accounts: [AccountSnapshot] = [],
         prices: [ModelPrice] = [],
-        settings: GatewaySettings = GatewaySettings()
+        settings: GatewaySettings = GatewaySettings(),
+        betaPolicy: BetaPolicy = BetaPolicy()
     ) {
         self.version = version
         self.publishedAt = publishedAt
@@ -24,6 +26,7 @@ package struct ConfigSnapshot: Hashable, Sendable {
         self.accounts = accounts
         self.prices = prices
         self.settings = settings
+        self.betaPolicy = betaPolicy
     }
 }
 

@@ -21,6 +21,10 @@ extension ConfigSnapshot {
                     $0.int(settings[field.name])
                 }
             }
+            if !betaPolicy.rules.isEmpty {
+                $0.key("beta_policy")
+                $0.array { for rule in betaPolicy.rules { rule.write(to: &$0) } }
+            }
         }
     }
 
@@ -36,7 +40,30 @@ extension ConfigSnapshot {
                 try AccountSnapshot(account)
             },
             prices: try fields.objects("prices") { (price) throws(SnapshotError) in try ModelPrice(price) },
-            settings: try GatewaySettings(fields.numbers("settings"))
+            settings: try GatewaySettings(fields.numbers("settings")),
+            betaPolicy: BetaPolicy(
+                try fields.optionalObjects("beta_policy") { (rule) throws(SnapshotError) in try BetaPolicy.Rule(rule) }
+            )
+        )
+    }
+}
+
+extension BetaPolicy.Rule {
+    fileprivate func write(to json: inout JSONWriter) {
+        json.object {
+            $0.member("token", token)
+            $0.member("action", action.rawValue)
+            $0.member("scope", scope.rawValue)
+            $0.member("message", message)
+        }
+    }
+
+    fileprivate init(_ fields: FieldReader) throws(SnapshotError) {
+        self.init(
+            token: try fields.text("token"),
+            action: try fields.choice("action"),
+            scope: try fields.choice("scope"),
+            message: try fields.text("message")
         )
     }
 }

@@ -90,6 +90,14 @@ struct FieldReader {
         return values
     }
 
+    /// None where the member is absent.
+    func optionalObjects<Value>(
+        _ name: StaticString,
+        _ read: (FieldReader) throws(SnapshotError) -> Value
+    ) throws(SnapshotError) -> [Value] {
+        try isAbsent(name) ? [] : objects(name, read)
+    }
+
     func ids<ID: Identifier>(_ name: StaticString) throws(SnapshotError) -> [ID] {
         var ids: [ID] = []
         for element in try elements(name) {

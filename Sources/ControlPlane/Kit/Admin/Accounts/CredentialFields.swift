@@ -1,5 +1,6 @@
 package import Domain
 import Formats
+import Providers
 
 /// One field of an account's credentials.
 package struct CredentialField: Sendable {
@@ -42,15 +43,19 @@ package struct CredentialDescription: Sendable {
     package static func find(_ platform: Platform, _ type: AccountType, authMode: String?) -> CredentialDescription {
         switch type {
         case .apikey:
-            return CredentialDescription([
+            let common = [
                 CredentialField("api_key", .secret, isRequired: true),
                 // Antigravity has no public endpoint for keys: its base URL is some other gateway's.
                 CredentialField("base_url", .url, isRequired: platform == .antigravity),
-            ])
+            ]
+            let apis = OpenAIProvider.API.allCases.map(\.rawValue)
+            return CredentialDescription(
+                platform == .openai ? common + [CredentialField("upstream_api", .choice(apis))] : common
+            )
         case .setupToken:
             return CredentialDescription([
                 CredentialField("access_token", .secret, isRequired: true), CredentialField("base_url", .url),
-                CredentialField("expires_at", .time),
+                CredentialField("expires_at", .time), CredentialField("oauth_beta", .text(1...200)),
             ])
         case .oauth:
             let common = [
@@ -63,6 +68,7 @@ package struct CredentialDescription: Sendable {
                 switch platform {
                 case .gemini, .antigravity: [CredentialField("project_id", .text(1...200))]
                 case .openai: [CredentialField("account_id", .text(1...200))]
+                case .anthropic: [CredentialField("oauth_beta", .text(1...200))]
                 default: []
                 }
             return CredentialDescription(common + own, anyOf: [["access_token", "refresh_token"]])

@@ -1,3 +1,4 @@
+import Domain
 package import Formats
 import Snapshots
 
@@ -25,6 +26,7 @@ package struct SettingForm {
                 name: "rate-limit-cooldown",
                 fields: [("enabled", .switch, true), ("seconds", .number(1...7200), 5)]
             ),
+            SettingForm(name: "beta-policy", fields: [("rules", .betaRules, [])]),
         ]
     }
 
@@ -68,6 +70,35 @@ package struct SettingForm {
 }
 
 extension ValueKind where Value == JSON {
+    /// Which beta features of Anthropic's callers may ask for (`BetaPolicy`).
+    fileprivate static var betaRules: Self {
+        let rule = ValueKind<BetaPolicy.Rule>.object(
+            Form([
+                .required("token", \.token, .text(1...100).checked(Self.betaTokenFault)),
+                .required("action", \.action, .choice(BetaPolicy.Action.allCases)),
+                .optional("scope", \.scope, .choice(BetaPolicy.Scope.allCases), default: .all),
+                .optional("message", \.message, .text(0...500), default: ""),
+            ]),
+            from: BetaPolicy.Rule(token: "", action: .pass)
+        )
+        return ValueKind<[BetaPolicy.Rule]>.array(of: rule, count: 0...200).map { rules in
+            .array(
+                rules.map { rule in
+                    [
+                        "token": .string(rule.token), "action": .string(rule.action.rawValue),
+                        "scope": .string(rule.scope.rawValue), "message": .string(rule.message),
+                    ]
+                }
+            )
+        }
+    }
+
+    private static func betaTokenFault(_ token: String) -> String? {
+        let name = token.hasSuffix("*") ? token.dropLast() : token[...]
+        return name.utf8.allSatisfy { (0x21...0x7e).contains($0) && $0 != UInt8(ascii: ",") && $0 != UInt8(ascii: "*") }
+            ? nil : "must be the name of a beta feature, with a * at most at its end"
+    }
+
     fileprivate static var `switch`: Self { ValueKind<Bool>.flag.map { .bool($0) } }
     fileprivate static func number(_ range: ClosedRange<Int64>) -> Self {
         ValueKind<Int64>.integer(range).map { .int($0) }

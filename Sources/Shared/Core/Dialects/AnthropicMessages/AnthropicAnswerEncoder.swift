@@ -105,7 +105,10 @@ internal enum AnthropicAnswerEncoder {
             }
             if tokens.webSearches > 0 {
                 json.key("server_tool_use")
-                json.object { $0.member("web_search_requests", tokens.webSearches) }
+                json.object {
+                    $0.member("web_search_requests", tokens.webSearches)
+                    $0.member("web_fetch_requests", 0)
+                }
             }
         }
     }

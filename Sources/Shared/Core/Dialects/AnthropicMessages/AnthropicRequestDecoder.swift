@@ -21,8 +21,8 @@ internal struct AnthropicRequestDecoder {
         request.system = try system()
         request.messages = try messages()
         try readTools(into: &request)
+        // Requests to count tokens have none, so that its absence is no fault here.
         request.maxTokens = try root.int("max_tokens", in: 0...Int64(Int32.max))
-        guard request.maxTokens != nil else { throw root.fault("max_tokens", "field required") }
         request.temperature = try root.number("temperature", in: 0...1)
         request.topP = try root.number("top_p", in: 0...1)
         request.topK = try root.int("top_k")

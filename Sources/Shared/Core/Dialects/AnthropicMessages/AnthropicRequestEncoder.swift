@@ -32,18 +32,19 @@ internal struct AnthropicRequestEncoder {
         var json = JSONWriter(capacity: 1024)
         try json.object { json in
             json.member("model", request.model)
-            json.member("max_tokens", maxTokens(thinking))
+            if !request.countsTokens { json.member("max_tokens", maxTokens(thinking)) }
             write(system, to: &json)
             json.key("messages")
             try AnthropicMessageWriter(parser).write(messages, to: &json)
             try writeTools(to: &json)
+            thinking?.write(to: &json)
+            writeOutputConfig(thinking, to: &json)
+            guard !request.countsTokens else { return }
             writeSampling(thinking, to: &json)
             if let user = request.user {
                 json.key("metadata")
                 json.object { $0.member("user_id", user) }
             }
-            thinking?.write(to: &json)
-            writeOutputConfig(thinking, to: &json)
             if request.isStream { json.member("stream", true) }
         }
         return json.bytes

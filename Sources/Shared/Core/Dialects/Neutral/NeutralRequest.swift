@@ -31,6 +31,8 @@ package struct NeutralRequest: Hashable, Sendable {
     package var cacheKey: String?
 
     package var isStream = false
+    /// Whether tokens are to be counted rather than an answer made: such requests say nothing of the answer.
+    package var countsTokens = false
     /// How the caller wants the answer written; no upstream sees it.
     package var answer = NeutralAnswerOptions()
 

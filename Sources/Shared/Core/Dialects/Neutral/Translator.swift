@@ -3,7 +3,9 @@ package import Formats
 
 /// Every dialect there is.
 package enum DialectRegistry {
-    package static let codecs: [any DialectCodec.Type] = [AnthropicMessagesCodec.self, OpenAIChatCodec.self]
+    package static let codecs: [any DialectCodec.Type] = [
+        AnthropicMessagesCodec.self, OpenAIChatCodec.self, OpenAIResponsesCodec.self,
+    ]
 
     package static func codec(of dialect: Dialect) -> (any DialectCodec.Type)? {
         codecs.first { $0.dialect == dialect }

@@ -85,12 +85,7 @@ internal enum ChatAnswerDecoder {
 /// The `usage` object of Chat Completions. What was read from the cache is part of the prompt there.
 internal enum ChatUsage {
     static func update(_ usage: inout NeutralUsage, from object: JSONValue) {
-        let cached = object["prompt_tokens_details"]?["cached_tokens"]?.tokenCount ?? 0
-        if let input = object["prompt_tokens"]?.tokenCount {
-            usage.tokens.cacheRead = min(cached, input)
-            usage.tokens.input = input - usage.tokens.cacheRead
-        }
-        if let output = object["completion_tokens"]?.tokenCount { usage.tokens.output = output }
+        OpenAIUsage.update(&usage.tokens, fromChat: object)
         if let reasoning = object["completion_tokens_details"]?["reasoning_tokens"]?.tokenCount {
             usage.reasoning = reasoning
         }

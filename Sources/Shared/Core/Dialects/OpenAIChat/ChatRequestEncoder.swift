@@ -157,12 +157,12 @@ internal enum OpenAIEffort {
     /// Lines that think before they answer are not among these; they refuse to be told how much.
     private static let withoutReasoning = ["gpt-3", "gpt-4", "chatgpt-4o"]
 
+    static func thinks(_ model: String) -> Bool { !withoutReasoning.contains(where: model.hasPrefix) }
+
     /// Nil leaves it to the model. Thinking that is merely switched off is left out, because most models have no word
     /// for it.
     static func effort(_ request: NeutralRequest) -> String? {
-        guard let reasoning = request.reasoning, !withoutReasoning.contains(where: request.model.hasPrefix) else {
-            return nil
-        }
+        guard let reasoning = request.reasoning, thinks(request.model) else { return nil }
         if reasoning.isOff && reasoning.effort == nil { return nil }
         return reasoning.resolvedEffort?.rawValue
     }

@@ -23,6 +23,7 @@ internal final class ChatStreamEncoder: StreamEncoder {
     /// Characters of the answer's text so far: citations say where they belong.
     private var characters = 0
     private var blockStart = 0
+    private var citations: [NeutralCitation] = []
     private var usage = NeutralUsage()
     private var stop = NeutralStop.endTurn
 
@@ -48,11 +49,8 @@ internal final class ChatStreamEncoder: StreamEncoder {
                 json.array { ChatReasoning.writeDetail(text: text, seal, index: thoughts, to: &$0) }
             }
         case .citation(let citation):
-            let range = blockStart..<characters
-            writeDelta(into: &out) { json in
-                json.key("annotations")
-                json.array { ChatAnswerEncoder.write(citation, range, to: &$0) }
-            }
+            // Where the text ends that it stands for is known with the block's end.
+            citations.append(citation)
         case .blockEnd: end(into: &out)
         case .usage(let report): usage = report
         case .stop(let reason): stop = reason
@@ -144,6 +142,14 @@ internal final class ChatStreamEncoder: StreamEncoder {
     }
 
     private func end(into out: inout [UInt8]) {
+        if !citations.isEmpty {
+            let range = blockStart..<characters
+            writeDelta(into: &out) { json in
+                json.key("annotations")
+                json.array { for citation in citations { ChatAnswerEncoder.write(citation, range, to: &$0) } }
+            }
+            citations = []
+        }
         switch open {
         case .toolUse:
             // Clients parse the arguments, and nothing is not JSON.

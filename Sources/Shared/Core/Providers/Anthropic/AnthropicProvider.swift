@@ -45,7 +45,7 @@ package struct AnthropicProvider: Provider {
                 query: call.isTranslated ? "" : call.callerQuery,
                 overrides: overrides
             ),
-            body: call.body
+            body: call.action == .countTokens && call.isTranslated ? try CountBody.anthropic(call) : call.body
         )
     }
 

@@ -33,13 +33,14 @@ package struct AntigravityKeyProvider: Provider {
             head.add("x-api-key", key.reveal())
             let path = call.action == .countTokens ? "/v1/messages/count_tokens" : "/v1/messages"
             let query = call.isTranslated ? "" : call.callerQuery
-            return UpstreamRequest(head.finish(path, query: query, overrides: overrides), body: call.body)
+            let body = call.action == .countTokens && call.isTranslated ? try CountBody.anthropic(call) : call.body
+            return UpstreamRequest(head.finish(path, query: query, overrides: overrides), body: body)
         }
         var head = UpstreamHead(to: target, call, forwarding: CallerHeaders.isForwardedToGoogle)
         head.add("x-goog-api-key", key.reveal())
         return UpstreamRequest(
             head.finish(GooglePaths.path("/v1beta", call), query: GooglePaths.query(of: call), overrides: overrides),
-            body: call.body
+            body: call.action == .countTokens && call.isTranslated ? CountBody.wholeRequest(call) : call.body
         )
     }
 

@@ -45,7 +45,7 @@ package struct AntigravityProvider: Provider {
                 $0.key("request")
                 $0.object { request in
                     request.member("model", "models/" + call.model)
-                    Self.copyMembers(of: call.body, to: &request)
+                    CountBody.appendMembers(of: call.body, without: "model", to: &request)
                 }
             } else {
                 $0.member("model", call.model)
@@ -55,18 +55,6 @@ package struct AntigravityProvider: Provider {
             }
         }
         return json.bytes
-    }
-
-    private static func copyMembers(of body: [UInt8], to json: inout JSONWriter) {
-        let members: [(String, [UInt8])]? = try? JSONParser().parse(body) { document in
-            document.root.members.compactMap { name, value in
-                name == "model" ? nil : (name.string, Array(document.source[document.location(of: value).value]))
-            }
-        }
-        for (name, value) in members ?? [] {
-            json.key(name)
-            json.raw(value)
-        }
     }
 
     package func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict {

@@ -1,22 +1,100 @@
 import Crypto
 package import Dialects
 package import Domain
+package import Formats
+package import HTTPMessages
 
-/// Claude models on Amazon Bedrock.
+/// Claude models on Amazon Bedrock: the Messages API's bodies with other edges, signed or with a key.
 package struct BedrockProvider: Provider {
-    package let target: UpstreamTarget
+    private static let defaultRegion = "us-east-1"
 
-    package init?(_ account: ProviderAccount) { return nil }
+    package let target: UpstreamTarget
+    private let region: String
+    private let authMode: String?
+    private let accessKeyID: String?
+    private let overrides: [String: String]
+    private let policy: BetaPolicy
+
+    package init?(_ account: ProviderAccount) {
+        region = account.fields["region"] ?? Self.defaultRegion
+        guard let url = BedrockSigning.baseURL(region: region), let target = account.target(default: url) else {
+            return nil
+        }
+        self.target = target
+        authMode = account.fields["auth_mode"]
+        accessKeyID = account.fields["access_key_id"]
+        overrides = account.headerOverrides
+        policy = account.betaPolicy
+    }
 
     package func dialect(for route: CallRoute, model: String) -> Dialect? {
         route.action == .generate ? .anthropic : nil
     }
 
+    package func upstreamName(of model: String) -> String { BedrockModels.id(for: model, region: region) }
+
     package func offers(_ model: String) -> Bool { model.hasPrefix("claude-") }
 
-    package func request(for call: UpstreamCall) throws -> UpstreamRequest? { nil }
+    package func request(for call: UpstreamCall) throws -> UpstreamRequest? {
+        guard
+            let credentials = BedrockCredentials(
+                authMode: authMode,
+                accessKeyID: accessKeyID,
+                call.secrets
+            )
+        else { return nil }
+        guard let path = BedrockModels.path(of: call.model, isStream: call.isStream) else {
+            throw GatewayError(.invalidRequest, "model: is no name of a model", field: "model")
+        }
+        let parser = JSONParser()
+        var betas = call.isTranslated ? [] : call.callerHeaders.values("anthropic-beta")
+        betas += try BedrockBody.betas(in: call.body, parser)
+        let body = try BedrockBody.converted(
+            call.body,
+            betas: policy.admitted(betas, for: .bedrock),
+            parser
+        )
+        var head = UpstreamHead(
+            to: target,
+            call.callerHeaders,
+            forwarding: CallerHeaders.isForwardedInTranslation
+        )
+        head.add("accept", call.isStream ? "application/vnd.amazon.eventstream" : "application/json")
+        var finished = head.finish(path, overrides: overrides)
+        BedrockSigning.authorize(
+            &finished,
+            body: body,
+            with: credentials,
+            region: region,
+            secondsSinceEpoch: call.now.microseconds / 1_000_000
+        )
+        return UpstreamRequest(finished, body: body, form: call.isStream ? .awsEventStream : .plain)
+    }
+
+    /// AWS has no errors in the dialect's shape, and texts that callers must not see.
+    package func error(_ body: [UInt8], _ headers: HeaderFields, in dialect: Dialect, _ parser: JSONParser)
+        -> UpstreamErrorBody?
+    {
+        guard let error = BedrockError(body, errorType: headers["x-amzn-errortype"], parser) else { return nil }
+        return UpstreamErrorBody(
+            type: error.saysModelIsMissing ? Self.modelIsMissing : error.type,
+            message: error.callerMessage,
+            isForCallers: false
+        )
+    }
+
+    private static let modelIsMissing = "model_is_missing"
 
     package func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict {
-        StatusVerdicts.verdict(status: status, isModelMissing: false)
+        if (400..<500).contains(status), error?.type == Self.modelIsMissing {
+            return UpstreamVerdict(.failover, reason: "model_not_found")
+        }
+        return switch error?.type {
+        case "ServiceQuotaExceededException": UpstreamVerdict(.failover, reason: "rate_limited")
+        case "ModelErrorException", "ModelStreamErrorException": UpstreamVerdict(.failover, reason: "upstream_error")
+        default: StatusVerdicts.verdict(status: status, isModelMissing: false)
+        }
     }
 }
+
+extension BedrockStream: AnswerTransform {}

@@ -48,7 +48,8 @@ package struct GeminiProvider: Provider {
                 query: GooglePaths.query(of: call),
                 overrides: overrides
             ),
-            body: call.body
+            // A whole request, as other dialects' become, is counted inside of another.
+            body: call.action == .countTokens && call.isTranslated ? CountBody.wholeRequest(call) : call.body
         )
     }
 

@@ -1,7 +1,6 @@
 package import Crypto
 package import Dialects
 package import Domain
-import Formats
 package import HTTPMessages
 
 /// OpenAI and what speaks its APIs: accounts with a key, or with a login.
@@ -68,7 +67,7 @@ package struct OpenAIProvider: Provider {
         head.set("accept", "text/event-stream")
         return UpstreamRequest(
             head.finish(path, query: query, overrides: overrides),
-            body: Self.streamedAndUnstored(call.body),
+            body: try OpenAILoginBody.convert(call.body),
             form: .alwaysStream
         )
     }
@@ -95,28 +94,6 @@ package struct OpenAIProvider: Provider {
         head.add("authorization", "Bearer " + secret.reveal())
         if isLogin, let accountID { head.add("chatgpt-account-id", accountID) }
         return head
-    }
-
-    /// The service behind logins answers in streams only and keeps nothing.
-    static func streamedAndUnstored(_ body: [UInt8]) -> [UInt8] {
-        let changes: [CallSummary.Insertion]?? = try? JSONParser().parse(body) { document in
-            guard document.root.isObject else { return nil }
-            var changes: [CallSummary.Insertion] = []
-            var added: [UInt8] = []
-            for (name, value) in [("stream", "true"), ("store", "false")] as [(StaticString, String)] {
-                if let range = document.locateTopLevel(name).value {
-                    changes.append(.init(Array(value.utf8), replacing: range))
-                } else {
-                    added += Array("\"\(name)\":\(value),".utf8)
-                }
-            }
-            let start = document.location(of: document.root).value.lowerBound + 1
-            if document.root.count == 0 { added = added.dropLast() }
-            if !added.isEmpty { changes.append(.init(added, replacing: start..<start)) }
-            return changes
-        }
-        guard let changes = changes ?? nil else { return body }
-        return Splice.applying(changes, to: body)
     }
 
     package func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict {

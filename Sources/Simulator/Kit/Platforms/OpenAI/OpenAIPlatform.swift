@@ -159,7 +159,8 @@ package struct OpenAIPlatform: SimulatedPlatform {
             switch path {
             case "/v1/chat/completions": self = .chat
             case "/v1/responses", "/backend-api/codex/responses": self = .respond
-            case "/v1/embeddings": self = .embeddings
+            // Google has it below its own paths as well.
+            case "/v1/embeddings", "/v1beta/openai/embeddings": self = .embeddings
             case "/v1/models": self = .listModels
             case "/backend-api/wham/usage": self = .usage
             default:

@@ -1,5 +1,3 @@
-package import Domain
-
 /// Which of the beta features that callers ask for (`anthropic-beta`) reach an upstream (setting `beta-policy`).
 package struct BetaPolicy: Hashable, Sendable {
     package enum Action: String, Sendable, CaseIterable {

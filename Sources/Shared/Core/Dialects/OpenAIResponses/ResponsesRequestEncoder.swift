@@ -1,0 +1,152 @@
+import Domain
+import Formats
+
+/// Writes neutral requests as the Responses API takes them.
+///
+/// Nothing is stored there, so thoughts travel sealed with the conversation. Dropped, because an answer without them
+/// is as good: `top_k`, `seed`, the penalties, cache marks, a user's name beyond 64 bytes. Stop sequences do not exist
+/// there and are refused. Fewer than 16 tokens cannot be asked for and become 16.
+internal struct ResponsesRequestEncoder {
+    private static let minimumTokens: Int64 = 16
+    private static let maximumUserBytes = 64
+
+    private let request: NeutralRequest
+
+    init(_ request: NeutralRequest) { self.request = request }
+
+    func encode() throws -> [UInt8] {
+        guard request.stopSequences.isEmpty else {
+            throw TranslationFault(.stopSequences, "this model takes no stop sequences")
+        }
+        var json = JSONWriter(capacity: 1024)
+        try json.object { json in
+            json.member("model", request.model)
+            let system = request.system.compactMap(\.text).filter { !$0.isEmpty }
+            if !system.isEmpty { json.member("instructions", system.joined(separator: "\n\n")) }
+            json.key("input")
+            try json.array { try ResponsesInputWriter.write(request.messages, to: &$0) }
+            try writeTools(to: &json)
+            if let limit = request.maxTokens { json.member("max_output_tokens", max(limit, Self.minimumTokens)) }
+            write("temperature", request.temperature?.clamped(to: 0...2), to: &json)
+            write("top_p", request.topP, to: &json)
+            writeFormat(to: &json)
+            writeReasoning(to: &json)
+            if let user = request.user, user.utf8.count <= Self.maximumUserBytes { json.member("user", user) }
+            if let key = request.cacheKey { json.member("prompt_cache_key", key) }
+            json.member("store", false)
+            if request.isStream { json.member("stream", true) }
+        }
+        return json.bytes
+    }
+
+    private func write(_ key: StaticString, _ number: JSONNumber?, to json: inout JSONWriter) {
+        guard let number else { return }
+        json.key(key)
+        json.raw(number.text)
+    }
+
+    private func writeFormat(to json: inout JSONWriter) {
+        guard request.responseFormat != .text else { return }
+        json.key("text")
+        json.object { json in
+            json.key("format")
+            json.object {
+                guard case .jsonSchema(let name, let description, let schema, let isStrict) = request.responseFormat
+                else { return $0.member("type", "json_object") }
+                $0.member("type", "json_schema")
+                $0.member("name", name ?? "answer")
+                if let description { $0.member("description", description) }
+                $0.key("schema")
+                $0.raw(schema.bytes)
+                if let isStrict { $0.member("strict", isStrict) }
+            }
+        }
+    }
+
+    private func writeReasoning(to json: inout JSONWriter) {
+        guard OpenAIEffort.thinks(request.model) else { return }
+        json.key("include")
+        json.array { $0.string("reasoning.encrypted_content") }
+        let effort = OpenAIEffort.effort(request)
+        guard effort != nil || summary != nil else { return }
+        json.key("reasoning")
+        json.object {
+            if let effort { $0.member("effort", effort) }
+            if let summary { $0.member("summary", summary) }
+        }
+    }
+
+    /// Who asks for thinking by a budget, as Anthropic's and Google's callers do, expects to read it.
+    private var summary: String? {
+        guard let reasoning = request.reasoning, !reasoning.isOff else { return nil }
+        if let summary = reasoning.summary { return summary }
+        let isExpected = reasoning.budget != nil || reasoning.isAdaptive
+        return reasoning.includesThoughts ?? isExpected ? "auto" : nil
+    }
+
+    // MARK: Tools
+
+    private func writeTools(to json: inout JSONWriter) throws {
+        guard !request.tools.isEmpty || !request.serverTools.isEmpty else { return }
+        json.key("tools")
+        try json.array { json in
+            for tool in request.tools {
+                try OpenAIToolNames.check(tool.name)
+                json.object {
+                    $0.member("type", "function")
+                    $0.member("name", tool.name)
+                    if let description = tool.description { $0.member("description", description) }
+                    $0.key("parameters")
+                    if let parameters = tool.parameters {
+                        $0.raw(parameters.bytes)
+                    } else {
+                        $0.raw(#"{"type":"object","properties":{}}"#)
+                    }
+                    // Left out it would mean yes, and most schemas are not made for that.
+                    $0.member("strict", tool.isStrict ?? false)
+                }
+            }
+            for tool in request.serverTools { try write(tool, to: &json) }
+        }
+        if let isParallel = request.allowsParallelTools { json.member("parallel_tool_calls", isParallel) }
+        switch request.toolChoice {
+        case nil: break
+        case .auto: json.member("tool_choice", "auto")
+        case .any: json.member("tool_choice", "required")
+        case .some(.none): json.member("tool_choice", "none")
+        case .named(let name):
+            json.key("tool_choice")
+            json.object {
+                $0.member("type", "function")
+                $0.member("name", name)
+            }
+        }
+    }
+
+    private func write(_ tool: NeutralServerTool, to json: inout JSONWriter) throws {
+        guard case .webSearch(let search) = tool else {
+            return json.object { json in
+                json.member("type", "code_interpreter")
+                json.key("container")
+                json.object { $0.member("type", "auto") }
+            }
+        }
+        guard search.blockedDomains.isEmpty else {
+            throw TranslationFault(.serverTools, "this model's web search cannot leave out domains")
+        }
+        json.object { json in
+            json.member("type", "web_search")
+            if !search.allowedDomains.isEmpty {
+                json.key("filters")
+                json.object { json in
+                    json.key("allowed_domains")
+                    json.array { for domain in search.allowedDomains { $0.string(domain) } }
+                }
+            }
+            if let place = search.userLocation {
+                json.key("user_location")
+                place.write(to: &json)
+            }
+        }
+    }
+}

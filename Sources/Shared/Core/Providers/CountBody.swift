@@ -1,0 +1,45 @@
+import Formats
+
+/// Bodies of requests that count tokens, made of translated requests for answers.
+enum CountBody {
+    /// What Anthropic counts; it refuses members that only matter for an answer.
+    private static let counted: [StaticString] = ["model", "messages", "system", "tools", "tool_choice", "thinking"]
+
+    static func anthropic(_ call: UpstreamCall) throws -> [UInt8] {
+        try JSONParser().parse(call.body) { document in
+            var json = JSONWriter(capacity: call.body.count)
+            json.object { json in
+                for (name, value) in document.root.members where counted.contains(where: { name == $0 }) {
+                    json.key(name.string)
+                    json.raw(UnsafeRawBufferPointer(rebasing: document.source[document.location(of: value).value]))
+                }
+            }
+            return json.bytes
+        }
+    }
+
+    /// `{"generateContentRequest":{"model":"models/…",…}}`
+    static func wholeRequest(_ call: UpstreamCall) -> [UInt8] {
+        var json = JSONWriter(capacity: call.body.count + 128)
+        json.object {
+            $0.key("generateContentRequest")
+            $0.object { request in
+                request.member("model", "models/" + call.model)
+                appendMembers(of: call.body, without: "model", to: &request)
+            }
+        }
+        return json.bytes
+    }
+
+    static func appendMembers(of body: [UInt8], without left: StaticString, to json: inout JSONWriter) {
+        let members: [(String, [UInt8])]? = try? JSONParser().parse(body) { document in
+            document.root.members.compactMap { name, value in
+                name == left ? nil : (name.string, Array(document.source[document.location(of: value).value]))
+            }
+        }
+        for (name, value) in members ?? [] {
+            json.key(name)
+            json.raw(value)
+        }
+    }
+}

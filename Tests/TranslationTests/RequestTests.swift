@@ -1,0 +1,229 @@
+import Dialects
+import Domain
+import Formats
+import Testing
+
+@Suite("Translated requests")
+struct RequestTests {
+    private static let dialects: [Dialect] = [.anthropic, .openaiChat, .openaiResponses]
+
+    @Test("a request read, written and read again in its own dialect is the same", arguments: dialects)
+    func roundTrip(_ dialect: Dialect) throws {
+        var request = try Translating.request(Fixture.bytes(dialect, "request-full.json"), of: dialect)
+        request.model = dialect == .anthropic ? "claude-sonnet-4-5" : "gpt-5.1"
+        let written = try Translating.codec(dialect).encodeRequest(request, JSONParser())
+        let again = try Translating.request(written, of: dialect)
+        #expect(Said(again) == Said(request))
+        #expect(again.tools == request.tools && again.toolChoice == request.toolChoice)
+        #expect(again.stopSequences == request.stopSequences && again.maxTokens == request.maxTokens)
+        #expect(again.allowsParallelTools == request.allowsParallelTools && again.isStream == request.isStream)
+        #expect(again.reasoning?.resolvedEffort == request.reasoning?.resolvedEffort)
+        if dialect != .anthropic { #expect(again.responseFormat == request.responseFormat) }
+    }
+
+    @Test("what is said survives the way through every other dialect", arguments: dialects)
+    func throughOthers(_ dialect: Dialect) throws {
+        var request = try Translating.request(Fixture.bytes(dialect, "request-full.json"), of: dialect)
+        request.stopSequences = []
+        for other in Self.dialects where other != dialect {
+            let written = try Translating.codec(other).encodeRequest(request, JSONParser())
+            let read = try Translating.request(written, of: other)
+            #expect(Said(read).words == Said(request).words, "as \(other)")
+            #expect(Said(read).calls == Said(request).calls, "as \(other)")
+            #expect(Said(read).images == Said(request).images, "as \(other)")
+            #expect(read.tools.map(\.name) == request.tools.map(\.name))
+            #expect(read.maxTokens == request.maxTokens)
+        }
+    }
+
+    @Test("digits of arguments and schemas are carried as they were written")
+    func precision() throws {
+        let request = try Translating.request(Fixture.bytes(.anthropic, "request-full.json"), of: .anthropic)
+        let body = String(
+            decoding: try Translating.codec(.openaiChat).encodeRequest(request, JSONParser()),
+            as: UTF8.self
+        )
+        #expect(body.contains(#"\"depth\":12345678901234567890.50,\"depth\":1}"#))
+        #expect(body.contains(#""maximum":1e400"#))
+    }
+
+    // MARK: To Anthropic
+
+    @Test("chat's request becomes a message request")
+    func chatToAnthropic() throws {
+        let request = try Translating.request(Fixture.bytes(.openaiChat, "request-full.json"), of: .openaiChat)
+        let body = try Translating.body(request, to: .anthropic)
+        #expect(body["system"]?.array?.compactMap { $0["text"]?.string } == ["You keep a harbour log.", "Be brief."])
+        #expect(body["messages"]?.array?.compactMap { $0["role"]?.string } == ["user", "assistant", "user"])
+        let last = body["messages"]?[2]?["content"]?.array?.compactMap { $0["type"]?.string }
+        #expect(last == ["tool_result", "tool_result", "text", "image", "image", "document"])
+        #expect(body["max_tokens"] == 4096)
+        #expect(body["temperature"] == 1.0, "clamped, as Anthropic's own endpoint does")
+        #expect(body["tool_choice"] == ["type": "any", "disable_parallel_tool_use": true])
+        #expect(body["output_config"]?["format"]?["type"] == "json_schema")
+        #expect(body["stop_sequences"] == ["END"])
+        #expect(body["thinking"] == nil, "a forced tool and thinking exclude each other")
+        #expect(body["seed"] == nil && body["frequency_penalty"] == nil)
+    }
+
+    @Test(
+        "max_tokens has a default by model where chat may leave it out",
+        arguments: [
+            ("claude-3-haiku-20240307", 4096), ("claude-3-5-sonnet-20241022", 8192), ("claude-sonnet-4-5", 32_000),
+            ("us.anthropic.claude-opus-4-20250514-v1:0", 32_000), ("something-else", 32_000),
+        ]
+    )
+    func defaultMaxTokens(_ model: String, _ expected: Int64) throws {
+        let request = try Translating.request(
+            #"{"model":"\#(model)","messages":[{"role":"user","content":"hi"}]}"#,
+            of: .openaiChat
+        )
+        #expect(try Translating.body(request, to: .anthropic)["max_tokens"]?.int64 == expected)
+    }
+
+    @Test(
+        "an effort becomes a budget that fits, or adaptive thinking where the model knows that",
+        arguments: [
+            ("claude-sonnet-4-5", 32_000, #"{"type":"enabled","budget_tokens":8192}"#),
+            ("claude-sonnet-4-5", 4096, #"{"type":"enabled","budget_tokens":2048}"#),
+            ("claude-sonnet-4-5", 1500, #"{"type":"enabled","budget_tokens":1024}"#),
+            ("claude-sonnet-4-5", 1000, "null"), ("claude-3-5-haiku-20241022", 8000, "null"),
+            ("claude-opus-4-6", 8000, #"{"type":"adaptive"}"#),
+        ]
+    )
+    func thinking(_ model: String, _ limit: Int, _ expected: String) throws {
+        let request = try Translating.request(
+            """
+            {"model":"\(model)","max_completion_tokens":\(limit),"reasoning_effort":"medium","temperature":0.5,\
+            "messages":[{"role":"user","content":"hi"}]}
+            """,
+            of: .openaiChat
+        )
+        let body = try Translating.body(request, to: .anthropic)
+        #expect((body["thinking"] ?? .null) == (try JSON(text: expected)))
+        #expect((body["temperature"] == nil) == (expected != "null"), "thinking takes no other temperature")
+    }
+
+    @Test("thinking is left out in the middle of a tool call whose thoughts did not come back")
+    func noThinkingMidTool() throws {
+        let text = """
+            {"model":"claude-sonnet-4-5","reasoning_effort":"high","messages":[{"role":"user","content":"hi"},\
+            {"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function",\
+            "function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c","content":"1"}]}
+            """
+        #expect(try Translating.body(try Translating.request(text, of: .openaiChat), to: .anthropic)["thinking"] == nil)
+    }
+
+    @Test("a sealed thought that went out in chat comes back to Anthropic as it was")
+    func sealSurvives() throws {
+        let answer = try Translating.fold(Fixture.bytes(.anthropic, "thinking.sse"), of: .anthropic).answer
+        for caller in [Dialect.openaiChat, .openaiResponses] {
+            let whole = try JSON(Translating.codec(caller).encodeAnswer(answer, Translating.context))
+            let turns: JSON =
+                caller == .openaiChat
+                ? [
+                    "model": "m",
+                    "messages": [["role": "user", "content": "a"], whole["choices"]![0]!["message"]!],
+                ]
+                : ["model": "m", "input": .array([["role": "user", "content": "a"]] + whole["output"]!.array!)]
+            let request = try Translating.request(turns.encoded, of: caller)
+            let body = try Translating.body(request, to: .anthropic)
+            let parts = body["messages"]?[1]?["content"]?.array ?? []
+            #expect(
+                parts.first == [
+                    "type": "thinking", "thinking": "First the moon, then the sun.",
+                    "signature": "EqQBCgIYAhIM1gbcDa9GJwZA2b3h",
+                ],
+                "by \(caller)"
+            )
+            #expect(parts.dropFirst().first == ["type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix"])
+            // To any other upstream it is noise.
+            let other = try Translating.body(request, to: caller == .openaiChat ? .openaiResponses : .openaiChat)
+            #expect(!other.text.contains("EqQBCg"))
+        }
+    }
+
+    @Test("OpenAI's sealed reasoning goes out to an Anthropic caller and comes back as the item it was")
+    func reasoningItemSurvives() throws {
+        let answer = try Translating.fold(Fixture.bytes(.openaiResponses, "reasoning.sse"), of: .openaiResponses).answer
+        let whole = try JSON(Translating.codec(.anthropic).encodeAnswer(answer, Translating.context))
+        let turns: JSON = [
+            "model": "m", "max_tokens": 10,
+            "messages": [["role": "user", "content": "a"], ["role": "assistant", "content": whole["content"]!]],
+        ]
+        let body = try Translating.body(try Translating.request(turns.encoded, of: .anthropic), to: .openaiResponses)
+        #expect(
+            body["input"]?[1] == [
+                "type": "reasoning", "id": "rs_1",
+                "summary": [["type": "summary_text", "text": "First the moon.\n\nThen the sun."]],
+                "encrypted_content": "gAAAAABo.sealed",
+            ]
+        )
+    }
+
+    @Test("a seal of Gemini on a tool call comes back to the call through every dialect", arguments: dialects)
+    func toolSealSurvives(_ caller: Dialect) throws {
+        var answer = NeutralAnswer()
+        let use = NeutralToolUse(
+            id: "c1",
+            name: "f",
+            arguments: .emptyObject,
+            signature: NeutralSignature("c2lnbmF0dXJl", from: .gemini)
+        )
+        answer.blocks = [.toolUse(use)]
+        let whole = try JSON(Translating.codec(caller).encodeAnswer(answer, Translating.context))
+        let user: JSON = ["role": "user", "content": "a"]
+        let turns: JSON =
+            switch caller {
+            case .anthropic:
+                [
+                    "model": "m",
+                    "messages": .array([user, ["role": "assistant", "content": whole["content"]!]]),
+                ]
+            case .openaiChat: ["model": "m", "messages": .array([user, whole["choices"]![0]!["message"]!])]
+            default: ["model": "m", "input": .array([user] + whole["output"]!.array!)]
+            }
+        let request = try Translating.request(turns.encoded, of: caller)
+        #expect(request.messages.last?.parts == [NeutralPart(.toolUse(use))])
+    }
+}
+
+/// What a conversation says, whichever way it is cut into messages.
+private struct Said: Equatable {
+    var words: [String] = []
+    var calls: [String] = []
+    var images: [String] = []
+
+    init(_ request: NeutralRequest) {
+        for part in request.system + request.messages.flatMap(\.parts) { read(part) }
+        words.sort()
+        images.sort()
+    }
+
+    private mutating func read(_ part: NeutralPart) {
+        switch part.content {
+        // Several prompts are one text in some dialects.
+        case .text(let text), .refusal(let text): words += text.components(of: "\n\n")
+        case .image(let media): images.append("\(media.source)")
+        case .audio: break
+        case .document(let media):
+            if case .text(let text) = media.source {
+                words += [media.title, media.context, text].compactMap(\.self)
+            } else {
+                images.append("\(media.source)")
+            }
+        case .toolUse(let use): calls.append("\(use.id) \(use.name) \(use.arguments.text)")
+        case .toolResult(let result):
+            for part in result.parts {
+                if let text = part.text { words.append(text.replacing("Error: ", with: "")) } else { read(part) }
+            }
+        case .thinking, .redactedThinking: break
+        }
+    }
+}
+
+extension String {
+    fileprivate func components(of separator: String) -> [String] {
+        split(separator: separator).map(String.init)
+    }
+}

@@ -1,0 +1,88 @@
+import Dialects
+import Domain
+import Formats
+import Testing
+
+@Suite("Translated streams")
+struct StreamTests {
+    @Test(
+        "any split of the bytes gives the same output",
+        arguments: Fixture.streams.map { "\($0.dialect.rawValue)/\($0.name)" }
+    )
+    func splits(_ path: String) throws {
+        let (dialect, name) = try place(path)
+        let bytes = Fixture.bytes(dialect, name)
+        let parser = JSONParser()
+        let whole = Translating.dialects.map {
+            Translating.stream([bytes[...]], from: dialect, to: $0, parser).bytes
+        }
+        for offset in bytes.indices {
+            // The decoder is what a cut could confuse, so that the callers take turns.
+            let turn = offset % whole.count
+            let parts = [bytes[..<offset], bytes[offset...]]
+            guard Translating.stream(parts, from: dialect, to: Translating.dialects[turn], parser).bytes == whole[turn]
+            else {
+                Issue.record("cut at \(offset) the \(Translating.dialects[turn]) output differs")
+                break
+            }
+        }
+        for (caller, whole) in zip(Translating.dialects, whole) {
+            #expect(!whole.isEmpty)
+            let single = bytes.indices.map { bytes[$0...$0] }
+            #expect(Translating.stream(single, from: dialect, to: caller, parser).bytes == whole)
+        }
+    }
+
+    @Test(
+        "a translated stream means what the upstream's meant",
+        arguments: Fixture.streams.map { "\($0.dialect.rawValue)/\($0.name)" }
+    )
+    func keepsMeaning(_ path: String) throws {
+        let (dialect, name) = try place(path)
+        let original = try Translating.fold(Fixture.bytes(dialect, name), of: dialect)
+        for caller in Translating.dialects {
+            let translated = Translating.stream([Fixture.bytes(dialect, name)[...]], from: dialect, to: caller).bytes
+            let read = try Translating.fold(translated, of: caller)
+            #expect(read.error?.message == original.error?.message)
+            guard original.error == nil else { continue }
+            #expect(read.hasEnded)
+            #expect(Meaning(read.answer) == Meaning(original.answer), "as \(caller)")
+            let whole = Translating.codec(caller).encodeAnswer(original.answer, Translating.context)
+            let fold = NeutralFold()
+            try JSONParser().parse(whole) { Translating.codec(caller).decodeAnswer($0, into: fold) }
+            #expect(Meaning(fold.answer) == Meaning(original.answer), "whole, as \(caller)")
+        }
+    }
+
+    private func place(_ path: String) throws -> (Dialect, String) {
+        let parts = path.split(separator: "/").map(String.init)
+        return (try #require(Dialect(rawValue: parts[0])), parts[1])
+    }
+}
+
+/// What every dialect can tell of an answer.
+struct Meaning: Equatable {
+    var text = ""
+    var thoughts = ""
+    var calls: [String] = []
+    var input: Int64
+    var output: Int64
+    var cacheRead: Int64
+    var reachedLimit: Bool
+
+    init(_ answer: NeutralAnswer) {
+        for block in answer.blocks {
+            switch block {
+            case .text(let piece, _), .refusal(let piece): text += piece
+            case .thinking(let thinking): thoughts += thinking.text
+            case .toolUse(let use): calls.append("\(use.id) \(use.name) \(use.arguments.text)")
+            case .image(let mediaType, let data): text += MarkdownImage.text(mediaType: mediaType, data: data)
+            case .redactedThinking: break
+            }
+        }
+        input = answer.usage.allInput
+        output = answer.usage.tokens.output
+        cacheRead = answer.usage.tokens.cacheRead
+        reachedLimit = answer.stop == .maxTokens
+    }
+}
