@@ -172,7 +172,7 @@ let package = Package(
             "GatewayTests",
             [
                 "GatewayKit", "Domain", "HTTPMessages", "HTTPFetching", "Snapshots", "Providers", "Reactor", "Service",
-                "Crypto", "Formats", "TestSupport",
+                "Crypto", "Formats", "Telemetry", "TestSupport",
             ]
         ),
         suite(

@@ -42,11 +42,12 @@ final class ServingLoop: @unchecked Sendable {
         _ credentials: CredentialStore,
         _ log: Log,
         _ metrics: GatewayMetrics,
-        _ probes: Probes
+        _ probes: Probes,
+        _ journal: RecordJournal?
     ) {
         loop.execute { [self] in
             do {
-                try build(config, codecKey, credentials, log, metrics, probes)
+                try build(config, codecKey, credentials, log, metrics, probes, journal)
             } catch {
                 log.error("serving loop could not start", ["error": "\(error)"])
                 failed.set()
@@ -60,7 +61,8 @@ final class ServingLoop: @unchecked Sendable {
         _ credentials: CredentialStore,
         _ log: Log,
         _ metrics: GatewayMetrics,
-        _ probes: Probes
+        _ probes: Probes,
+        _ journal: RecordJournal?
     ) throws {
         guard let configuration = config.redis, let target = config.internalAPI else { return }
         let redis = RedisClient(loop, configuration)
@@ -79,8 +81,11 @@ final class ServingLoop: @unchecked Sendable {
             credentials: credentials,
             internalAPI: internalAPI,
             log: log,
-            metrics: metrics
+            metrics: metrics,
+            journal: journal
         )
+        // Whichever loop is first has them: they are handed out once.
+        context.outbox.replay()
         context.trustedProxies = config.trustedProxies
         context.eventBudget = config.eventBudget
         let handler = GatewayHandler(context, probes)
