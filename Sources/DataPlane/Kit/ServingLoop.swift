@@ -1,4 +1,5 @@
 import Crypto
+import Decisions
 import Domain
 import HTTPFetching
 import HTTPServing
@@ -69,8 +70,10 @@ final class ServingLoop: @unchecked Sendable {
         redis.start()
         var options = HTTPClient.Options()
         options.authorityFile = config.upstreamAuthorities
+        // The operator's own address, not an admin's.
+        let internalAPI = InternalAPI(try HTTPClient(loop, options: options), target, token: config.internalToken)
+        options.refuses = { ForbiddenAddresses.contains($0.bytes) }
         let client = try HTTPClient(loop, options: options)
-        let internalAPI = InternalAPI(client, target, token: config.internalToken)
         let codec = SnapshotCodec(SnapshotSigner(key: codecKey))
         let context = WorkerContext(
             loop: loop,

@@ -71,13 +71,10 @@ package struct WorkerConfig: Sendable {
         }
         readKeys(&reader)
         readTLS(&reader)
-        for text in (reader.optional("TOLLGATE_TRUSTED_PROXIES") ?? "").split(separator: ",") {
-            let text = String(text.filter { $0 != " " })
-            guard let range = AddressRange(text) else {
-                reader.fault("TOLLGATE_TRUSTED_PROXIES", "must be a list of IP addresses and CIDR ranges")
-                break
-            }
-            trustedProxies.append(range)
+        if let ranges = AddressRange.list(reader.optional("TOLLGATE_TRUSTED_PROXIES") ?? "") {
+            trustedProxies = ranges
+        } else {
+            reader.fault("TOLLGATE_TRUSTED_PROXIES", "must be a list of IP addresses and CIDR ranges")
         }
         if let level = LogLevel(rawValue: reader.text("TOLLGATE_LOG_LEVEL", default: "info")) {
             logLevel = level

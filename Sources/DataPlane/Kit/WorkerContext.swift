@@ -105,6 +105,7 @@ package final class WorkerContext {
         outbox.stop()
         client.close()
         proxied.close()
+        internalAPI.close()
         redis.close()
     }
 }

@@ -54,6 +54,9 @@ package final class InternalAPI: KeySource, RecordSink {
         guard status == 200 else { throw InternalAPIError.status(status) }
     }
 
+    /// Ends its connections when what is under way has ended.
+    package func close() { client.close() }
+
     private func get(_ path: String) async throws -> (status: Int, body: [UInt8]) {
         try await ask("GET", path, [], within: .seconds(3))
     }
