@@ -156,9 +156,6 @@ let package = Package(
             "ProvidersTests",
             ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"]
         ),
-        suite("TranslationTests", ["Dialects", "Domain", "Formats"], exclude: ["Fixtures"]),
-        suite("ProvidersTests", ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages"]),
-        suite("ProvidersTests", ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2", "TestSupport"]),
         suite(
@@ -184,12 +181,9 @@ let package = Package(
         suite(
             "DataPlaneTests",
             [
-                "GatewayKit", "SimulatorKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers",
-                "GatewayKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots",
-                "Providers",
-                "Crypto",
-                "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS", "CInflate", "Service",
-                "TestSupport",
+                "GatewayKit", "SimulatorKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching",
+                "Snapshots", "Providers", "Crypto", "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS",
+                "CInflate", "Service", "TestSupport",
             ]
         ),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),
