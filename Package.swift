@@ -156,9 +156,6 @@ let package = Package(
             "ProvidersTests",
             ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"]
         ),
-        suite("TranslationTests", ["Dialects", "Domain", "Formats"], exclude: ["Fixtures"]),
-        suite("ProvidersTests", ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages"]),
-        suite("ProvidersTests", ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"]),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2", "TestSupport"]),
         suite(
