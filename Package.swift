@@ -175,13 +175,15 @@ let package = Package(
             "GatewayTests",
             [
                 "GatewayKit", "Domain", "HTTPMessages", "HTTPFetching", "Snapshots", "Providers", "Reactor", "Service",
-                "Crypto", "Formats", "TestSupport",
+                "Crypto", "Formats", "Telemetry", "TestSupport",
             ]
         ),
         suite(
             "DataPlaneTests",
             [
                 "GatewayKit", "SimulatorKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers",
+                "GatewayKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots",
+                "Providers",
                 "Crypto",
                 "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS", "CInflate", "Service",
                 "TestSupport",
@@ -216,3 +218,17 @@ let package = Package(
     ],
     cxxLanguageStandard: .cxx17
 )
+
+// Only dev/fuzz builds this: it takes a build of its own, with libFuzzer.
+if Context.environment["TOLLGATE_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz",
+            dependencies: ["Formats", "HTTPMessages", "HTTPWire", "HTTPServing", "Reactor"],
+            path: "Tests/Fuzz",
+            exclude: ["Corpus"],
+            // libFuzzer has the main function.
+            swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])]
+        )
+    )
+}

@@ -25,6 +25,8 @@ final class FakeControlPlane {
         var keys: [String: [UInt8]] = [:]
         var asked: [String] = []
         var usage: String?
+        var records: [UsageRecord] = []
+        var takesRecords = false
     }
 
     var keys: [String: [UInt8]] {
@@ -36,6 +38,12 @@ final class FakeControlPlane {
         set { book.usage = newValue }
     }
     var asked: [String] { book.asked }
+    /// What was posted, and whether it is taken.
+    var records: [UsageRecord] { book.records }
+    var takesRecords: Bool {
+        get { book.takesRecords }
+        set { book.takesRecords = newValue }
+    }
 
     init(_ loop: EventLoop) throws {
         let book = Book()
@@ -43,6 +51,15 @@ final class FakeControlPlane {
         server = HTTPServer(loop, limits: HTTPServerLimits()) { exchange in
             let path = String(exchange.request.path)
             book.asked.append(path)
+            if path == "/internal/v1/records", book.takesRecords {
+                let decoder = UsageRecordDecoder()
+                guard let body = try? await exchange.collectBody(limit: 1 << 26), let list = try? JSON(body).array
+                else {
+                    return exchange.respond(HTTPResponseHead(status: 400), body: [])
+                }
+                book.records += list.compactMap { try? decoder.decode($0.encoded) }
+                return exchange.respond(HTTPResponseHead(status: 200), body: Array("{}".utf8))
+            }
             if path.hasSuffix("/usage"), let usage = book.usage {
                 return exchange.respond(HTTPResponseHead(status: 200), body: Array(usage.utf8))
             }
@@ -72,6 +89,8 @@ final class Stand {
         var accounts = 1
         var concurrency = 0
         var mapping: [String: String] = [:]
+        /// A folder for the worker's journal.
+        var journal: String?
         /// What proxies reached over TLS are checked against.
         var proxyAuthority: String?
         var platform = Platform.anthropic
@@ -179,6 +198,7 @@ final class Stand {
         var proxied = HTTPClient.Options()
         proxied.authorityFile = options.proxyAuthority
         let api = InternalAPI(client, control.target, token: Secret("token"))
+        let journal = try options.journal.map { [log] in try RecordJournal(folder: $0, log: log) }
         context = WorkerContext(
             loop: loop,
             redis: own,
@@ -189,6 +209,7 @@ final class Stand {
             internalAPI: api,
             log: log,
             metrics: metrics,
+            journal: journal,
             pace: options.pace
         )
         own.start()

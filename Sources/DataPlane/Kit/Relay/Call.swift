@@ -19,7 +19,8 @@ package final class Call {
     /// As it was when the call was admitted.
     package var standing: Standing
     package let summary: CallSummary
-    package let body: [UInt8]
+    /// Empty once content has reached the caller: no other account can try after that.
+    package private(set) var body: [UInt8]
     package let route: CallRoute
     /// How the caller's dialect stands on the wire.
     package let wire: any WireDialect
@@ -71,6 +72,8 @@ package final class Call {
     package var isStreaming: Bool { summary.isStream && route.action == .generate }
 
     // MARK: What it holds
+
+    package func releaseBody() { body = [] }
 
     package func didAdmit(_ standing: Standing) {
         self.standing = standing

@@ -193,6 +193,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
 
     private func commit() {
         phase = .streaming
+        call.releaseBody()
         if let id = meter.responseID {
             call.bind(response: id, to: attempt.account.id)
         }
@@ -211,7 +212,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
     private func flush() {
         guard case .streaming = phase, !output.isEmpty else { return }
         call.exchange.write(output)
-        output.removeAll(keepingCapacity: output.capacity <= 4096)
+        output.removeAll(keepingCapacity: output.capacity <= 512)
         lastHeard = .now
         if !isPaused, call.exchange.pendingBytes > Self.callerBacklog {
             isPaused = true
