@@ -150,6 +150,7 @@ let package = Package(
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("DomainTests", ["Domain"]),
         suite("DecisionsTests", ["Decisions", "Domain"]),
+        suite("TranslationTests", ["Dialects", "Domain", "Formats"], exclude: ["Fixtures"]),
         suite("DialectsTests", ["Dialects", "Domain", "Formats", "TestSupport"]),
         suite(
             "ProvidersTests",
@@ -177,13 +178,15 @@ let package = Package(
             "GatewayTests",
             [
                 "GatewayKit", "Domain", "HTTPMessages", "HTTPFetching", "Snapshots", "Providers", "Reactor", "Service",
-                "Crypto", "Formats", "TestSupport",
+                "Crypto", "Formats", "Telemetry", "TestSupport",
             ]
         ),
         suite(
             "DataPlaneTests",
             [
-                "GatewayKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers",
+                "GatewayKit", "SimulatorKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers",
+                "GatewayKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots",
+                "Providers",
                 "Crypto",
                 "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS", "CInflate", "Service",
                 "TestSupport",
@@ -218,3 +221,17 @@ let package = Package(
     ],
     cxxLanguageStandard: .cxx17
 )
+
+// Only dev/fuzz builds this: it takes a build of its own, with libFuzzer.
+if Context.environment["TOLLGATE_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz",
+            dependencies: ["Formats", "HTTPMessages", "HTTPWire", "HTTPServing", "Reactor"],
+            path: "Tests/Fuzz",
+            exclude: ["Corpus"],
+            // libFuzzer has the main function.
+            swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])]
+        )
+    )
+}

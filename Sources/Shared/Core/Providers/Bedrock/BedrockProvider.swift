@@ -57,7 +57,7 @@ package struct BedrockProvider: Provider {
         var head = UpstreamHead(
             to: target,
             call.callerHeaders,
-            forwarding: CallerHeaders.isForwardedInTranslation
+            forwarding: CallerHeaders.isForwardedToBedrock
         )
         head.add("accept", call.isStream ? "application/vnd.amazon.eventstream" : "application/json")
         var finished = head.finish(path, overrides: overrides)
@@ -96,5 +96,3 @@ package struct BedrockProvider: Provider {
         }
     }
 }
-
-extension BedrockStream: AnswerTransform {}
