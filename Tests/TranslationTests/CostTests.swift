@@ -45,7 +45,19 @@ struct CostTests {
 
                     """
             }
-        default:
+        case .gemini:
+            for index in 0..<deltas {
+                text += """
+                    data: {"candidates": [{"content": {"parts": [{"text": "\(words[index % words.count])"}],\
+                    "role": "model"},"index": 0}],"usageMetadata": {"promptTokenCount": 12,\
+                    "candidatesTokenCount": \(index),"totalTokenCount": \(index + 12),\
+                    "promptTokensDetails": [{"modality": "TEXT","tokenCount": 12}]},\
+                    "modelVersion": "gemini-2.5-flash","responseId": "abc"}
+
+
+                    """
+            }
+        case .openaiResponses:
             for index in 0..<deltas {
                 text += """
                     event: response.output_text.delta
@@ -62,7 +74,7 @@ struct CostTests {
 
     @Test(
         "an event costs at most three times what passing it through costs",
-        arguments: [Dialect.anthropic, .openaiChat, .openaiResponses]
+        arguments: Translating.dialects
     )
     func ratio(_ upstream: Dialect) throws {
         let bytes = Self.stream(upstream)

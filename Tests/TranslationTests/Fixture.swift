@@ -7,6 +7,7 @@ enum Fixture {
         names(in: "Anthropic", ending: ".sse").map { (.anthropic, $0) }
         + names(in: "Chat", ending: ".sse").map { (.openaiChat, $0) }
         + names(in: "Responses", ending: ".sse").map { (.openaiResponses, $0) }
+        + names(in: "Gemini", ending: ".sse").map { (.gemini, $0) }
 
     static func bytes(_ dialect: Dialect, _ name: String) -> [UInt8] { read("\(folder(dialect))/\(name)") }
 

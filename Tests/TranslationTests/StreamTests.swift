@@ -61,7 +61,7 @@ struct StreamTests {
     )
     func golden(_ path: String) throws {
         let (dialect, name) = try place(path)
-        for caller in [Dialect.anthropic, .openaiChat, .openaiResponses] where caller != dialect {
+        for caller in Translating.dialects where caller != dialect {
             let bytes = Translating.stream([Fixture.bytes(dialect, name)[...]], from: dialect, to: caller).bytes
             let record = "\(dialect.rawValue)-\(name.split(separator: ".")[0])-as-\(caller.rawValue).sse"
             #expect(Fixture.matchesGolden(bytes, record), "\(record)")

@@ -57,7 +57,7 @@ package struct BedrockProvider: Provider {
         var head = UpstreamHead(
             to: target,
             call.callerHeaders,
-            forwarding: CallerHeaders.isForwardedToBedrock
+            forwarding: CallerHeaders.isForwardedInTranslation
         )
         head.add("accept", call.isStream ? "application/vnd.amazon.eventstream" : "application/json")
         var finished = head.finish(path, overrides: overrides)
@@ -96,3 +96,5 @@ package struct BedrockProvider: Provider {
         }
     }
 }
+
+extension BedrockStream: AnswerTransform {}
