@@ -1,15 +1,46 @@
 """Fixtures: the stack, its admin API, the simulator, and tenants to test with."""
 
+import pathlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from harness.admin import Admin
+from harness.compatibility import Table
 from harness.money import Rates
 from harness.simulator import Simulator
 from harness.stack import Stack
 from harness.tenancy import Tenant, await_configuration, create_account, unique
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--compatibility", metavar="PAGE", help="write the table of test_conformance.py to this page")
+
+
+class CompatibilityPage:
+    """Gathers the cells of every worker and writes the page when all are over."""
+
+    def __init__(self, path: str) -> None:
+        self.path = pathlib.Path(path)
+        self.table = Table()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.table.add(report)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        from test_conformance import CASES
+
+        missing = self.table.write(self.path, list(CASES))
+        if missing and session.exitstatus == 0:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    path = config.getoption("--compatibility")
+    # Under xdist only the process that hears of every test writes.
+    if path and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(CompatibilityPage(path))
 
 
 @pytest.fixture(scope="session")
@@ -38,10 +69,11 @@ def tenants(stack: Stack, admin: Admin, simulator: Simulator) -> Iterator[Callab
         user: dict | None = None,
         key: dict | None = None,
         balance: str = "100",
+        family: str = "claude-",
         rates: Rates = Rates(),
     ) -> Tenant:
         tag = unique("t")
-        model = f"claude-{tag}"
+        model = f"{family}{tag}"
         prices.append(admin.create("prices", model=model, match="prefix", **rates.fields()))
         group_row = admin.create("groups", **{"name": tag, "platform": "anthropic", **(group or {})})
         made_accounts = [
@@ -86,6 +118,13 @@ def make_tenant(stack: Stack, admin: Admin, simulator: Simulator) -> Iterator[Ca
 
     `accounts`: for each account the words its key carries for the simulator, or its fields.
     """
+    with tenants(stack, admin, simulator) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_module_tenant(stack: Stack, admin: Admin, simulator: Simulator) -> Iterator[Callable[..., Tenant]]:
+    """As `make_tenant`, for the tests of a whole file."""
     with tenants(stack, admin, simulator) as make:
         yield make
 

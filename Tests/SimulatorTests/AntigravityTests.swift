@@ -84,6 +84,8 @@ struct AntigravityTests {
         )
         #expect(gemini.events.last?.data["candidates"]?[0]?["finishReason"] == "STOP")
         #expect(desk.send("GET", "/antigravity/v1beta/models", ["x-goog-api-key": "k"]).status == 200)
+        let banned = desk.ask(.antigravityKey, Dialect.Question(model: "claude-sim-403validation"))
+        #expect(banned.errorMessage?.contains("verify your account at https://") == true)
         #expect(desk.send("POST", "/antigravity/antigravity/v1/messages", Desk.key, body).status == 0)
     }
 }

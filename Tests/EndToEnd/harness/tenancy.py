@@ -140,7 +140,9 @@ def create_account(
     admin: Admin, simulator: Simulator, tag: str, groups: list[int], words: str = "", **fields: object
 ) -> Account:
     secret = unique(f"sk-{tag}-") + (f"-sim-{words}" if words else "")
-    credentials = {"api_key": secret, "base_url": simulator.url, **fields.pop("credentials", {})}
+    kind = fields.get("type", "apikey")
+    named = {"api_key": secret} if kind in ("apikey", "bedrock") else {"access_token": secret, "refresh_token": secret}
+    credentials = {**named, "base_url": simulator.url, **fields.pop("credentials", {})}
     row = admin.create(
         "accounts",
         **{
@@ -153,7 +155,7 @@ def create_account(
             **fields,
         },
     )
-    return Account(row, credentials["api_key"])
+    return Account(row, credentials.get("api_key") or credentials["access_token"])
 
 
 def await_configuration(stack: Stack, admin: Admin) -> None:

@@ -53,7 +53,10 @@ struct AnthropicErrors: PlatformErrors {
         case (402, _): return plan(402, "billing_error", "There is a problem with your billing or payment details.")
         case (403, "html"), (502, _): return page(status, server: "cloudflare")
         case (403, _):
-            return plan(403, "permission_error", "Your API key does not have permission to use the specified resource.")
+            // What an API in front of Antigravity passes on of Google's words.
+            let text = GeminiErrors.text(ofForbidden: variant)
+            let own = "Your API key does not have permission to use the specified resource."
+            return plan(403, "permission_error", text ?? own)
         case (404, _): return plan(404, "not_found_error", "model: \(model ?? "unknown")")
         case (408, _): return plan(408, "timeout_error", "Request timeout")
         case (413, _): return tooLarge()

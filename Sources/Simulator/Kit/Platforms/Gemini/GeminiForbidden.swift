@@ -36,9 +36,10 @@ extension GeminiErrors {
             }
         case "validationtext":
             var answer = plan(403, "")
+            // Written by hand: no encoder of ours escapes slashes.
             answer.body = Array(
-                ("{\"error\":{\"code\":403,\"message\":\"To continue, verify your account at "
-                    + Self.escaped(Self.validationURL) + " and try again.\",\"status\":\"PERMISSION_DENIED\"}}").utf8
+                ("{\"error\":{\"code\":403,\"message\":\"\(Self.escaped(Self.validationText))\","
+                    + "\"status\":\"PERMISSION_DENIED\"}}").utf8
             )
             return answer
         case "violation":
@@ -46,7 +47,7 @@ extension GeminiErrors {
                 info("TOS_VIOLATION", to: &text) { $0.member("appeal_url", Self.appealURL) }
             }
         case "violationtext":
-            return plan(403, "\(Self.violation) You may submit an appeal at \(Self.appealURL).")
+            return plan(403, Self.violationText)
         case "banned": return plan(403, "This account has been banned.")
         case "suspended":
             return plan(403, "Permission denied: Consumer 'projects/sim' has been suspended.") {
@@ -60,6 +61,18 @@ extension GeminiErrors {
         }
     }
 
+    /// The same in words only, as an API that passes them on says it; nil for a variant without any.
+    static func text(ofForbidden variant: String) -> String? {
+        switch variant {
+        case "validation", "validationtext": validationText
+        case "violation", "violationtext": violationText
+        case "banned": "This account has been banned."
+        default: nil
+        }
+    }
+
+    private static let validationText = "To continue, verify your account at \(validationURL) and try again."
+    private static let violationText = "\(violation) You may submit an appeal at \(appealURL)."
     private static let violation = "This service has been disabled in this account for violation of Terms of Service."
 
     /// Slashes and ampersands escaped, as some encoders of JSON do.
