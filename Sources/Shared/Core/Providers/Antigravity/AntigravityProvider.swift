@@ -37,21 +37,17 @@ package struct AntigravityProvider: Provider {
         )
     }
 
-    /// `{"model","project","request":{…}}`; where tokens are counted, `{"request":{"model":"models/…",…}}`.
+    /// Where tokens are counted: `{"request":{"model":"models/…",…}}`.
     private func wrapped(_ call: UpstreamCall) -> [UInt8] {
+        guard call.action == .countTokens else {
+            return Envelope.wrap(call.body, model: call.model, project: project)
+        }
         var json = JSONWriter(capacity: call.body.count + 256)
         json.object {
-            if call.action == .countTokens {
-                $0.key("request")
-                $0.object { request in
-                    request.member("model", "models/" + call.model)
-                    CountBody.appendMembers(of: call.body, without: "model", to: &request)
-                }
-            } else {
-                $0.member("model", call.model)
-                if let project { $0.member("project", project) }
-                $0.key("request")
-                $0.raw(call.body)
+            $0.key("request")
+            $0.object { request in
+                request.member("model", "models/" + call.model)
+                CountBody.appendMembers(of: call.body, without: "model", to: &request)
             }
         }
         return json.bytes
