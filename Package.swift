@@ -150,9 +150,12 @@ let package = Package(
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("DomainTests", ["Domain"]),
         suite("DecisionsTests", ["Decisions", "Domain"]),
-        suite("DialectsTests", ["Dialects", "Domain", "Formats"]),
         suite("TranslationTests", ["Dialects", "Domain", "Formats"], exclude: ["Fixtures"]),
-        suite("ProvidersTests", ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"]),
+        suite("DialectsTests", ["Dialects", "Domain", "Formats", "TestSupport"]),
+        suite(
+            "ProvidersTests",
+            ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"]
+        ),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2", "TestSupport"]),
         suite(
@@ -172,16 +175,15 @@ let package = Package(
             "GatewayTests",
             [
                 "GatewayKit", "Domain", "HTTPMessages", "HTTPFetching", "Snapshots", "Providers", "Reactor", "Service",
-                "Crypto", "Formats", "TestSupport",
+                "Crypto", "Formats", "Telemetry", "TestSupport",
             ]
         ),
         suite(
             "DataPlaneTests",
             [
-                "GatewayKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching", "Snapshots", "Providers",
-                "Crypto",
-                "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS", "CInflate", "Service",
-                "TestSupport",
+                "GatewayKit", "SimulatorKit", "Dialects", "Domain", "HTTPMessages", "HTTPServing", "HTTPFetching",
+                "Snapshots", "Providers", "Crypto", "Formats", "Redis", "Reactor", "Telemetry", "Decisions", "TLS",
+                "CInflate", "Service", "TestSupport",
             ]
         ),
         suite("SnapshotsTests", ["Domain", "Snapshots"]),
@@ -213,3 +215,17 @@ let package = Package(
     ],
     cxxLanguageStandard: .cxx17
 )
+
+// Only dev/fuzz builds this: it takes a build of its own, with libFuzzer.
+if Context.environment["TOLLGATE_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz",
+            dependencies: ["Formats", "HTTPMessages", "HTTPWire", "HTTPServing", "Reactor"],
+            path: "Tests/Fuzz",
+            exclude: ["Corpus"],
+            // libFuzzer has the main function.
+            swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])]
+        )
+    )
+}

@@ -76,6 +76,37 @@ extension AdminAPITests {
             }
         }
 
+        @Test("behind a trusted proxy each client's address counts for itself, and is what the audit log names")
+        func forwarded() async throws {
+            try await withAdmin { admin in
+                func login(_ number: Int, from client: String) async throws -> AdminServer.Answer {
+                    try await admin.call(
+                        "POST",
+                        "/auth/login",
+                        ["email": .string("nobody\(number)@example.com"), "password": "guess"],
+                        headers: [("x-forwarded-for", client)],
+                        token: .some(nil)
+                    )
+                }
+                var last = 0
+                for number in 0..<53 { last = try await login(number, from: "198.51.100.1, 203.0.113.7").status }
+                #expect(last == 429)
+                // What stands left of the address that the proxy saw is hearsay.
+                #expect(try await login(60, from: "198.51.100.2, 203.0.113.7").status == 429)
+                #expect(try await login(61, from: "203.0.113.8").status == 401)
+                #expect(try await login(62, from: "203.0.113.7, 203.0.113.9").status == 401)
+                let made = try await admin.call(
+                    "POST",
+                    "/admin/groups",
+                    ["name": "forwarded", "platform": "anthropic"],
+                    headers: [("x-forwarded-for", "2001:db8::7")]
+                )
+                #expect(made.status == 201)
+                let audit = try await admin.call("GET", "/admin/audit?resource=group&resource_id=\(made.id)")
+                #expect(audit.items.first?["ip"] == "2001:db8::7")
+            }
+        }
+
         @Test("without a session there is 401, with a user's own 403 for /admin")
         func roles() async throws {
             try await withAdmin { admin in

@@ -120,6 +120,21 @@ struct AccountFormTests {
         #expect(try Self.faults(patch).map(\.field) == [field])
     }
 
+    @Test("which API an OpenAI key's upstream has is a choice, of these keys alone")
+    func upstreamAPI() {
+        func faults(_ api: String, _ platform: Platform, _ type: AccountType = .apikey) -> [String] {
+            CredentialForm.edit(
+                ["api_key": "k", "upstream_api": .string(api)],
+                of: nil,
+                platform: platform,
+                type: type
+            ).faults.map(\.field)
+        }
+        for api in ["auto", "chat", "responses"] { #expect(faults(api, .openai) == []) }
+        #expect(faults("grpc", .openai) == ["credentials.upstream_api"])
+        #expect(faults("chat", .gemini) == ["credentials.upstream_api"])
+    }
+
     @Test("all faults come at once, required fields and credentials among them")
     func allAtOnce() throws {
         let body = try json(

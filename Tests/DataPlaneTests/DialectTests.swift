@@ -237,7 +237,7 @@ struct DialectTests {
             #expect(stand.upstreams[0].calls.isEmpty && stand.upstreams[1].calls.count == 2)
 
             // The same answer, but another key's.
-            try await stand.run("SET", RedisNames.response("resp_2"), "99:2")
+            try await stand.run("SET", RedisNames.response("resp_2"), "99:2:gpt-a")
             for id in ["resp_2", "resp_3"] {
                 #expect(try await stand.get("/v1/responses/\(id)").status == 404)
                 let body = #"{"model":"gpt-a","input":"more","previous_response_id":"\#(id)"}"#
@@ -246,6 +246,18 @@ struct DialectTests {
                 #expect(try JSON(text: try await refused.text())["error"]?["param"]?.string == "previous_response_id")
             }
             #expect(try await stand.count("TTL", RedisNames.response("resp_1")) > 86_000)
+        }
+    }
+
+    @Test("an answer that is asked for again has the caller's name for the model again")
+    func boundName() async throws {
+        var options = options(.responses)
+        options.mapping = ["gpt-mine": "gpt-a"]
+        try await standing(options) { (stand) async throws in
+            stand.upstream.script = { $0.answer(200, Speech.responses.answer) }
+            let first = try await stand.post("/v1/responses", Speech.responses.body("gpt-mine")).text()
+            let again = try await stand.get("/v1/responses/resp_1").body
+            #expect(first == again && again.contains(#""model":"gpt-mine""#))
         }
     }
 

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from harness.money import nano
@@ -26,8 +27,6 @@ def whole_stack(stack: Stack) -> Iterator[None]:
 
 
 def status_of(url: str) -> int:
-    import httpx
-
     try:
         return httpx.get(url, timeout=5, trust_env=False).status_code
     except httpx.HTTPError:
@@ -204,3 +203,80 @@ def test_the_account_is_restarted(tenant: Tenant, stack: Stack) -> None:
     stack.local("restart", "simulator")
     for worker in (0, 1):
         assert tenant.post(tenant.body(), worker).status_code == 200
+
+
+def test_everything_killed_at_once_bills_each_answer_once(tenant: Tenant, stack: Stack) -> None:
+    """Redis, the control plane and then the worker itself die under load, each by SIGKILL. What was answered while nobody
+    could take its record comes out of the worker's journal."""
+    answered: set[str] = set()
+    cut: list[Exception] = []
+    stop = threading.Event()
+
+    def call(words: str, stream: bool) -> None:
+        try:
+            answer = tenant.post(tenant.body(words, stream=stream), 0)
+        except httpx.HTTPError as error:
+            return cut.append(error)
+        if answer.status_code == 200 and (not stream or answer.text.endswith('data: {"type":"message_stop"}\n\n')):
+            answered.add(answer.headers["x-request-id"])
+
+    def load() -> None:
+        while not stop.is_set():
+            call("e3-i10-o20", stream=True)
+            call("e3-i10-o20", stream=False)
+
+    # Streams that end while nobody is there, and some that the worker's death cuts.
+    streams = [threading.Thread(target=call, args=(f"e{20 + 8 * number}-d100-i10-o20", True)) for number in range(10)]
+    streams += [threading.Thread(target=call, args=("e600-d100-i10-o20", True)) for _ in range(2)]
+    others = [threading.Thread(target=load) for _ in range(4)]
+    for thread in streams:
+        thread.start()
+    until("the streams are under way", lambda: len(tenant.calls()) >= len(streams))
+    for thread in others:
+        thread.start()
+    until("calls are answered", lambda: len(answered) >= 40, seconds=30)
+    os.kill(stack.pid("redis"), signal.SIGKILL)
+    os.kill(stack.control_pid, signal.SIGKILL)
+    stop.set()
+    for thread in others + streams[:10]:
+        thread.join()
+    in_journal = metric(stack.ops_urls[0], "tollgate_journal_records")
+    assert in_journal >= 5
+    os.kill(stack.worker_pids[0], signal.SIGKILL)
+    for thread in streams[10:]:
+        thread.join()
+    assert len(cut) == 2
+    for part in ("redis", "worker-1", "control-plane"):
+        stack.local("start", part)
+    until("all are billed", lambda: {row["request_id"] for row in tenant.rows()} >= answered, seconds=90)
+    until("the journal is empty", lambda: metric(stack.ops_urls[0], "tollgate_journal_records") == 0, seconds=30)
+    rows = tenant.rows()
+    found = [row["request_id"] for row in rows]
+    assert len(found) == len(set(found))
+    # Nothing but what was cut may stand beside them.
+    assert len(found) <= len(answered) + 2
+    spent = sum(nano(row["cost"]) for row in rows)
+    assert nano("100") - nano(tenant.admin.get(f"/admin/users/{tenant.user['id']}")["balance"]) == spent
+
+
+def test_without_redis_the_control_plane_takes_the_records(tenant: Tenant, stack: Stack) -> None:
+    results: list = []
+    thread = threading.Thread(
+        target=lambda: results.append(tenant.post(tenant.body("e30-d100-i10-o20", stream=True)))
+    )
+    thread.start()
+    until("the account has the call", lambda: tenant.calls() != [])
+    stack.local("stop", "redis")
+    thread.join()
+    assert results[0].text.endswith('data: {"type":"message_stop"}\n\n')
+    # Redis is still away.
+    [row] = tenant.rows(1, seconds=30)
+    assert row["request_id"] == results[0].headers["x-request-id"]
+    stack.local("start", "redis")
+    until("calls are served again", lambda: tenant.post(tenant.body("e3-i10-o20")).status_code == 200, seconds=20)
+    assert len({row["request_id"] for row in tenant.rows(2, seconds=30)}) == 2
+
+
+def metric(ops_url: str, name: str) -> float:
+    lines = httpx.get(ops_url + "/metrics", timeout=5, trust_env=False).text.splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)

@@ -7,8 +7,8 @@ import Testing
 @Suite("The cost of translation", .serialized)
 struct CostTests {
     private static let deltas = 4000
-    /// Times the cost of pass-through. The product promises 3 in a release build.
-    private static let limit = 3.0
+    /// Times the cost of pass-through: 3 is what the product promises. Without optimisation the figures say little.
+    private static let limit = _isDebugAssertConfiguration() ? 20.0 : 3.0
 
     private static func stream(_ dialect: Dialect) -> [UInt8] {
         var text = ""
@@ -45,7 +45,19 @@ struct CostTests {
 
                     """
             }
-        default:
+        case .gemini:
+            for index in 0..<deltas {
+                text += """
+                    data: {"candidates": [{"content": {"parts": [{"text": "\(words[index % words.count])"}],\
+                    "role": "model"},"index": 0}],"usageMetadata": {"promptTokenCount": 12,\
+                    "candidatesTokenCount": \(index),"totalTokenCount": \(index + 12),\
+                    "promptTokensDetails": [{"modality": "TEXT","tokenCount": 12}]},\
+                    "modelVersion": "gemini-2.5-flash","responseId": "abc"}
+
+
+                    """
+            }
+        case .openaiResponses:
             for index in 0..<deltas {
                 text += """
                     event: response.output_text.delta
@@ -62,7 +74,7 @@ struct CostTests {
 
     @Test(
         "an event costs at most three times what passing it through costs",
-        arguments: [Dialect.anthropic, .openaiChat, .openaiResponses]
+        arguments: Translating.dialects
     )
     func ratio(_ upstream: Dialect) throws {
         let bytes = Self.stream(upstream)
@@ -76,8 +88,7 @@ struct CostTests {
                 translated = min(translated, try Self.translate(bytes, upstream, caller, parser))
             }
             let ratio = translated / through
-            print("\(upstream) to \(caller): \(translated / Self.deltas) an event, \(through / Self.deltas) passed through, \(ratio)")
-            #expect(ratio <= Self.limit, "\(upstream) to \(caller)")
+            #expect(ratio <= Self.limit, "\(upstream) to \(caller): \(translated / Self.deltas) an event")
         }
     }
 

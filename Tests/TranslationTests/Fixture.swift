@@ -7,8 +7,17 @@ enum Fixture {
         names(in: "Anthropic", ending: ".sse").map { (.anthropic, $0) }
         + names(in: "Chat", ending: ".sse").map { (.openaiChat, $0) }
         + names(in: "Responses", ending: ".sse").map { (.openaiResponses, $0) }
+        + names(in: "Gemini", ending: ".sse").map { (.gemini, $0) }
 
     static func bytes(_ dialect: Dialect, _ name: String) -> [UInt8] { read("\(folder(dialect))/\(name)") }
+
+    /// Compares with `Fixtures/Golden/`; with `RECORD_FIXTURES=1` in the environment it writes there instead.
+    static func matchesGolden(_ bytes: [UInt8], _ name: String) -> Bool {
+        guard getenv("RECORD_FIXTURES") != nil else { return read("Golden/\(name)") == bytes }
+        guard let file = fopen("\(root)/Golden/\(name)", "w") else { return false }
+        defer { fclose(file) }
+        return bytes.withUnsafeBytes { fwrite($0.baseAddress, 1, $0.count, file) } == bytes.count
+    }
 
     private static func folder(_ dialect: Dialect) -> String {
         switch dialect {

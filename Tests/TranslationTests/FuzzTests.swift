@@ -73,7 +73,9 @@ struct FuzzTests {
         var chance = Chance(state: 7)
         var read = 0
         for _ in 0..<1500 {
-            guard let request = try? Translating.request(Self.mutate(original, times: 2, &chance), of: dialect) else { continue }
+            guard let request = try? Translating.request(Self.mutate(original, times: 2, &chance), of: dialect) else {
+                continue
+            }
             read += 1
             for upstream in Translating.dialects {
                 guard let body = try? Translating.codec(upstream).encodeRequest(request, JSONParser()) else { continue }

@@ -10,7 +10,7 @@ struct RequestTests {
     @Test("a request read, written and read again in its own dialect is the same", arguments: dialects)
     func roundTrip(_ dialect: Dialect) throws {
         var request = try Translating.request(Fixture.bytes(dialect, "request-full.json"), of: dialect)
-        request.model = dialect == .anthropic ? "claude-sonnet-4-5" : "gpt-5.1"
+        request.model = "any-model"
         let written = try Translating.codec(dialect).encodeRequest(request, JSONParser())
         let again = try Translating.request(written, of: dialect)
         #expect(Said(again) == Said(request))

@@ -54,6 +54,54 @@ struct StreamTests {
         }
     }
 
+    /// Those files were read by the official packages, strictly, when they were recorded.
+    @Test(
+        "a caller gets byte for byte what is on record",
+        arguments: Fixture.streams.map { "\($0.dialect.rawValue)/\($0.name)" }
+    )
+    func golden(_ path: String) throws {
+        let (dialect, name) = try place(path)
+        for caller in Translating.dialects where caller != dialect {
+            let bytes = Translating.stream([Fixture.bytes(dialect, name)[...]], from: dialect, to: caller).bytes
+            let record = "\(dialect.rawValue)-\(name.split(separator: ".")[0])-as-\(caller.rawValue).sse"
+            #expect(Fixture.matchesGolden(bytes, record), "\(record)")
+        }
+    }
+
+    @Test("deltas mean the same however their JSON is spelt")
+    func spellings() throws {
+        let texts = [
+            #"plain"#, #"a \"quote\" and\n\ttabs \\ \/"#, #"\u6f6e 潮 🌊 \ud83c\udf0a"#, #""#, #"} }"#, #"\ud800 lone"#,
+        ]
+        for text in texts {
+            func stream(_ delta: String) -> [UInt8] {
+                Array(
+                    """
+                    data: {"type":"message_start","message":{"id":"m","model":"x"}}
+
+                    data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}
+
+                    \(delta)data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":1}}
+
+                    data: {"type":"message_stop"}
+
+
+                    """.utf8
+                )
+            }
+            let usual = stream(
+                "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"\(text)\"} }\n\n"
+            )
+            let spelt = stream(
+                "data: {\"index\": 0, \"type\": \"content_block_delta\", \"delta\": {\"text\": \"\(text)\", \"type\":\"text_delta\"}}\n\n"
+            )
+            for caller in Translating.dialects {
+                let expected = Translating.stream([spelt[...]], from: .anthropic, to: caller).bytes
+                #expect(Translating.stream([usual[...]], from: .anthropic, to: caller).bytes == expected, "\(text)")
+            }
+        }
+    }
+
     private func place(_ path: String) throws -> (Dialect, String) {
         let parts = path.split(separator: "/").map(String.init)
         return (try #require(Dialect(rawValue: parts[0])), parts[1])

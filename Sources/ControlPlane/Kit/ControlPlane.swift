@@ -72,6 +72,7 @@ package final class ControlPlane {
         let api = AdminAPI(routes: context.routes, Authenticator(pool), log: log) {
             Timestamp(microseconds: WallClock.microseconds)
         }
+        api.trustedProxies = config.trustedProxies
         startMaintenance()
         adminAddress = try listen(on: adminListen, config.adminTLS, "admin") { [probes] exchange in
             if await probes.answer(exchange) { return }

@@ -16,6 +16,7 @@ package final class GatewayMetrics: Sendable {
     package let costNanoUSD: Counter
     package let records: Counter
     package let recordRetries: Counter
+    package let recordsPosted: Counter
     package let slotWaits: Counter
     package let staleKeys: Counter
     package let keepAlives: Counter
@@ -49,6 +50,10 @@ package final class GatewayMetrics: Sendable {
         costNanoUSD = registry.counter("tollgate_cost_nanousd_total", "Cost of settled calls in nano-USD.")
         records = registry.counter("tollgate_usage_records_total", "Usage records handed to Redis.")
         recordRetries = registry.counter("tollgate_usage_record_retries_total", "Usage records sent again.")
+        recordsPosted = registry.counter(
+            "tollgate_usage_records_posted_total",
+            "Usage records handed to the control plane because Redis could not take them."
+        )
         successes = registry.counter(Self.verdicts, Self.verdictsHelp, ["verdict": UpstreamVerdict.success.reason])
         func refusals(_ kind: String) -> Counter {
             registry.counter(

@@ -1,4 +1,5 @@
 import Crypto
+import Decisions
 import Domain
 import HTTPFetching
 import HTTPServing
@@ -42,11 +43,12 @@ final class ServingLoop: @unchecked Sendable {
         _ credentials: CredentialStore,
         _ log: Log,
         _ metrics: GatewayMetrics,
-        _ probes: Probes
+        _ probes: Probes,
+        _ journal: RecordJournal?
     ) {
         loop.execute { [self] in
             do {
-                try build(config, codecKey, credentials, log, metrics, probes)
+                try build(config, codecKey, credentials, log, metrics, probes, journal)
             } catch {
                 log.error("serving loop could not start", ["error": "\(error)"])
                 failed.set()
@@ -60,15 +62,18 @@ final class ServingLoop: @unchecked Sendable {
         _ credentials: CredentialStore,
         _ log: Log,
         _ metrics: GatewayMetrics,
-        _ probes: Probes
+        _ probes: Probes,
+        _ journal: RecordJournal?
     ) throws {
         guard let configuration = config.redis, let target = config.internalAPI else { return }
         let redis = RedisClient(loop, configuration)
         redis.start()
         var options = HTTPClient.Options()
         options.authorityFile = config.upstreamAuthorities
+        // The operator's own address, not an admin's.
+        let internalAPI = InternalAPI(try HTTPClient(loop, options: options), target, token: config.internalToken)
+        options.refuses = { ForbiddenAddresses.contains($0.bytes) }
         let client = try HTTPClient(loop, options: options)
-        let internalAPI = InternalAPI(client, target, token: config.internalToken)
         let codec = SnapshotCodec(SnapshotSigner(key: codecKey))
         let context = WorkerContext(
             loop: loop,
@@ -79,8 +84,11 @@ final class ServingLoop: @unchecked Sendable {
             credentials: credentials,
             internalAPI: internalAPI,
             log: log,
-            metrics: metrics
+            metrics: metrics,
+            journal: journal
         )
+        // Whichever loop is first has them: they are handed out once.
+        context.outbox.replay()
         context.trustedProxies = config.trustedProxies
         context.eventBudget = config.eventBudget
         let handler = GatewayHandler(context, probes)

@@ -65,6 +65,12 @@ package final class Worker {
     /// Starts everything; serving begins once the first configuration is there.
     package func start() throws {
         guard let configuration = config.redis, let target = config.internalAPI else { return }
+        let journal = try config.journalFolder.map { try RecordJournal(folder: $0, log: log) }
+        if let journal {
+            metrics.registry.computed("tollgate_journal_records", "Usage records that only the journal has.") {
+                Double(journal.openRecords)
+            }
+        }
         let redis = RedisClient(loop, configuration)
         // Probes must not call a worker ready for another beat when it no longer is.
         redis.onDisconnect = { [health] in health.update { $0.isRedisUp = false } }
@@ -81,7 +87,7 @@ package final class Worker {
             servers.append(ServingLoop(thread.loop))
         }
         for server in servers {
-            server.start(config, codecKey: config.snapshotKey, credentials, log, metrics, probes)
+            server.start(config, codecKey: config.snapshotKey, credentials, log, metrics, probes, journal)
         }
         startFeed(redis, configuration)
         for number in [SIGTERM, SIGINT] {

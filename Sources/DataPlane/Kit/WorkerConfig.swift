@@ -34,6 +34,9 @@ package struct WorkerConfig: Sendable {
     package var upstreamAuthorities: String?
     /// `TOLLGATE_TRUSTED_PROXIES`: addresses and CIDRs whose `X-Forwarded-For` is believed.
     package var trustedProxies: [AddressRange] = []
+    /// `TOLLGATE_JOURNAL_DIR`: where usage records are kept while neither Redis nor the control plane can take them, a
+    /// folder for each worker alone. Without it they are kept in memory.
+    package var journalFolder: String?
     /// `TOLLGATE_BODY_MEMORY_MIB`: what the bodies of all requests may take together. Default 512.
     package var bodyBudget: ByteBudget
     /// `TOLLGATE_EVENT_MEMORY_MIB`: what upstreams' events that have not arrived whole may take together. Default 256.
@@ -46,6 +49,7 @@ package struct WorkerConfig: Sendable {
         opsListen = reader.address("TOLLGATE_OPS_LISTEN", default: "127.0.0.1:8083")
         let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         loops = reader.integer("TOLLGATE_LOOPS", default: cores, in: 1...256)
+        journalFolder = reader.optional("TOLLGATE_JOURNAL_DIR")
         bodyBudget = ByteBudget(
             limit: reader.integer("TOLLGATE_BODY_MEMORY_MIB", default: 512, in: 1...1_048_576) << 20
         )
@@ -67,13 +71,10 @@ package struct WorkerConfig: Sendable {
         }
         readKeys(&reader)
         readTLS(&reader)
-        for text in (reader.optional("TOLLGATE_TRUSTED_PROXIES") ?? "").split(separator: ",") {
-            let text = String(text.filter { $0 != " " })
-            guard let range = AddressRange(text) else {
-                reader.fault("TOLLGATE_TRUSTED_PROXIES", "must be a list of IP addresses and CIDR ranges")
-                break
-            }
-            trustedProxies.append(range)
+        if let ranges = AddressRange.list(reader.optional("TOLLGATE_TRUSTED_PROXIES") ?? "") {
+            trustedProxies = ranges
+        } else {
+            reader.fault("TOLLGATE_TRUSTED_PROXIES", "must be a list of IP addresses and CIDR ranges")
         }
         if let level = LogLevel(rawValue: reader.text("TOLLGATE_LOG_LEVEL", default: "info")) {
             logLevel = level

@@ -36,6 +36,8 @@ package final class WorkerContext {
     package let internalAPI: InternalAPI
     package let parser = JSONParser()
     package let silence: SilenceWatch
+    /// Shared by all loops of the worker.
+    package let journal: RecordJournal?
     package let log: Log
     package let metrics: GatewayMetrics
     /// The configuration for calls that begin now; each keeps the one it began with.
@@ -60,6 +62,7 @@ package final class WorkerContext {
         internalAPI: InternalAPI,
         log: Log,
         metrics: GatewayMetrics,
+        journal: RecordJournal? = nil,
         pace: Pace = Pace()
     ) {
         self.loop = loop
@@ -69,15 +72,24 @@ package final class WorkerContext {
         self.keys = keys
         self.credentials = credentials
         self.internalAPI = internalAPI
+        self.journal = journal
         self.log = log
         self.metrics = metrics
         let epoch = Hex.encode(SecureRandom.bytes(8))
         admission = AdmissionStore(redis, proposedEpoch: epoch)
         slots = SlotStore(redis)
-        outbox = UsageOutbox(loop, redis, proposedEpoch: epoch, watchInterval: pace.epochWatch)
+        outbox = UsageOutbox(
+            loop,
+            redis,
+            proposedEpoch: epoch,
+            sink: internalAPI,
+            journal: journal,
+            watchInterval: pace.epochWatch
+        )
         leases = LeaseKeeper(loop, redis, interval: pace.leaseRenewal)
         silence = SilenceWatch(loop, pace)
         outbox.onRetry = { count in metrics.recordRetries.add(count) }
+        outbox.onPosted = { count in metrics.recordsPosted.add(count) }
         admission.onEpoch = { [outbox] partition, epoch in outbox.noteEpoch(partition, epoch) }
         redis.onConnect = { [weak outbox, unowned redis] in
             // A script that has to be loaded first comes behind what was sent after it: a settlement must not.
@@ -93,6 +105,7 @@ package final class WorkerContext {
         outbox.stop()
         client.close()
         proxied.close()
+        internalAPI.close()
         redis.close()
     }
 }

@@ -9,6 +9,7 @@ import HTTPServing
 import Providers
 import Reactor
 import Redis
+import SimulatorKit
 import Snapshots
 import Telemetry
 import TestSupport
@@ -24,6 +25,8 @@ final class FakeControlPlane {
         var keys: [String: [UInt8]] = [:]
         var asked: [String] = []
         var usage: String?
+        var records: [UsageRecord] = []
+        var takesRecords = false
     }
 
     var keys: [String: [UInt8]] {
@@ -35,6 +38,12 @@ final class FakeControlPlane {
         set { book.usage = newValue }
     }
     var asked: [String] { book.asked }
+    /// What was posted, and whether it is taken.
+    var records: [UsageRecord] { book.records }
+    var takesRecords: Bool {
+        get { book.takesRecords }
+        set { book.takesRecords = newValue }
+    }
 
     init(_ loop: EventLoop) throws {
         let book = Book()
@@ -42,6 +51,15 @@ final class FakeControlPlane {
         server = HTTPServer(loop, limits: HTTPServerLimits()) { exchange in
             let path = String(exchange.request.path)
             book.asked.append(path)
+            if path == "/internal/v1/records", book.takesRecords {
+                let decoder = UsageRecordDecoder()
+                guard let body = try? await exchange.collectBody(limit: 1 << 26), let list = try? JSON(body).array
+                else {
+                    return exchange.respond(HTTPResponseHead(status: 400), body: [])
+                }
+                book.records += list.compactMap { try? decoder.decode($0.encoded) }
+                return exchange.respond(HTTPResponseHead(status: 200), body: Array("{}".utf8))
+            }
             if path.hasSuffix("/usage"), let usage = book.usage {
                 return exchange.respond(HTTPResponseHead(status: 200), body: Array(usage.utf8))
             }
@@ -71,12 +89,16 @@ final class Stand {
         var accounts = 1
         var concurrency = 0
         var mapping: [String: String] = [:]
+        /// A folder for the worker's journal.
+        var journal: String?
         /// What proxies reached over TLS are checked against.
         var proxyAuthority: String?
         var platform = Platform.anthropic
         var type = AccountType.apikey
         /// Credential fields that are no secret, beside the base URL.
         var fields: [String: String] = [:]
+        /// Whether the accounts' upstream is the simulator.
+        var isSimulated = false
         /// Behind the upstream's address.
         var basePath = ""
         /// Puts a relay between the worker and Redis that can lose answers.
@@ -89,6 +111,7 @@ final class Stand {
     /// The test's own connection.
     let redis: RedisClient
     let upstreams: [FakeUpstream]
+    let simulator: Simulator
     let control: FakeControlPlane
     let codec = SnapshotCodec(SnapshotSigner(key: secret))
     let ring: MasterKeyRing
@@ -120,6 +143,8 @@ final class Stand {
         redis.start()
         try #require(await redis.waitUntilConnected(.seconds(20)))
         upstreams = try (0..<options.accounts).map { _ in try FakeUpstream(loop) }
+        simulator = Simulator(loop)
+        let simulated = try simulator.listen(on: #require(SocketAddress("127.0.0.1:0")))
         control = try FakeControlPlane(loop)
         ring = try MasterKeyRing("m1:" + Base64.encode(Self.secret, .standard))
         credentials = CredentialStore(ring)
@@ -149,7 +174,10 @@ final class Stand {
                 priority: number,
                 concurrency: options.concurrency,
                 modelMapping: options.mapping,
-                plainCredentials: options.fields.merging(["base_url": upstream.baseURL + options.basePath]) { $1 },
+                plainCredentials: options.fields.merging([
+                    "base_url": (options.isSimulated ? "http://127.0.0.1:\(simulated.port)" : upstream.baseURL)
+                        + options.basePath
+                ]) { $1 },
                 upstreamProtocol: options.wire
             )
         }
@@ -170,6 +198,7 @@ final class Stand {
         var proxied = HTTPClient.Options()
         proxied.authorityFile = options.proxyAuthority
         let api = InternalAPI(client, control.target, token: Secret("token"))
+        let journal = try options.journal.map { [log] in try RecordJournal(folder: $0, log: log) }
         context = WorkerContext(
             loop: loop,
             redis: own,
@@ -180,6 +209,7 @@ final class Stand {
             internalAPI: api,
             log: log,
             metrics: metrics,
+            journal: journal,
             pace: options.pace
         )
         own.start()

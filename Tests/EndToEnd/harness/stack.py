@@ -43,6 +43,9 @@ class Stack:
     def control_pid(self) -> int:
         return int(self.read("TOLLGATE_CONTROL_PID"))
 
+    def pid(self, part: str) -> int:
+        return int((self.folder / "run" / f"{part}.pid").read_text().split()[0])
+
     def port(self, name: str) -> int:
         for line in (self.folder / "ports").read_text().splitlines():
             key, _, value = line.partition("=")

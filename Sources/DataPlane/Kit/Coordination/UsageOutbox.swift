@@ -3,24 +3,43 @@ package import Reactor
 package import Redis
 package import Snapshots
 
+/// Where records go while Redis cannot take them.
+package protocol RecordSink: AnyObject {
+    /// Hands records over; they stand when this returns.
+    ///
+    /// - Throws: when that is not sure.
+    func post(records: [[UInt8]]) async throws
+}
+
 /// Settles calls in Redis, and keeps each record until Postgres has it.
 ///
-/// A settlement that fails is sent again until it stands. One that Redis took is kept until the control plane announces
+/// A settlement that fails is sent again until it stands; its record is written to the worker's journal meanwhile, and
+/// handed to the control plane directly while Redis is away. One that Redis took is kept until the control plane announces
 /// that the partition is settled up to it; should Redis lose its memory before that (a new epoch), it is sent again.
 /// Every resend is safe: Redis knows request ids for 15 minutes, Postgres for 45 days.
 package final class UsageOutbox {
     private struct Entry {
         let requestID: String
-        let key: ServingKey
-        /// Empty when the call ended with nothing to bill.
-        let record: String
+        /// Nil for a record of an earlier run that cannot be read here: the control plane puts it aside.
+        let key: ServingKey?
+        /// Empty when there is nothing to bill (any more).
+        var record: String
         let phase: SettlementPhase
         var streamID: StreamID?
+        var isJournaled = false
+        /// How often Redis was there and did not take it.
+        var refusals = 0
+
+        var isSafe: Bool { record.isEmpty || isJournaled }
     }
 
     /// Records that Redis has and Postgres may not have yet; beyond this many the oldest are left to Redis alone.
     private static let maximumCovered = 100_000
     private static let retryDelay = Duration.milliseconds(200)
+    /// A record that Redis has refused so often goes to the control plane.
+    private static let patience = 5
+    private static let postLimit = 500
+    private static let postPause = Duration.seconds(1)
     /// How often the epochs of partitions with uncovered records are looked at: no call may come by to show them.
     package static let watchInterval = Duration.seconds(5)
 
@@ -33,19 +52,30 @@ package final class UsageOutbox {
     /// Not taken by Redis yet; waiting for the next try.
     private var failed: [Entry] = []
     private var sending = 0
+    /// On their way to the control plane.
+    private var posting: [Entry] = []
+    private var postFailedAt: MonotonicTime?
+    /// Both may be missing; then records are kept in memory until Redis is back.
+    private let sink: (any RecordSink)?
+    private let journal: RecordJournal?
     private var retryTimer: LoopTimer?
     private var watchTimer: LoopTimer?
     /// Of the Redis process that was last connected.
     private var runID: String?
     private let loop: EventLoop
     package var onRetry: ((Int) -> Void)?
+    package var onPosted: ((Int) -> Void)?
 
     package init(
         _ loop: EventLoop,
         _ redis: RedisClient,
         proposedEpoch: String,
+        sink: (any RecordSink)? = nil,
+        journal: RecordJournal? = nil,
         watchInterval: Duration = UsageOutbox.watchInterval
     ) {
+        self.sink = sink
+        self.journal = journal
         self.loop = loop
         self.redis = redis
         self.proposedEpoch = proposedEpoch
@@ -60,50 +90,81 @@ package final class UsageOutbox {
     }
 
     /// Settlements that Redis has not taken yet.
-    package var unsettled: Int { failed.count + sending }
+    package var unsettled: Int { failed.count + sending + posting.count }
+    /// Records that this worker alone has.
+    package var held: Int { sending + posting.count + failed.count { !$0.record.isEmpty } }
+    /// Whether all that is held would survive this process.
+    package var isSafe: Bool { sending == 0 && posting.allSatisfy(\.isJournaled) && failed.allSatisfy(\.isSafe) }
+    /// Whether somebody may take a record now: Redis is there, or the control plane took the last one or was not asked.
+    package var isSinkReachable: Bool {
+        redis.isConnected || !posting.isEmpty || (sink != nil && postFailedAt == nil)
+    }
     /// Records that Redis has taken and that Postgres may not have yet.
     package var uncovered: Int { coveredCount }
 
     package func settle(_ requestID: String, _ key: ServingKey, record: UsageRecord?) {
-        send(
-            Entry(
-                requestID: requestID,
-                key: key,
-                record: record.map { String(decoding: $0.encoded, as: UTF8.self) } ?? "",
-                phase: record?.phase ?? .final
-            )
+        let entry = Entry(
+            requestID: requestID,
+            key: key,
+            record: record.map { String(decoding: $0.encoded, as: UTF8.self) } ?? "",
+            phase: record?.phase ?? .final
         )
+        // Without Redis the record is on the disk before the caller can see the end of its answer.
+        if redis.isConnected || entry.record.isEmpty { send(entry) } else { keep(entry) }
+    }
+
+    /// Hands in what earlier runs left in the journal.
+    package func replay() {
+        guard let journal else { return }
+        let decoder = UsageRecordDecoder()
+        for bytes in journal.takeReplay() {
+            let record = try? decoder.decode(bytes)
+            failed.append(
+                Entry(
+                    requestID: record?.requestID ?? "",
+                    key: record.map { ServingKey(of: $0) },
+                    record: String(decoding: bytes, as: UTF8.self),
+                    phase: record?.phase ?? .final,
+                    isJournaled: true
+                )
+            )
+        }
+        if !failed.isEmpty { scheduleRetry() }
     }
 
     private func send(_ entry: Entry) {
+        guard let key = entry.key else { return keep(entry) }
         sending += 1
-        let keys = entry.key.partition
+        let keys = key.partition
         redis.run(
             CallScripts.settle,
             keys: [
-                keys.epoch, keys.live, keys.holds, entry.key.userSlots, entry.key.keySlots,
+                keys.epoch, keys.live, keys.holds, key.userSlots, key.keySlots,
                 RedisNames.done(entry.requestID, keys.partition), keys.usage,
             ],
             arguments: [
                 entry.requestID, proposedEpoch, entry.record, entry.phase.rawValue, Leases.doneMarkerSeconds,
             ]
-        ) { [weak self] result in self?.didSend(entry, result) }
+        ) { [weak self] result in self?.didSend(entry, key, result) }
     }
 
-    private func didSend(_ entry: Entry, _ result: Result<RedisValue, RedisError>) {
+    private func didSend(_ entry: Entry, _ key: ServingKey, _ result: Result<RedisValue, RedisError>) {
         sending -= 1
         guard case .success(.array(let parts)) = result, parts.count == 2, case .string(let epoch) = parts[0],
             case .string(let id) = parts[1]
         else {
-            failed.append(entry)
-            scheduleRetry()
-            return
+            var entry = entry
+            if redis.isConnected { entry.refusals += 1 }
+            return keep(entry)
         }
-        noteEpoch(entry.key.partition.partition, epoch)
+        if entry.isJournaled { journal?.taken() }
+        noteEpoch(key.partition.partition, epoch)
         guard !entry.record.isEmpty, let streamID = StreamID(id) else { return }
         var kept = entry
         kept.streamID = streamID
-        covered[entry.key.partition.partition, default: []].append(kept)
+        kept.isJournaled = false
+        kept.refusals = 0
+        covered[key.partition.partition, default: []].append(kept)
         coveredCount += 1
         if coveredCount > Self.maximumCovered { dropOldest() }
     }
@@ -115,6 +176,18 @@ package final class UsageOutbox {
         coveredCount -= dropped
     }
 
+    // MARK: Without Redis
+
+    /// Keeps what Redis has not taken for the next try.
+    private func keep(_ entry: Entry) {
+        var entry = entry
+        if !entry.record.isEmpty, !entry.isJournaled, let journal {
+            entry.isJournaled = journal.append(Array(entry.record.utf8), on: loop)
+        }
+        failed.append(entry)
+        scheduleRetry()
+    }
+
     private func scheduleRetry() {
         guard retryTimer == nil else { return }
         retryTimer = loop.schedule(after: Self.retryDelay) { [weak self] in self?.retry() }
@@ -122,12 +195,59 @@ package final class UsageOutbox {
 
     private func retry() {
         retryTimer = nil
+        post()
         guard redis.isConnected else { return scheduleRetry() }
-        let entries = failed
-        failed = []
-        onRetry?(entries.count)
+        let entries = failed.filter { $0.key != nil }
+        failed.removeAll { $0.key != nil }
+        if !entries.isEmpty { onRetry?(entries.count) }
         for entry in entries { send(entry) }
+        if !failed.isEmpty { scheduleRetry() }
     }
+
+    /// Hands records to the control plane that Redis cannot take now: one batch at a time. It settles each once, also
+    /// one that Redis had taken without being able to say so.
+    private func post() {
+        guard let sink, posting.isEmpty else { return }
+        if let postFailedAt, postFailedAt.elapsed < Self.postPause { return }
+        let isAway = !redis.isConnected
+        func isDue(_ entry: Entry) -> Bool {
+            !entry.record.isEmpty && (isAway || entry.key == nil || entry.refusals >= Self.patience)
+        }
+        var rest: [Entry] = []
+        for entry in failed {
+            if posting.count < Self.postLimit, isDue(entry) { posting.append(entry) } else { rest.append(entry) }
+        }
+        guard !posting.isEmpty else { return }
+        failed = rest
+        let records = posting.map { Array($0.record.utf8) }
+        loop.spawn { [weak self] in
+            let isTaken = (try? await sink.post(records: records)) != nil
+            self?.didPost(isTaken)
+        }
+    }
+
+    private func didPost(_ isTaken: Bool) {
+        let entries = posting
+        posting = []
+        postFailedAt = isTaken ? nil : .now
+        if isTaken {
+            journal?.taken(entries.count { $0.isJournaled })
+            onPosted?(entries.count)
+        }
+        for var entry in entries {
+            if isTaken {
+                // What the call holds in Redis is given back when that is there again.
+                guard entry.key != nil else { continue }
+                entry.record = ""
+                entry.isJournaled = false
+            }
+            failed.append(entry)
+        }
+        if isTaken { post() }
+        if !failed.isEmpty { scheduleRetry() }
+    }
+
+    // MARK: When Redis forgets
 
     /// Takes note of a partition's epoch as any script answered it. A new one means that Redis has forgotten: what
     /// Postgres does not have for sure is sent again.

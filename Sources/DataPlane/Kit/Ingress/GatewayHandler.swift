@@ -31,13 +31,17 @@ package final class GatewayHandler {
 
     package func handle(_ exchange: ServerExchange) async {
         context.metrics.inFlight.add(1)
-        defer { context.metrics.inFlight.add(-1) }
         let requestID = context.requestIDs.next()
         do {
             try await route(exchange, requestID)
         } catch {
             refuse(exchange, error, requestID)
         }
+        if !exchange.isContinued { ended(exchange) }
+    }
+
+    private func ended(_ exchange: ServerExchange) {
+        context.metrics.inFlight.add(-1)
         if let status = exchange.answeredStatus { context.metrics.answered(status: status) }
         context.metrics.duration.record(microseconds: exchange.startedAt.elapsed.wholeMicroseconds)
     }
@@ -54,9 +58,6 @@ package final class GatewayHandler {
     }
 
     /// What is asked for; nil when that is answered.
-    ///
-    /// Not inlined: its variables would stay in memory as long as the call.
-    @inline(never)
     private func operation(_ exchange: ServerExchange, _ requestID: String) throws -> Operation? {
         let request = exchange.request
         switch RouteTable.match(method: request.method, path: request.path) {
@@ -225,18 +226,32 @@ package final class GatewayHandler {
 
     private func relay(_ exchange: ServerExchange, _ route: CallRoute, _ requestID: String) async throws {
         context.openCalls += 1
-        defer { context.openCalls -= 1 }
-        let call = try await prepare(exchange, route, requestID)
         do {
-            try await RelayRunner(call).run()
+            let call = try await prepare(exchange, route, requestID)
+            let runner = RelayRunner(call)
+            if try await runner.run() {
+                return exchange.continueAlone { [self] in await follow(runner, call, requestID) }
+            }
         } catch {
-            call.settleNothing()
+            context.openCalls -= 1
             throw error
         }
+        context.openCalls -= 1
     }
 
-    /// A call that may go on: its key, its body, its place among the caller's others. A function of its own so that
-    /// nothing of all this is kept while the answer streams.
+    /// A task's memory is given back when it ends, not before: a stream would hold for its whole life what it took to
+    /// find the account. So it goes on in a task of its own.
+    private func follow(_ runner: RelayRunner, _ call: Call, _ requestID: String) async {
+        do {
+            try await runner.follow()
+        } catch {
+            refuse(call.exchange, error, requestID)
+        }
+        context.openCalls -= 1
+        ended(call.exchange)
+    }
+
+    /// A call that may go on: its key, its body, its place among the caller's others.
     private func prepare(_ exchange: ServerExchange, _ route: CallRoute, _ requestID: String) async throws -> Call {
         let (key, config) = try await authenticate(exchange)
         let body = try await readBody(exchange, limit: config.settings.bodyLimit)
@@ -255,7 +270,7 @@ package final class GatewayHandler {
             clientIP: clientIP(exchange)
         )
         if let previous = summary.previousResponse {
-            call.boundAccount = try await ResponseBindings.account(of: previous, for: key.id, context.redis)
+            call.boundAccount = try await ResponseBindings.owner(of: previous, for: key.id, context.redis).account
         }
         if route.action == .countTokens {
             call.standing = try await verified(standing, exchange)

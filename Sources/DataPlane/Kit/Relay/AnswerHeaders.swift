@@ -62,7 +62,7 @@ package enum AnswerHeaders {
                 || name.hasPrefix("anthropic-fast-") || name.hasPrefix("access-control-")
         case UInt8(ascii: "x"):
             name.hasPrefix("x-ratelimit-") || name.hasPrefix("x-codex-") || name.hasPrefix("x-tollgate-")
-                || name.hasPrefix("x-envoy-")
+                || name.hasPrefix("x-envoy-") || name.hasPrefix("x-amzn-") || name.hasPrefix("x-amz-")
         default: false
         }
     }

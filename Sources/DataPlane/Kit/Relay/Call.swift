@@ -19,7 +19,8 @@ package final class Call {
     /// As it was when the call was admitted.
     package var standing: Standing
     package let summary: CallSummary
-    package let body: [UInt8]
+    /// Empty once content has reached the caller: no other account can try after that.
+    package private(set) var body: [UInt8]
     package let route: CallRoute
     /// How the caller's dialect stands on the wire.
     package let wire: any WireDialect
@@ -72,6 +73,8 @@ package final class Call {
 
     // MARK: What it holds
 
+    package func releaseBody() { body = [] }
+
     package func didAdmit(_ standing: Standing) {
         self.standing = standing
         isAdmitted = true
@@ -108,6 +111,12 @@ package final class Call {
     func startOwnStream() {
         guard !exchange.isResponseStarted else { return }
         CallerStream.start(exchange, CallerStream.head(requestID, isArray: isArray), isArray: isArray)
+    }
+
+    /// Notes whose answer it is, before the caller learns its id.
+    func bind(response id: String, to account: AccountID) {
+        let owner = ResponseBindings.Owner(key: key.id, account: account, model: summary.model)
+        ResponseBindings.bind(id, to: owner, context.redis)
     }
 
     // MARK: How it ends

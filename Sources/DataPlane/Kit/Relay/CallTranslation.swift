@@ -3,12 +3,13 @@ import Domain
 import Formats
 import Reactor
 
-/// A call between two dialects. The caller's request is read once, whatever accounts are tried.
+/// A call between two dialects. The caller's request is read once for all accounts that speak the same.
 final class CallTranslation {
     private static let inlineLimit = 64 * 1024
 
     private let call: Call
-    private var request: NeutralRequest?
+    /// By the upstream's dialect: what it cannot do is noted in them.
+    private var requests: [Dialect: NeutralRequest] = [:]
 
     init(_ call: Call) { self.call = call }
 
@@ -21,7 +22,7 @@ final class CallTranslation {
     /// - Throws: `GatewayError`, naming the caller's field at fault.
     func body(for attempt: Attempt) async throws -> [UInt8] {
         guard let translator = translator(for: attempt) else { throw Self.impossible }
-        var request = try await read(translator)
+        var request = try await read(translator, attempt.dialect)
         request.model = attempt.upstreamModel
         request.isStream = call.isStreaming
         guard call.body.count > Self.inlineLimit else {
@@ -33,8 +34,8 @@ final class CallTranslation {
         }.get()
     }
 
-    private func read(_ translator: Translator) async throws -> NeutralRequest {
-        if let request { return request }
+    private func read(_ translator: Translator, _ dialect: Dialect) async throws -> NeutralRequest {
+        if let request = requests[dialect] { return request }
         let envelope = RequestEnvelope(
             model: call.summary.model,
             isStream: call.isStreaming,
@@ -49,14 +50,14 @@ final class CallTranslation {
             } else {
                 try translator.request(from: body, envelope, call.context.parser)
             }
-        request = read
+        requests[dialect] = read
         return read
     }
 
     /// The caller's whole answer; nil when the upstream's is none.
     func answer(_ body: [UInt8], _ attempt: Attempt) async -> [UInt8]? {
         guard let translator = translator(for: attempt) else { return nil }
-        let context = context
+        let context = context(attempt)
         guard body.count > Self.inlineLimit else {
             return (try? translator.answer(from: body, call.context.parser)).map {
                 translator.callerBody(for: $0, context)
@@ -68,7 +69,7 @@ final class CallTranslation {
     }
 
     func meter(for attempt: Attempt) -> TranslatingMeter? {
-        translator(for: attempt).map { TranslatingMeter($0.stream(context)) }
+        translator(for: attempt).map { TranslatingMeter($0.stream(context(attempt))) }
     }
 
     /// An upstream's error body in the caller's dialect.
@@ -85,12 +86,12 @@ final class CallTranslation {
         Translator(caller: call.route.dialect, upstream: attempt.dialect)
     }
 
-    private var context: AnswerContext {
+    private func context(_ attempt: Attempt) -> AnswerContext {
         AnswerContext(
             model: call.summary.model,
             requestID: call.requestID,
             created: call.createdAt.microseconds / 1_000_000,
-            options: request?.answer ?? NeutralAnswerOptions()
+            options: requests[attempt.dialect]?.answer ?? NeutralAnswerOptions()
         )
     }
 

@@ -14,14 +14,9 @@ import Telemetry
 
 /// Carries a call to an account and its answer back: asks `RelayMachine` what to do, and does it.
 package final class RelayRunner {
-    private enum Outcome {
-        /// The call has its answer, or its caller is gone; nothing is left to do.
-        case done
-        indirect case failed(AttemptFailure)
-    }
+    private typealias Outcome = StreamPump.Outcome
 
-    /// What an account has made of an attempt so far. A stream is pumped only when all that led to it has returned: what
-    /// an `async` function keeps stays in memory for as long as it waits, which for a stream is long.
+    /// What an account has made of an attempt so far.
     private enum Opening {
         case outcome(Outcome)
         case stream(StreamPump)
@@ -37,14 +32,15 @@ package final class RelayRunner {
     private let context: WorkerContext
     private var machine: RelayMachine
     private var candidates: [ServingAccount]
-    private let translation: CallTranslation
+    private lazy var translation = CallTranslation(call)
     private var hasWaited = false
+    private let stream: PendingStream?
+    private var following: (ServingAccount, StreamPump)?
 
-    @inline(never)
     package init(_ call: Call) {
         self.call = call
         context = call.context
-        translation = CallTranslation(call)
+        stream = call.isStreaming ? PendingStream(call) : nil
         let settings = call.config.settings
         let now = MonotonicTime.now
         machine = RelayMachine(
@@ -67,33 +63,60 @@ package final class RelayRunner {
         return route.action != .embed && CallTranslation.exists(from: route.dialect, to: dialect)
     }
 
-    /// Ends when the caller has its answer and the call is settled.
-    package func run() async throws {
-        if candidates.isEmpty, call.route.action == .countTokens, call.group.hasUsableAccount(now: call.createdAt) {
-            return answerEstimate()
+    /// Finds an account that answers. Returns true when there is a stream to `follow`, false when the caller has its
+    /// answer and the call is settled; settled it is after a throw, too.
+    package func run() async throws -> Bool {
+        do {
+            let isFollowed = try await findAnswer()
+            if !isFollowed { stream?.stop() }
+            return isFollowed
+        } catch {
+            stream?.stop()
+            call.settleNothing()
+            throw error
         }
-        let stream = call.isStreaming ? PendingStream(call) : nil
-        defer { stream?.stop() }
+    }
+
+    /// Carries the stream to its end, and where it breaks before its first content, the call to another account.
+    package func follow() async throws {
+        while let (account, pump) = following {
+            following = nil
+            stream?.stop()
+            let outcome = await pump.run()
+            if case .failed = outcome { stream?.resume() }
+            if hasEnded(outcome, account) { break }
+            guard try await run() else { return }
+        }
+        stream?.stop()
+    }
+
+    private func findAnswer() async throws -> Bool {
+        if candidates.isEmpty, call.route.action == .countTokens, call.group.hasUsableAccount(now: call.createdAt) {
+            answerEstimate()
+            return false
+        }
         while !call.exchange.isCallerGone {
             switch try nextStep() {
-            case .ended: return
+            case .ended: return false
             case .wait:
                 await context.loop.sleep(Self.slotPoll)
                 machine.slotsChanged()
             case .attempt(let account):
                 guard try await acquire(account) else { continue }
                 // It may have left while Redis was asked: nobody would call this attempt off.
-                if call.exchange.isCallerGone { return call.settleNothing() }
+                if call.exchange.isCallerGone { break }
                 machine.attempting(account.id)
-                let outcome =
-                    switch try await open(account, isStream: stream != nil) {
-                    case .outcome(let outcome): outcome
-                    case .stream(let pump): await follow(pump, stream)
-                    }
-                if hasEnded(outcome, account) { return }
+                switch try await open(account, isStream: stream != nil) {
+                case .outcome(let outcome):
+                    if hasEnded(outcome, account) { return false }
+                case .stream(let pump):
+                    following = (account, pump)
+                    return true
+                }
             }
         }
         call.settleNothing()
+        return false
     }
 
     private enum Step {
@@ -102,9 +125,6 @@ package final class RelayRunner {
         case ended
     }
 
-    // Not inlined, like all that `run` calls: the compiler would keep their variables with those of `run` for as long as
-    // the stream lasts.
-    @inline(never)
     private func nextStep() throws -> Step {
         if let account = choose() { return .attempt(account) }
         switch machine.noCandidate(now: .now) {
@@ -131,7 +151,6 @@ package final class RelayRunner {
         retryAfterSeconds: 5
     )
 
-    @inline(never)
     private func acquire(_ account: ServingAccount) async throws -> Bool {
         let limit = account.snapshot.concurrency
         guard try await context.slots.acquire(account.id, limit: limit, requestID: call.requestID) else {
@@ -143,7 +162,6 @@ package final class RelayRunner {
     }
 
     /// Whether the call is over; else another account may try.
-    @inline(never)
     private func hasEnded(_ outcome: Outcome, _ account: ServingAccount) -> Bool {
         guard case .failed(let failure) = outcome else { return true }
         call.releaseAccount()
@@ -349,7 +367,7 @@ package final class RelayRunner {
             body = Splice.replacing(range, in: body, with: call.summary.model)
         }
         if attempt.isNative, let id = answer.id {
-            ResponseBindings.bind(id, to: attempt.account.id, of: call.key.id, context.redis)
+            call.bind(response: id, to: attempt.account.id)
         }
         context.metrics.successes.add()
         call.firstContentAt = .now
@@ -388,20 +406,7 @@ package final class RelayRunner {
         return StreamPump(call, response, attempt, translating: meter)
     }
 
-    @inline(never)
-    private func follow(_ pump: StreamPump, _ stream: PendingStream?) async -> Outcome {
-        stream?.stop()
-        switch await pump.run() {
-        case .done:
-            return .done
-        case .failed(let failure):
-            stream?.resume()
-            return .failed(failure)
-        }
-    }
-
     /// Where no upstream counts.
-    @inline(never)
     private func answerEstimate() {
         respond(200, TokenCounts.body(TokenEstimate.count(ofRequest: call.body), in: call.route.dialect))
     }

@@ -1,3 +1,4 @@
+import Decisions
 import Dialects
 import Domain
 import HTTPFetching
@@ -26,14 +27,15 @@ struct ResponseLookup {
     /// - Throws: `GatewayError`, 404 also for another key's answers and for upstreams that keep none; `RedisError`.
     func answer(_ id: String) async throws {
         let missing = GatewayError(.notFound, "There is no such response.")
-        let bound = try await ResponseBindings.account(of: id, for: standing.key.id, context.redis)
+        let owner = try await ResponseBindings.owner(of: id, for: standing.key.id, context.redis)
         let now = Timestamp(microseconds: WallClock.microseconds)
-        guard let account = standing.group.accounts.first(where: { $0.id == bound }), account.isUsable(now: now),
+        guard let account = standing.group.accounts.first(where: { $0.id == owner.account }),
+            account.isUsable(now: now),
             let head = account.provider.lookup(
                 response: id,
                 caller: exchange.request.headers,
                 query: exchange.request.query,
-                context.credentials.secrets(of: bound)
+                context.credentials.secrets(of: owner.account)
             )
         else { throw missing }
         let settings = standing.config.settings
@@ -43,11 +45,16 @@ struct ResponseLookup {
         let request = FetchRequest(to: account.endpoint(settings), head, timeouts: FetchTimeouts(settings))
         do {
             let response = try await context.send(request, from: account, canceller)
-            let body = try await response.collect(limit: Self.answerLimit)
+            var body = try await response.collect(limit: Self.answerLimit)
             let status = response.head.status
             guard status != 404 else { throw missing }
             guard (200..<300).contains(status) else {
                 throw GatewayError(.upstreamError, "The provider refused the gateway's request.", detail: "\(status)")
+            }
+            if account.mapping.upstreamModel(for: owner.model) != owner.model,
+                let range = Dialect.openaiResponses.wire.answer(body, context.parser)?.modelRange
+            {
+                body = Splice.replacing(range, in: body, with: owner.model)
             }
             let headers = AnswerHeaders.forCaller(response.head.headers, requestID: requestID)
             exchange.respond(HTTPResponseHead(status: status, headers: headers), body: body)

@@ -193,8 +193,9 @@ final class StreamPump: SilentStream, DrainedAnswer {
 
     private func commit() {
         phase = .streaming
+        call.releaseBody()
         if let id = meter.responseID {
-            ResponseBindings.bind(id, to: attempt.account.id, of: call.key.id, call.context.redis)
+            call.bind(response: id, to: attempt.account.id)
         }
         guard !call.exchange.isResponseStarted else { return }
         if translating != nil { return call.startOwnStream() }
@@ -211,7 +212,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
     private func flush() {
         guard case .streaming = phase, !output.isEmpty else { return }
         call.exchange.write(output)
-        output.removeAll(keepingCapacity: output.capacity <= 4096)
+        output.removeAll(keepingCapacity: output.capacity <= 512)
         lastHeard = .now
         if !isPaused, call.exchange.pendingBytes > Self.callerBacklog {
             isPaused = true

@@ -9,8 +9,10 @@ package enum InternalAPIError: Error, Equatable {
 }
 
 /// A worker's questions to the control plane.
-package final class InternalAPI: KeySource {
+package final class InternalAPI: KeySource, RecordSink {
     private static let answerLimit = 1 << 20
+    /// For a batch of records to be settled in Postgres.
+    private static let postTime = Duration.seconds(20)
     private let client: HTTPClient
     private let target: UpstreamTarget
     private let token: Secret
@@ -40,18 +42,43 @@ package final class InternalAPI: KeySource {
     /// Whether the control plane answers at all.
     package func isAlive() async -> Bool { (try? await get("/health/live")) != nil }
 
+    /// Settles records in Postgres, each once whoever else brings it.
+    package func post(records: [[UInt8]]) async throws {
+        var body = [UInt8(ascii: "[")]
+        for record in records {
+            if body.count > 1 { body.append(UInt8(ascii: ",")) }
+            body.append(contentsOf: record)
+        }
+        body.append(UInt8(ascii: "]"))
+        let (status, _) = try await ask("POST", "/internal/v1/records", body, within: Self.postTime)
+        guard status == 200 else { throw InternalAPIError.status(status) }
+    }
+
+    /// Ends its connections when what is under way has ended.
+    package func close() { client.close() }
+
     private func get(_ path: String) async throws -> (status: Int, body: [UInt8]) {
+        try await ask("GET", path, [], within: .seconds(3))
+    }
+
+    /// - Parameter time: for the answer to begin; it is read in two seconds.
+    private func ask(
+        _ method: String,
+        _ path: String,
+        _ body: [UInt8],
+        within time: Duration
+    ) async throws -> (status: Int, body: [UInt8]) {
         var timeouts = FetchTimeouts()
         timeouts.connect = .seconds(1)
-        timeouts.firstByte = .seconds(3)
-        timeouts.total = .seconds(5)
+        timeouts.firstByte = time
+        timeouts.total = time + .seconds(2)
         let endpoint = Endpoint(isTLS: target.isTLS, host: target.host, port: target.port)
         let head = HTTPRequestHead(
-            method: "GET",
+            method: method,
             target: target.basePath + path,
             headers: ["host": target.authority, "authorization": "Bearer \(token.reveal())"]
         )
-        let response = try await client.send(FetchRequest(to: endpoint, head, timeouts: timeouts))
+        let response = try await client.send(FetchRequest(to: endpoint, head, body: body, timeouts: timeouts))
         return (response.head.status, try await response.collect(limit: Self.answerLimit))
     }
 }

@@ -38,4 +38,18 @@ package final class ServingKey: Sendable {
         self.keySlots = keySlots ?? partition.live
         heldSlots = [userSlots, keySlots].compactMap { $0 }
     }
+
+    /// As much of a key as it takes to settle a record of an earlier run: the slots of that time have ended.
+    package convenience init(of record: UsageRecord) {
+        self.init(
+            KeySnapshot(
+                id: record.key,
+                hash: "",
+                revision: 0,
+                user: record.user,
+                userRevision: 0,
+                group: record.group
+            )
+        )
+    }
 }

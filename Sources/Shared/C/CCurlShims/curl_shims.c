@@ -26,6 +26,10 @@ CURLcode tg_curl_set_prereq_callback(CURL *easy, tg_curl_prereq_callback callbac
     return curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, callback);
 }
 
+CURLcode tg_curl_set_open_callback(CURL *easy, tg_curl_open_callback callback) {
+    return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, callback);
+}
+
 CURLMcode tg_curl_multi_set_long(CURLM *multi, CURLMoption option, long value) {
     return curl_multi_setopt(multi, option, value);
 }

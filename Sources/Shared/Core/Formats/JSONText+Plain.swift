@@ -1,13 +1,36 @@
 extension JSONText {
-    /// How many bytes at the start of `bytes` are the inside of a JSON string that needs no decoding, up to its closing
-    /// quote: valid UTF-8 without escapes. Nil for anything else.
-    package static func plainLength(_ bytes: UnsafeRawBufferPointer) -> Int? {
+    /// What the inside of a JSON string up to its closing quote amounts to.
+    package enum Inside {
+        /// The bytes themselves, so many of them.
+        case plain(length: Int)
+        /// What was decoded into the buffer, from so many bytes.
+        case decoded(length: Int)
+    }
+
+    /// Reads the inside of a JSON string at the start of `bytes`.
+    ///
+    /// - Parameter buffer: gets the text where it has escapes; it is emptied first.
+    /// - Returns: nil for what is not valid UTF-8 or not closed, and for `\u` escapes, which are left to a parser.
+    package static func inside(_ bytes: UnsafeRawBufferPointer, _ buffer: inout [UInt8]) -> Inside? {
         var at = 0
+        var start = 0
+        var hasEscape = false
         while at < bytes.count {
             let byte = bytes[at]
             switch byte {
-            case UInt8(ascii: "\""): return at
-            case UInt8(ascii: "\\"), 0..<0x20: return nil
+            case UInt8(ascii: "\""):
+                guard hasEscape else { return .plain(length: at) }
+                buffer.append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[start..<at]))
+                return .decoded(length: at)
+            case UInt8(ascii: "\\"):
+                guard at + 1 < bytes.count, let decoded = unescaped(bytes[at + 1]) else { return nil }
+                if !hasEscape { buffer.removeAll(keepingCapacity: true) }
+                hasEscape = true
+                buffer.append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[start..<at]))
+                buffer.append(decoded)
+                at += 2
+                start = at
+            case 0..<0x20: return nil
             case 0x20..<0x80: at += 1
             default:
                 guard let length = scalarLength(UnsafeRawBufferPointer(rebasing: bytes[at...])) else { return nil }
@@ -15,6 +38,18 @@ extension JSONText {
             }
         }
         return nil
+    }
+
+    private static func unescaped(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case UInt8(ascii: "n"): 0x0A
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): byte
+        case UInt8(ascii: "t"): 0x09
+        case UInt8(ascii: "r"): 0x0D
+        case UInt8(ascii: "b"): 0x08
+        case UInt8(ascii: "f"): 0x0C
+        default: nil
+        }
     }
 
     /// The length of the UTF-8 sequence that begins here (Unicode 15, table 3-7); nil if it is not well formed.

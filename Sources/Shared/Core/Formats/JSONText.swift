@@ -5,6 +5,12 @@ package enum JSONText {
     /// - Parameter utf8: valid UTF-8, as `JSONValue.stringBytes` gives it.
     package static func append(_ utf8: UnsafeRawBufferPointer, to out: inout [UInt8]) {
         out.append(UInt8(ascii: "\""))
+        appendInside(utf8, to: &out)
+        out.append(UInt8(ascii: "\""))
+    }
+
+    /// The same without the quotes.
+    package static func appendInside(_ utf8: UnsafeRawBufferPointer, to out: inout [UInt8]) {
         var start = 0
         var at = 0
         while at < utf8.count {
@@ -22,7 +28,6 @@ package enum JSONText {
             at += 1
         }
         out.append(contentsOf: UnsafeRawBufferPointer(rebasing: utf8[start...]))
-        out.append(UInt8(ascii: "\""))
     }
 
     package static func append(_ number: Int, to out: inout [UInt8]) {

@@ -75,7 +75,9 @@ final class ClientCore {
 
     /// Tries the addresses in the resolver's order; one that does not answer leaves time for the rest.
     private func connect(to endpoint: Endpoint, until end: MonotonicTime) async throws -> TCPStream {
-        let addresses = try await names.addresses(of: endpoint.host, port: endpoint.port)
+        var addresses = try await names.addresses(of: endpoint.host, port: endpoint.port)
+        // What is looked at here is what is connected to: a name cannot mean something else in between.
+        if let refuses = options.refuses { addresses.removeAll(where: refuses) }
         var failure: any Error = ConnectError.noAddress
         for (index, address) in addresses.enumerated() {
             let left = end - .now

@@ -11,6 +11,8 @@ package final class HTTPClient {
         package var pingTimeout = Duration.seconds(5)
         /// Extra trust anchors in PEM.
         package var authorityFile: String?
+        /// Addresses that are never connected to, whatever name leads there; nil for none.
+        package var refuses: (@Sendable (SocketAddress) -> Bool)?
         package init() {}
     }
 

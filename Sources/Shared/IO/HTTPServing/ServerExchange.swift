@@ -75,6 +75,8 @@ package final class ServerExchange {
         server.exchangeDidStart()
     }
 
+    private var continuation: (() async -> Void)?
+
     // MARK: Request body
 
     /// Bytes announced by `content-length`.
@@ -195,9 +197,19 @@ package final class ServerExchange {
     func start() {
         loop.spawn { [self] in
             await server.handler(self)
-            handlerDidReturn()
+            guard let continuation else { return handlerDidReturn() }
+            loop.spawn { [self] in
+                await continuation()
+                self.continuation = nil
+                handlerDidReturn()
+            }
         }
     }
+
+    /// Has the rest of the handler's work done by a task of its own, which starts when the handler returns.
+    package func continueAlone(_ body: @escaping () async -> Void) { continuation = body }
+
+    package var isContinued: Bool { continuation != nil }
 
     private func handlerDidReturn() {
         guard answer == .none else { return }

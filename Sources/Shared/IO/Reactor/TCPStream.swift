@@ -112,6 +112,11 @@ package final class TCPStream: ByteStream, TurnEndObserver {
         scheduleFlush()
     }
 
+    /// Buffers up to this size wait for the next write. Most connections say nothing most of the time, and there are
+    /// thousands of them.
+    private static let quietBuffer = 512
+    private static let busyBuffer = 16 * 1024
+
     /// Below this a copy is cheaper than a system call of its own.
     private static let writeThroughMinimum = 8 * 1024
 
@@ -173,7 +178,7 @@ package final class TCPStream: ByteStream, TurnEndObserver {
             let taken = max(0, Int(written))
             if taken < output.count {
                 writeRest(from: taken)
-            } else if output.capacity <= 16 * 1024 {
+            } else if output.capacity <= (goesFirst ? Self.busyBuffer : Self.quietBuffer) {
                 output.removeAll(keepingCapacity: true)
             } else {
                 output = []

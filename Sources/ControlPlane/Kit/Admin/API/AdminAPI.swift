@@ -1,4 +1,5 @@
 import Crypto
+package import Decisions
 package import Domain
 import Formats
 package import HTTPMessages
@@ -12,6 +13,8 @@ package final class AdminAPI {
     package static let bodyLimit = 1024 * 1024
 
     package let table: RouteTable
+    /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    package var trustedProxies: [AddressRange] = []
     private let authenticator: Authenticator
     private let log: Log
     private let now: () -> Timestamp
@@ -48,12 +51,32 @@ package final class AdminAPI {
     package func handle(_ exchange: ServerExchange) async {
         let call = Call(
             exchange.request,
-            clientIP: exchange.peer?.ip ?? "",
-            isTLS: exchange.isTLS,
+            clientIP: clientIP(exchange),
+            isTLS: isTLS(exchange),
             body: { try await exchange.collectBody(limit: $0) }
         )
         guard let answer = await answer(call) else { return }
         exchange.respond(answer.head, body: answer.body)
+    }
+
+    /// Who calls, behind proxies that are trusted: sign-ins are counted for each address.
+    private func clientIP(_ exchange: ServerExchange) -> String {
+        guard let peer = exchange.peer, !trustedProxies.isEmpty else { return exchange.peer?.ip ?? "" }
+        let client = ClientAddress.resolve(
+            peer: peer.bytes,
+            forwardedFor: exchange.request.headers.values("x-forwarded-for"),
+            trusted: trustedProxies
+        )
+        return SocketAddress(bytes: client, port: 0)?.ip ?? peer.ip
+    }
+
+    /// Whether the caller's own connection is encrypted: cookies are for such ones only.
+    private func isTLS(_ exchange: ServerExchange) -> Bool {
+        if exchange.isTLS { return true }
+        guard let peer = exchange.peer, trustedProxies.contains(where: { $0.contains(peer.bytes) }) else {
+            return false
+        }
+        return exchange.request.headers.values("x-forwarded-proto").last?.lowercased() == "https"
     }
 
     /// The answer; nil when the caller is gone.

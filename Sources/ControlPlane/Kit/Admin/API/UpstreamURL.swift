@@ -3,7 +3,7 @@ import Glibc
 
 /// What URLs and hosts an admin may enter: http(s), and never the addresses behind which clouds keep their secrets.
 ///
-/// A name that resolves to such an address is only seen when it is connected to; this is the form's part of the guard.
+/// This is the form's part of the guard: what a name resolves to is looked at by whoever connects.
 package enum UpstreamURL {
     /// What is wrong with a URL, or nil.
     package static func fault(in text: String) -> String? {
@@ -52,7 +52,7 @@ package enum UpstreamURL {
         while name.hasSuffix(".") { name.removeLast() }
         guard !name.isEmpty, name.utf8.count <= 253 else { return "must name a host" }
         if metadataNames.contains(name) { return refusal }
-        if let address = address(name) { return isForbidden(address) ? refusal : nil }
+        if let address = address(name) { return ForbiddenAddresses.contains(address) ? refusal : nil }
         // A resolver may take other notations for a number than ours does; no real name ends in one.
         let last = name.split(separator: ".").last ?? ""
         guard !last.utf8.allSatisfy({ $0 &- 0x30 < 10 }), !last.hasPrefix("0x") else { return "must name a host" }
@@ -70,15 +70,6 @@ package enum UpstreamURL {
     private static let metadataNames: Set<String> = [
         "metadata.google.internal", "metadata.goog", "metadata", "instance-data", "instance-data.ec2.internal",
     ]
-
-    private static let forbidden: [AddressRange] = [
-        "169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128",
-        // The metadata services of Alibaba and Oracle; IPv6 forms that carry 169.254.0.0/16 (6to4, NAT64, compatible).
-        "100.100.100.200/32", "192.0.0.192/32", "2002:a9fe::/32", "64:ff9b::a9fe:0/112", "::a9fe:0/112",
-        "fd20:ce::254/128", "0.0.0.0/32", "::/128",
-    ].compactMap { AddressRange($0) }
-
-    private static func isForbidden(_ address: [UInt8]) -> Bool { forbidden.contains { $0.contains(address) } }
 
     /// The 16 bytes of a numeric host in any notation that resolvers take: `169.254.1.1`, `0xa9fe0101`, `2851995905`.
     private static func address(_ host: String) -> [UInt8]? {

@@ -9,6 +9,8 @@ typedef size_t (*tg_curl_data_callback)(char *_Nullable data, size_t size, size_
 typedef int (*tg_curl_seek_callback)(void *_Nullable context, curl_off_t offset, int origin);
 typedef int (*tg_curl_prereq_callback)(void *_Nullable context, char *_Nullable remote_ip, char *_Nullable local_ip,
                                        int remote_port, int local_port);
+typedef curl_socket_t (*tg_curl_open_callback)(void *_Nullable context, curlsocktype purpose,
+                                               struct curl_sockaddr *_Nullable address);
 typedef int (*tg_curl_socket_callback)(CURL *_Nullable easy, curl_socket_t fd, int what, void *_Nullable context,
                                        void *_Nullable socket);
 typedef int (*tg_curl_timer_callback)(CURLM *_Nullable multi, long milliseconds, void *_Nullable context);
@@ -21,6 +23,7 @@ CURLcode tg_curl_set_pointer(CURL *_Nonnull easy, CURLoption option, void *_Null
 CURLcode tg_curl_set_data_callback(CURL *_Nonnull easy, CURLoption option, tg_curl_data_callback _Nonnull callback);
 CURLcode tg_curl_set_seek_callback(CURL *_Nonnull easy, tg_curl_seek_callback _Nonnull callback);
 CURLcode tg_curl_set_prereq_callback(CURL *_Nonnull easy, tg_curl_prereq_callback _Nonnull callback);
+CURLcode tg_curl_set_open_callback(CURL *_Nonnull easy, tg_curl_open_callback _Nonnull callback);
 
 CURLMcode tg_curl_multi_set_long(CURLM *_Nonnull multi, CURLMoption option, long value);
 CURLMcode tg_curl_multi_set_callbacks(CURLM *_Nonnull multi, tg_curl_socket_callback _Nonnull on_socket,

@@ -1,12 +1,13 @@
 /// What a Claude model can do, by its name, where the API refuses what it cannot.
 internal struct AnthropicModels {
-    /// 3.5 is 305, 4.6 is 406. A name that says nothing counts as new.
+    /// 3.5 is 305, 4.6 is 406. A Claude without a number counts as new; whatever else speaks this API knows its older
+    /// forms.
     private let version: Int
 
     /// Reads `claude-opus-4-6`, `claude-3-7-sonnet-20250219`, `us.anthropic.claude-sonnet-4-20250514-v1:0`.
     init(_ name: String) {
         guard let start = name.firstRange(of: "claude-")?.upperBound else {
-            version = .max
+            version = 405
             return
         }
         // Dates have eight digits; `v1:0` is no number.

@@ -110,7 +110,7 @@ internal struct AnthropicRequestEncoder {
     }
 
     private func writeOutputConfig(_ thinking: Thinking?, to json: inout JSONWriter) {
-        let effort = thinking == .adaptive ? request.reasoning?.effort : nil
+        let effort = thinking == .adaptive ? effort : nil
         var schema: RawJSON?
         if case .jsonSchema(_, _, let wanted, _) = request.responseFormat { schema = wanted }
         guard effort != nil || schema != nil else { return }
@@ -126,6 +126,13 @@ internal struct AnthropicRequestEncoder {
                 }
             }
         }
+    }
+
+    /// Left to the model where the caller leaves it, too.
+    private var effort: NeutralReasoning.Effort? {
+        guard let reasoning = request.reasoning else { return nil }
+        let hasBudget = reasoning.budget ?? 0 > 0
+        return reasoning.effort ?? (hasBudget ? reasoning.resolvedEffort : nil)
     }
 
     private func name(of effort: NeutralReasoning.Effort) -> String {

@@ -11,12 +11,11 @@ internal final class AnthropicStreamDecoder: StreamDecoder {
     private var isSkipping = false
     /// What the data of a text or thinking delta of the open block begins with, as Anthropic writes it.
     private var plainHead: [UInt8] = []
+    private var decoded: [UInt8] = []
 
     func receive(_ event: SSEEvent, _ parser: JSONParser, into sink: any NeutralSink) {
         guard event.hasData, event.isComplete, !steps.isOver else { return }
-        if let text = plainDelta(event.data) {
-            return steps.open == .thinking ? steps.thinking(text, sink) : steps.text(text, sink)
-        }
+        if receivePlain(event.data, sink) { return }
         do {
             try parser.parse(event.data) { receive($0.root, sink) }
         } catch {
@@ -28,24 +27,37 @@ internal final class AnthropicStreamDecoder: StreamDecoder {
 
     // MARK: Most events
 
-    /// The text of a delta that is written in the usual way and needs no decoding. Most events of most streams are
-    /// such, and finding the text costs a third of what parsing the event does.
-    private func plainDelta(_ data: UnsafeRawBufferPointer) -> LentText? {
+    /// Takes in a text or thinking delta that is written in the usual way. Most events of most streams are such, and
+    /// finding the text costs a third of what parsing the event does.
+    private func receivePlain(_ data: UnsafeRawBufferPointer, _ sink: any NeutralSink) -> Bool {
         let head = plainHead.count
         guard head > 0, data.count > head, let base = data.baseAddress,
             plainHead.withUnsafeBytes({ memcmp(base, $0.baseAddress.unsafelyUnwrapped, head) }) == 0
-        else { return nil }
+        else { return false }
         let rest = UnsafeRawBufferPointer(rebasing: data[head...])
-        guard let length = JSONText.plainLength(rest) else { return nil }
-        var braces = 0
-        for byte in rest[(length + 1)...] {
-            switch byte {
-            case UInt8(ascii: "}"): braces += 1
-            case 0x20: continue
-            default: return nil
-            }
+        switch JSONText.inside(rest, &decoded) {
+        case nil: return false
+        case .plain(let length):
+            guard Self.closes(rest, after: length) else { return false }
+            emit(LentText(UnsafeRawBufferPointer(rebasing: rest[..<length])), sink)
+        case .decoded(let length):
+            guard Self.closes(rest, after: length) else { return false }
+            decoded.withUnsafeBytes { emit(LentText($0), sink) }
         }
-        return braces == 2 ? LentText(UnsafeRawBufferPointer(rebasing: rest[..<length])) : nil
+        return true
+    }
+
+    private func emit(_ text: LentText, _ sink: any NeutralSink) {
+        if steps.open == .thinking { steps.thinking(text, sink) } else { steps.text(text, sink) }
+    }
+
+    /// Whether two braces and nothing but spaces follow the closing quote.
+    private static func closes(_ rest: UnsafeRawBufferPointer, after quote: Int) -> Bool {
+        var braces = 0
+        for byte in rest[(quote + 1)...] {
+            if byte == UInt8(ascii: "}") { braces += 1 } else if byte != 0x20 { return false }
+        }
+        return braces == 2
     }
 
     private func expectPlainDeltas(_ index: JSONValue?) {

@@ -3,6 +3,8 @@ import Formats
 
 /// Writes streams of the Messages API (docs: Streaming messages).
 internal final class AnthropicStreamEncoder: StreamEncoder {
+    private static let deltaTail = Array("\"}}\n\n".utf8)
+
     private let context: AnswerContext
     private var index = 0
     /// What `content_block_delta` events begin with while the block is open.
@@ -54,14 +56,14 @@ internal final class AnthropicStreamEncoder: StreamEncoder {
 
     private func writeDelta(_ piece: LentText, into out: inout [UInt8]) {
         out.append(contentsOf: deltaHead)
-        JSONText.append(piece.bytes, to: &out)
-        out.append(contentsOf: "}}\n\n".utf8)
+        JSONText.appendInside(piece.bytes, to: &out)
+        out.append(contentsOf: Self.deltaTail)
     }
 
     private func prepareDeltas(_ type: StaticString, _ field: StaticString) {
         let head =
             "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":\(index),"
-            + "\"delta\":{\"type\":\"\(type)\",\"\(field)\":"
+            + "\"delta\":{\"type\":\"\(type)\",\"\(field)\":\""
         deltaHead = Array(head.utf8)
     }
 

@@ -8,6 +8,9 @@ package struct AnswerSteps {
     package private(set) var isStarted = false
     package private(set) var isOver = false
     private var isStopped = false
+    /// Encoders keep citations until their block ends.
+    private static let maximumCitations = 4096
+    private var citations = 0
 
     package init() {}
 
@@ -70,7 +73,8 @@ package struct AnswerSteps {
     }
 
     package mutating func citation(_ citation: NeutralCitation, _ sink: any NeutralSink) {
-        guard !isOver, open == .text else { return }
+        guard !isOver, open == .text, citations < Self.maximumCitations else { return }
+        citations += 1
         sink.receive(.citation(citation))
     }
 

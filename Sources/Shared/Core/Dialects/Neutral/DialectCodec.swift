@@ -46,6 +46,10 @@ package protocol DialectCodec: SendableMetatype {
     /// What a part of the neutral form is called in this dialect's requests.
     static func name(of field: NeutralField) -> String
 
+    /// Whether an upstream of this dialect ends its answers at whatever stop sequences a request has. Where it may
+    /// not, the answer is cut on its way to the caller, and the request names those that it can.
+    static var honoursStopSequences: Bool { get }
+
     /// Reads an upstream's whole answer; an error in it becomes an `error` event.
     static func decodeAnswer(_ document: JSONDocument, into sink: any NeutralSink)
     static func encodeAnswer(_ answer: NeutralAnswer, _ context: AnswerContext) -> [UInt8]
@@ -56,6 +60,10 @@ package protocol DialectCodec: SendableMetatype {
     /// Reads an error body; nil when it has not the dialect's shape.
     static func decodeError(_ document: JSONDocument, status: Int) -> NeutralError?
     static func encodeError(_ error: NeutralError, status: Int, requestID: String) -> [UInt8]
+}
+
+extension DialectCodec {
+    package static var honoursStopSequences: Bool { true }
 }
 
 /// Takes the steps of an answer.

@@ -54,6 +54,8 @@ package struct NeutralAnswerOptions: Hashable, Sendable {
     package var echo: RawJSON?
     /// Gemini: whether a stream is written as Server-Sent Events (`alt=sse`) or as one JSON array.
     package var isSSE = true
+    /// The request's stop sequences, for answers of upstreams that do not stop at them.
+    package var stopSequences: [String] = []
 
     package init() {}
 }

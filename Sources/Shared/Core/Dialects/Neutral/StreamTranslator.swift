@@ -12,8 +12,10 @@ package final class StreamTranslator: NeutralSink {
     package private(set) var hasContent = false
     package private(set) var hasEnded = false
     /// The upstream sent an error, or bytes that are not its dialect; the caller's error event is written.
-    package var hasFailed: Bool { error != nil }
+    package private(set) var hasFailed = false
     package private(set) var error: NeutralError?
+    /// Whether anything but content has come since this was last set to false: without it only `contentBytes` changed.
+    package var hasNews = false
     /// Bytes of generated text so far, for an estimate when the upstream breaks off.
     package private(set) var contentBytes = 0
 
@@ -84,22 +86,32 @@ package final class StreamTranslator: NeutralSink {
         guard !isOver else { return }
         switch event {
         case .text(let piece), .thinking(let piece), .arguments(let piece):
-            hasContent = true
+            // Its block has begun, so that there is content.
             if countsContent { contentBytes += piece.bytes.count }
+        default:
+            hasNews = true
+            note(event)
+        }
+        encoder.encode(event, into: &out)
+    }
+
+    private func note(_ event: NeutralEvent) {
+        switch event {
         case .blockStart: hasContent = true
         case .usage(let report):
             usage = report.tokens
             if report.isFinal { hasFinalUsage = true }
         case .end: hasEnded = true
-        case .error(let fault): error = fault
+        case .error(let fault):
+            error = fault
+            hasFailed = true
         // An answer that was cut or blocked before its first word is an answer.
         case .stop(let reason): if reason != .endTurn { hasContent = true }
-        case .start, .signature, .citation, .blockEnd: break
+        case .text, .thinking, .arguments, .start, .signature, .citation, .blockEnd: break
         }
-        encoder.encode(event, into: &out)
     }
 
-    private var isOver: Bool { hasEnded || error != nil }
+    private var isOver: Bool { hasEnded || hasFailed }
 
     private func fail(_ message: String) { receive(.error(NeutralError(.upstream, message))) }
 }

@@ -32,6 +32,12 @@ package final class TranslatingMeter: StreamMeter {
     package func dropOutput() { output.removeAll(keepingCapacity: true) }
 
     private func note() -> Event {
+        guard stream.hasNews else {
+            if stream.contentBytes != counted { countContent(stream.contentBytes - counted) }
+            counted = stream.contentBytes
+            return hasContent ? .content : .preamble
+        }
+        stream.hasNews = false
         usage = stream.usage
         hasFinalUsage = stream.hasFinalUsage
         hasEnded = stream.hasEnded

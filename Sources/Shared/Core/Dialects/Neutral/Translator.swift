@@ -4,7 +4,7 @@ package import Formats
 /// Every dialect there is.
 package enum DialectRegistry {
     package static let codecs: [any DialectCodec.Type] = [
-        AnthropicMessagesCodec.self, OpenAIChatCodec.self, OpenAIResponsesCodec.self,
+        AnthropicMessagesCodec.self, OpenAIChatCodec.self, OpenAIResponsesCodec.self, GeminiCodec.self,
     ]
 
     package static func codec(of dialect: Dialect) -> (any DialectCodec.Type)? {
@@ -36,7 +36,15 @@ package struct Translator: Sendable {
         try callersFaults {
             // The decoders parse argument texts while they hold the document.
             let inner = JSONParser()
-            return try parser.parse(body) { try caller.decodeRequest($0, envelope, inner) }
+            var request = try parser.parse(body) { try caller.decodeRequest($0, envelope, inner) }
+            if !upstream.honoursStopSequences {
+                let bytes = request.stopSequences.reduce(0) { $0 + $1.utf8.count }
+                guard bytes <= StopSequences.maximumBytes else {
+                    throw TranslationFault(.stopSequences, "may have \(StopSequences.maximumBytes) bytes in all")
+                }
+                request.answer.stopSequences = request.stopSequences
+            }
+            return request
         }
     }
 
@@ -62,11 +70,17 @@ package struct Translator: Sendable {
 
     /// Writes the caller's whole answer.
     package func callerBody(for answer: NeutralAnswer, _ context: AnswerContext) -> [UInt8] {
-        caller.encodeAnswer(answer, context)
+        let stops = context.options.stopSequences
+        return caller.encodeAnswer(stops.isEmpty ? answer : StopSequences.cut(answer, at: stops), context)
     }
 
     package func stream(_ context: AnswerContext) -> StreamTranslator {
-        StreamTranslator(from: upstream.makeStreamDecoder(), to: caller.makeStreamEncoder(context))
+        let encoder = caller.makeStreamEncoder(context)
+        let stops = context.options.stopSequences
+        return StreamTranslator(
+            from: upstream.makeStreamDecoder(),
+            to: stops.isEmpty ? encoder : StopSequenceEncoder(encoder, stops)
+        )
     }
 
     /// For an upstream that can only stream and a caller who does not: feed the events, then take `fold.answer`.

@@ -8,6 +8,8 @@ import Formats
 internal struct ChatRequestEncoder {
     private static let maximumStops = 4
     private static let maximumUserBytes = 64
+    /// Lines that refuse the parameter (API reference: `stop`).
+    private static let withoutStops = ["o1", "o3", "o4", "gpt-5"]
 
     private let request: NeutralRequest
 
@@ -20,7 +22,7 @@ internal struct ChatRequestEncoder {
             json.key("messages")
             try ChatMessageWriter.write(request, to: &json)
             try writeTools(to: &json)
-            try writeSampling(to: &json)
+            writeSampling(to: &json)
             writeResponseFormat(to: &json)
             if let effort = OpenAIEffort.effort(request) { json.member("reasoning_effort", effort) }
             if let user = request.user, user.utf8.count <= Self.maximumUserBytes { json.member("user", user) }
@@ -33,17 +35,17 @@ internal struct ChatRequestEncoder {
         return json.bytes
     }
 
-    private func writeSampling(to json: inout JSONWriter) throws {
+    private func writeSampling(to json: inout JSONWriter) {
         if let limit = request.maxTokens { json.member("max_completion_tokens", limit) }
         write("temperature", request.temperature?.clamped(to: 0...2), to: &json)
         write("top_p", request.topP, to: &json)
         write("frequency_penalty", request.frequencyPenalty, to: &json)
         write("presence_penalty", request.presencePenalty, to: &json)
         if let seed = request.seed { json.member("seed", seed) }
-        guard !request.stopSequences.isEmpty else { return }
-        guard request.stopSequences.count <= Self.maximumStops else {
-            throw TranslationFault(.stopSequences, "this model takes at most \(Self.maximumStops)")
-        }
+        // The answer is cut at all of them in any case (`StopSequences`); named, they also save tokens.
+        guard !request.stopSequences.isEmpty, request.stopSequences.count <= Self.maximumStops,
+            !Self.withoutStops.contains(where: request.model.hasPrefix)
+        else { return }
         json.key("stop")
         json.array { for stop in request.stopSequences { $0.string(stop) } }
     }

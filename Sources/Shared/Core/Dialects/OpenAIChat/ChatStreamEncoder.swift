@@ -3,6 +3,9 @@ import Formats
 
 /// Writes streams of Chat Completions (API reference: the chat completion chunk object).
 internal final class ChatStreamEncoder: StreamEncoder {
+    /// Longer thoughts, in bytes, go out without their seal rather than fill the memory.
+    private static let maximumThought = 4 << 20
+
     private let context: AnswerContext
     /// What every chunk begins with, up to and including `"delta":`.
     private var head: [UInt8] = []
@@ -35,7 +38,7 @@ internal final class ChatStreamEncoder: StreamEncoder {
             characters += Self.characters(piece)
             write(piece, after: textHead, pieceTail, into: &out)
         case .thinking(let piece):
-            thought.append(contentsOf: piece.bytes)
+            if thought.count <= Self.maximumThought { thought.append(contentsOf: piece.bytes) }
             write(piece, after: thinkingHead, pieceTail, into: &out)
         case .arguments(let piece):
             hasArguments = true
@@ -43,6 +46,8 @@ internal final class ChatStreamEncoder: StreamEncoder {
         case .start(let id, _): start(id.string, into: &out)
         case .blockStart(let block): begin(block, into: &out)
         case .signature(let seal):
+            // A seal on a part of a thought would be refused.
+            guard thought.count <= Self.maximumThought else { return }
             let text = String(decoding: thought, as: UTF8.self)
             writeDelta(into: &out) { json in
                 json.key("reasoning_details")
@@ -68,7 +73,7 @@ internal final class ChatStreamEncoder: StreamEncoder {
 
     private func write(_ piece: LentText, after head: [UInt8], _ tail: [UInt8], into out: inout [UInt8]) {
         out.append(contentsOf: head)
-        JSONText.append(piece.bytes, to: &out)
+        JSONText.appendInside(piece.bytes, to: &out)
         out.append(contentsOf: tail)
     }
 
@@ -86,10 +91,10 @@ internal final class ChatStreamEncoder: StreamEncoder {
         // A caller who wants the usage sees the field in every chunk.
         if context.options.includesUsage { tail += Array(#","usage":null"#.utf8) }
         tail += Array("}\n\n".utf8)
-        pieceTail = Array("}".utf8) + tail
-        argumentsTail = Array("}}]}".utf8) + tail
-        textHead = choice + Array(#"{"content":"#.utf8)
-        thinkingHead = choice + Array(#"{"reasoning_content":"#.utf8)
+        pieceTail = Array("\"}".utf8) + tail
+        argumentsTail = Array("\"}}]}".utf8) + tail
+        textHead = choice + Array(#"{"content":""#.utf8)
+        thinkingHead = choice + Array(#"{"reasoning_content":""#.utf8)
         writeDelta(into: &out) {
             $0.member("role", "assistant")
             $0.member("content", "")
@@ -114,8 +119,8 @@ internal final class ChatStreamEncoder: StreamEncoder {
         blockStart = characters
         let choice = head + Array(#"[{"index":0,"delta":"#.utf8)
         switch block {
-        case .text: textHead = choice + Array(#"{"content":"#.utf8)
-        case .refusal: textHead = choice + Array(#"{"refusal":"#.utf8)
+        case .text: textHead = choice + Array(#"{"content":""#.utf8)
+        case .refusal: textHead = choice + Array(#"{"refusal":""#.utf8)
         case .thinking: thought.removeAll(keepingCapacity: true)
         case .redactedThinking(let seal):
             writeDelta(into: &out) { json in
@@ -125,7 +130,7 @@ internal final class ChatStreamEncoder: StreamEncoder {
         case .toolUse(let id, let name, let seal):
             hasArguments = false
             argumentsHead =
-                choice + Array("{\"tool_calls\":[{\"index\":\(calls),\"function\":{\"arguments\":".utf8)
+                choice + Array("{\"tool_calls\":[{\"index\":\(calls),\"function\":{\"arguments\":\"".utf8)
             writeDelta(into: &out) { json in
                 json.key("tool_calls")
                 json.array { json in
@@ -134,7 +139,7 @@ internal final class ChatStreamEncoder: StreamEncoder {
                 }
             }
         case .image(let mediaType, let data):
-            textHead = choice + Array(#"{"content":"#.utf8)
+            textHead = choice + Array(#"{"content":""#.utf8)
             LentText.lending(MarkdownImage.text(mediaType: mediaType, data: data)) {
                 write($0, after: textHead, pieceTail, into: &out)
             }

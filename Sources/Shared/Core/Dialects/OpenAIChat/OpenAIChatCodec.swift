@@ -37,6 +37,9 @@ package enum OpenAIChatCodec: DialectCodec {
         }
     }
 
+    /// Chat takes four, and none with the models that think.
+    package static let honoursStopSequences = false
+
     package static func decodeAnswer(_ document: JSONDocument, into sink: any NeutralSink) {
         ChatAnswerDecoder.decode(document, into: sink)
     }

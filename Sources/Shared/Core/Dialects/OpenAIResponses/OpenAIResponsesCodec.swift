@@ -33,6 +33,9 @@ package enum OpenAIResponsesCodec: DialectCodec {
         }
     }
 
+    /// The API has none.
+    package static let honoursStopSequences = false
+
     package static func decodeAnswer(_ document: JSONDocument, into sink: any NeutralSink) {
         ResponsesAnswerDecoder.decode(document, into: sink)
     }

@@ -5,7 +5,7 @@ import Formats
 ///
 /// Nothing is stored there, so thoughts travel sealed with the conversation. Dropped, because an answer without them
 /// is as good: `top_k`, `seed`, the penalties, cache marks, a user's name beyond 64 bytes. Stop sequences do not exist
-/// there and are refused. Fewer than 16 tokens cannot be asked for and become 16.
+/// there; the answer is cut at them (`StopSequences`). Fewer than 16 tokens cannot be asked for and become 16.
 internal struct ResponsesRequestEncoder {
     private static let minimumTokens: Int64 = 16
     private static let maximumUserBytes = 64
@@ -15,9 +15,6 @@ internal struct ResponsesRequestEncoder {
     init(_ request: NeutralRequest) { self.request = request }
 
     func encode() throws -> [UInt8] {
-        guard request.stopSequences.isEmpty else {
-            throw TranslationFault(.stopSequences, "this model takes no stop sequences")
-        }
         var json = JSONWriter(capacity: 1024)
         try json.object { json in
             json.member("model", request.model)

@@ -6,15 +6,19 @@ import Formats
 /// The last event repeats the whole answer, so that all of it is kept until then; beyond `maximumBytes` the stream fails.
 internal final class ResponsesStreamEncoder: StreamEncoder {
     private static let maximumBytes = 64 << 20
+    /// What an item takes beside its text, about.
+    private static let itemBytes = 512
 
     private let context: AnswerContext
     private var object: ResponsesObject
     private var sequence = 0
     private var items: [[UInt8]] = []
     private var item: ResponsesItem?
-    /// What delta events of the open item begin with, and what stands between the delta and its number.
+    /// The open item's text. It joins the item at its end: reached through an optional it would cost more.
+    private var text: [UInt8] = []
+    /// What delta events of the open item begin and end with.
     private var deltaHead: [UInt8] = []
-    private var deltaTail: [UInt8] = []
+    private var deltaTail = NumberedTail("", "")
     private var isStarted = false
     private var hasFailed = false
     private var total = 0
@@ -31,7 +35,7 @@ internal final class ResponsesStreamEncoder: StreamEncoder {
         switch event {
         case .text(let piece), .arguments(let piece): writeDelta(piece, into: &out)
         case .thinking(let piece):
-            if item?.text.isEmpty == true { openSummary(into: &out) }
+            if text.isEmpty { openSummary(into: &out) }
             writeDelta(piece, into: &out)
         case .start(let id, _): start(id.string, into: &out)
         case .blockStart(let block): begin(block, into: &out)
@@ -52,12 +56,10 @@ internal final class ResponsesStreamEncoder: StreamEncoder {
         guard total <= Self.maximumBytes else {
             return fail(NeutralError(.upstream, "The upstream's answer is too large."), into: &out)
         }
-        item?.text.append(contentsOf: piece.bytes)
+        text.append(contentsOf: piece.bytes)
         out.append(contentsOf: deltaHead)
-        JSONText.append(piece.bytes, to: &out)
-        out.append(contentsOf: deltaTail)
-        JSONText.append(sequence, to: &out)
-        out.append(contentsOf: "}\n\n".utf8)
+        JSONText.appendInside(piece.bytes, to: &out)
+        deltaTail.append(sequence, to: &out)
         sequence += 1
     }
 
@@ -65,9 +67,9 @@ internal final class ResponsesStreamEncoder: StreamEncoder {
         guard let item else { return }
         let head =
             "event: \(event)\ndata: {\"type\":\"\(event)\",\"item_id\":\"\(item.id)\",\"output_index\":\(items.count),"
-            + "\(place)\"delta\":"
+            + "\(place)\"delta\":\""
         deltaHead = Array(head.utf8)
-        deltaTail = Array("\(tail),\"sequence_number\":".utf8)
+        deltaTail = NumberedTail("\"\(tail),\"sequence_number\":", "}\n\n")
     }
 
     // MARK: Items
@@ -99,6 +101,8 @@ internal final class ResponsesStreamEncoder: StreamEncoder {
     }
 
     private func end(into out: inout [UInt8]) {
+        item?.text = text
+        text = []
         guard let item else { return }
         switch item.block {
         case .text, .refusal:
@@ -128,7 +132,10 @@ internal final class ResponsesStreamEncoder: StreamEncoder {
             json.key("item")
             item.write(isDone: true, to: &json)
         }
+        total += item.text.count + Self.itemBytes
         keep(item)
+        guard total > Self.maximumBytes else { return }
+        fail(NeutralError(.upstream, "The upstream's answer is too large."), into: &out)
     }
 
     private func keep(_ item: ResponsesItem) {
@@ -253,5 +260,42 @@ internal final class ResponsesStreamEncoder: StreamEncoder {
         var json = JSONWriter(capacity: 1024)
         object.write(ResponsesObject.status(of: stop), output: items, usage: usage, to: &json)
         return json.bytes
+    }
+}
+
+/// Bytes round a number that mostly grows by one: it is counted up where it stands.
+private struct NumberedTail {
+    private let head: [UInt8]
+    private let end: [UInt8]
+    private var bytes: [UInt8] = []
+    private var number = -1
+
+    init(_ head: String, _ end: String) {
+        self.head = Array(head.utf8)
+        self.end = Array(end.utf8)
+    }
+
+    mutating func append(_ number: Int, to out: inout [UInt8]) {
+        if number != self.number && !(number == self.number + 1 && countUp()) {
+            bytes = head
+            JSONText.append(number, to: &bytes)
+            bytes += end
+        }
+        self.number = number
+        out.append(contentsOf: bytes)
+    }
+
+    /// False when there is no digit left to carry into.
+    private mutating func countUp() -> Bool {
+        var at = bytes.count - end.count - 1
+        while at >= head.count {
+            if bytes[at] < UInt8(ascii: "9") {
+                bytes[at] += 1
+                return true
+            }
+            bytes[at] = UInt8(ascii: "0")
+            at -= 1
+        }
+        return false
     }
 }

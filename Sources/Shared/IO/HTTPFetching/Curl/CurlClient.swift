@@ -34,6 +34,7 @@ package final class CurlClient {
         var authorityFile: String?
         var windowPerStream: Int
         var idleConnectionLifetime: Duration
+        var refuses: (@Sendable (SocketAddress) -> Bool)?
     }
     private let loop: EventLoop
     private let settings: Settings
@@ -52,7 +53,8 @@ package final class CurlClient {
         settings = Settings(
             authorityFile: options.authorityFile,
             windowPerStream: options.windowPerStream,
-            idleConnectionLifetime: options.idleConnectionLifetime
+            idleConnectionLifetime: options.idleConnectionLifetime,
+            refuses: options.refuses
         )
         deadlines = DeadlineQueue(loop)
     }

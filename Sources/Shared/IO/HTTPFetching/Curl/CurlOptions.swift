@@ -117,8 +117,15 @@ struct CurlOptions {
 
     /// - Parameter context: a `CurlTransfer`, which must outlive the handle's use.
     func setCallbacks(_ context: UnsafeMutableRawPointer, _ errorText: UnsafeMutablePointer<CChar>) {
-        for option in [CURLOPT_WRITEDATA, CURLOPT_HEADERDATA, CURLOPT_READDATA, CURLOPT_SEEKDATA, CURLOPT_PREREQDATA] {
+        for option in [
+            CURLOPT_WRITEDATA, CURLOPT_HEADERDATA, CURLOPT_READDATA, CURLOPT_SEEKDATA, CURLOPT_PREREQDATA,
+            CURLOPT_OPENSOCKETDATA,
+        ] {
             tg_curl_set_pointer(easy, option, context)
+        }
+        tg_curl_set_open_callback(easy) { context, _, address in
+            guard let address, let transfer = CurlOptions.transfer(context) else { return CURL_SOCKET_BAD }
+            return transfer.openSocket(address)
         }
         tg_curl_set_pointer(easy, CURLOPT_ERRORBUFFER, errorText)
         tg_curl_set_data_callback(easy, CURLOPT_HEADERFUNCTION) { data, size, count, context in

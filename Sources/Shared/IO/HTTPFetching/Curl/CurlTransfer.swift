@@ -1,5 +1,6 @@
 import CCurl
 import CCurlShims
+import Glibc
 import HTTPMessages
 import HTTPWire
 import Reactor
@@ -91,6 +92,14 @@ final class CurlTransfer: BodyChannel {
     }
 
     // MARK: What libcurl says
+
+    /// A socket for an address, be it the proxy's or the upstream's own; none for one that must not be connected to.
+    func openSocket(_ address: UnsafeMutablePointer<curl_sockaddr>) -> curl_socket_t {
+        let found = withUnsafePointer(to: &address.pointee.addr) { SocketAddress($0) }
+        if settings.refuses?(found) == true { return CURL_SOCKET_BAD }
+        let type = address.pointee.socktype | Int32(SOCK_CLOEXEC.rawValue)
+        return socket(address.pointee.family, type, address.pointee.protocol)
+    }
 
     /// The connection is there and the request about to be sent; again, when libcurl sends it on another connection.
     func willSend() -> Bool {
