@@ -36,8 +36,9 @@ class Cell:
         return Question(model=self.tenant.named("-".join(filter(None, [words, unique("n")]))), **fields)
 
     def call(self, question: Question) -> Call:
-        """What the simulator received of a question: the one call with that model."""
-        found = [call for call in self.tenant.calls() if call.model == question.model]
+        """What the simulator received of a question: the last call with that model."""
+        # Bedrock's names have a region before and a version behind.
+        found = [call for call in self.tenant.calls() if question.model in (call.model or "")]
         assert found, f"no call for {question.model} reached the upstream"
         assert all(call.path.startswith(self.upstream.path) for call in found), [call.path for call in found]
         return found[-1]
@@ -55,6 +56,11 @@ class Cell:
         text = "".join(self.caller.stream(question, answer))
         assert text == answer.text
         return answer
+
+    @property
+    def stop_word(self) -> str:
+        """Why an answer ended at a stop sequence. Only Anthropic's dialect tells that from any other end."""
+        return self.caller.stops["stop" if self.upstream.dialect == "anthropic" else "end"]
 
     @property
     def expects_thinking(self) -> bool:
@@ -137,7 +143,7 @@ def stop_sequence(cell: Cell) -> Question:
     question = cell.question(text="one STOP two", stop=["STOP"])
     for answer in (cell.caller.ask(question), cell.streamed(question)):
         assert answer.text.endswith("one ")
-        assert answer.stop == cell.caller.stops["stop"]
+        assert answer.stop == cell.stop_word
     return question
 
 

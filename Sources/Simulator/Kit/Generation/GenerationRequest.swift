@@ -22,5 +22,11 @@ package struct GenerationRequest {
     /// Text beyond this is not echoed.
     static let mostEchoedBytes = 4_096
 
+    /// Takes a tool's result. What the user said before it has been answered: it asks for no call any more.
+    mutating func take(result: String, of id: String) {
+        lastUserText = ""
+        toolResults.append((id, result))
+    }
+
     init(owner: String) { prompt = Prompt(owner: owner) }
 }

@@ -145,9 +145,7 @@ struct GeminiRequest {
                             + " call parts of the function call turn."
                     )
                 }
-                if !texts.isEmpty || results.isEmpty {
-                    asked.lastUserText = texts.joined(separator: "\n").prefixOfUTF8(GenerationRequest.mostEchoedBytes)
-                }
+                asked.lastUserText = texts.joined(separator: "\n").prefixOfUTF8(GenerationRequest.mostEchoedBytes)
                 asked.toolResults = results
             }
             openCalls = calls

@@ -119,7 +119,7 @@ struct ChatRequest {
                 )
             }
             openCalls.remove(at: call)
-            asked.toolResults.append((id, text))
+            asked.take(result: text, of: id)
         default:
             throw Refusal(
                 "Invalid value: '\(role)'. Supported values are: 'system', 'assistant', 'user', 'function', 'tool',"

@@ -157,7 +157,7 @@ struct ResponsesRequest {
                 throw Refusal("No tool call found for function call output with call_id \(id).", param: "input")
             }
             openCalls.remove(at: call)
-            asked.toolResults.append((id, try content(item["output"], "\(path).output")))
+            asked.take(result: try content(item["output"], "\(path).output"), of: id)
         case "reasoning":
             let summary = item["summary"].items.compactMap { $0["text"]?.string }.joined()
             if let encrypted = item["encrypted_content"]?.string, encrypted != Generation.signature(of: summary) {
