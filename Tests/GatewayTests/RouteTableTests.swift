@@ -26,6 +26,13 @@ struct RouteTableTests {
                 .call(CallRoute(.gemini, model: "gemini-a", isStream: true))
             ),
             ("POST", "/v1beta/models/a:b:countTokens", .call(CallRoute(.gemini, .countTokens, model: "a:b"))),
+            ("POST", "/v1/models/gemini-a:generateContent", .call(CallRoute(.gemini, model: "gemini-a"))),
+            ("POST", "/v1/models/m:countTokens", .call(CallRoute(.gemini, .countTokens, model: "m"))),
+            ("GET", "/v1/models/ft:gpt:x", .models(ModelListRoute("ft:gpt:x"))),
+            (
+                "POST", "/antigravity/v1/models/m:generateContent",
+                .call(CallRoute(.gemini, model: "m", isAntigravity: true))
+            ),
             ("POST", "/antigravity/v1/messages", .call(CallRoute(.anthropic, isAntigravity: true))),
             (
                 "POST", "/antigravity/v1/messages/count_tokens",
@@ -53,7 +60,8 @@ struct RouteTableTests {
             ("GET", "/v1/messages", "POST, OPTIONS"), ("HEAD", "/v1/messages", "POST, OPTIONS"),
             ("OPTIONS", "/v1/messages", "POST, OPTIONS"), ("post", "/v1/messages", "POST, OPTIONS"),
             ("DELETE", "/v1/messages/count_tokens", "POST, OPTIONS"), ("POST", "/v1/models", "GET, HEAD, OPTIONS"),
-            ("PATCH", "/v1/models/claude-a", "GET, HEAD, OPTIONS"), ("POST", "/metrics", "GET, HEAD, OPTIONS"),
+            ("PATCH", "/v1/models/claude-a", "GET, HEAD, OPTIONS"), ("POST", "/v1/models/m:x", "GET, HEAD, OPTIONS"),
+            ("POST", "/metrics", "GET, HEAD, OPTIONS"),
             ("", "/v1/usage", "GET, HEAD, OPTIONS"),
         ]
     )

@@ -20,7 +20,8 @@ enum ModelLists {
         let models = served(by: standing.group, standing.config, now: now)
         var json = JSONWriter(capacity: 128 * (models.count + 1))
         let shape: Shape =
-            route.isGemini ? .gemini : isAnthropic(exchange.request.headers) ? .anthropic : .openai
+            route.isGemini || isGemini(exchange.request.headers)
+            ? .gemini : isAnthropic(exchange.request.headers) ? .anthropic : .openai
         if let name = route.name {
             guard models.contains(name) else { throw GatewayError(.notFound, "There is no such model: \(name)") }
             write(name, shape, standing.group, to: &json)
@@ -52,6 +53,9 @@ enum ModelLists {
     static func isAnthropic(_ headers: HeaderFields) -> Bool {
         headers.contains("anthropic-version") || headers.contains("x-api-key")
     }
+
+    /// Google's packages present their key in a header of their own.
+    static func isGemini(_ headers: HeaderFields) -> Bool { headers.contains("x-goog-api-key") }
 
     private static func write(_ models: [String], _ shape: Shape, _ group: ServingGroup, to json: inout JSONWriter) {
         json.object { list in

@@ -58,7 +58,13 @@ package enum RouteTable {
 
     /// Paths with a name in them, and those below `/antigravity`.
     private static func matchNames(_ method: String, _ path: Substring) -> RouteMatch {
-        if let name = rest(of: path, after: "/v1/models/") { return only("GET", method, .models(ModelListRoute(name))) }
+        if let name = rest(of: path, after: "/v1/models/") {
+            // The newer packages of Google leave the `beta` out.
+            if method == "POST", case .found(let call) = matchGemini(method, name, isAntigravity: false) {
+                return .found(call)
+            }
+            return only("GET", method, .models(ModelListRoute(name)))
+        }
         if let id = rest(of: path, after: "/v1/responses/"), !id.utf8.contains(UInt8(ascii: "/")) {
             return only("GET", method, .response(PercentCoding.decode(id)))
         }
@@ -77,8 +83,8 @@ package enum RouteTable {
         case "/v1beta/models":
             return only("GET", method, .models(ModelListRoute(isGemini: true, isAntigravity: true)))
         default:
-            guard let name = rest(of: inner, after: "/v1beta/models/") else { return .notFound }
-            return matchGemini(method, name, isAntigravity: true)
+            let name = rest(of: inner, after: "/v1beta/models/") ?? rest(of: inner, after: "/v1/models/")
+            return name.map { matchGemini(method, $0, isAntigravity: true) } ?? .notFound
         }
     }
 
@@ -125,6 +131,9 @@ package enum RouteTable {
         var path = request.path
         if path.hasPrefix(antigravity) { path = path.dropFirst(antigravity.count) }
         if path.hasPrefix("/v1beta") { return .gemini }
+        if path.hasPrefix("/v1/models"), request.method == "POST" || ModelLists.isGemini(request.headers) {
+            return .gemini
+        }
         if path.hasPrefix("/v1/responses") { return .openaiResponses }
         if path.hasPrefix("/v1/chat/") || path.hasPrefix("/v1/embeddings") { return .openaiChat }
         // Those of OpenAI present a bearer, and nothing of Anthropic's.
