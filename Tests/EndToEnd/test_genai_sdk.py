@@ -150,6 +150,7 @@ def test_an_error_of_the_upstream_is_the_package_s_own(
 
 
 def test_a_wrong_key_is_refused(tenant: Tenant, worker: int) -> None:
+    client = client_of(tenant, worker, key="tg-wrong")
     with pytest.raises(errors.ClientError) as caught:
-        client_of(tenant, worker, key="tg-wrong").models.generate_content(model=tenant.named(), contents="Hello")
+        client.models.generate_content(model=tenant.named(), contents="Hello")
     assert caught.value.code == 401
