@@ -66,6 +66,7 @@ struct RedisAwayTests {
             #expect(stand.control.records.count == 5 && Set(stand.control.records.map(\.requestID)).count == 5)
             #expect(stand.metrics.recordsPosted.value == 5 && (stand.context.journal?.bytes ?? 0) == 0)
             try await stand.server.restart()
+            try #require(await stand.redis.waitUntilConnected(.seconds(20)))
             await stand.loop.wait { stand.context.outbox.unsettled == 0 }
             #expect(try await stand.records().isEmpty)
             // What the calls held was given back all the same.
@@ -89,7 +90,7 @@ struct RedisAwayTests {
             #expect(stand.context.outbox.held == 5 && stand.context.outbox.isSafe)
             try await stand.server.restart()
             #expect(try await stand.records(5).count == 5)
-            await stand.loop.wait { stand.context.outbox.unsettled == 0 }
+            await stand.loop.wait { stand.context.outbox.unsettled == 0 && stand.context.journal?.bytes == 0 }
             #expect(try await stand.records().count == 5)
             #expect(stand.context.journal?.openRecords == 0 && stand.context.journal?.bytes == 0)
         }
