@@ -10,7 +10,7 @@ private final class Folder {
     let path: String
     init() {
         var template = Array("/tmp/tollgate-journal-XXXXXX".utf8CString)
-        path = template.withUnsafeMutableBufferPointer { String(cString: mkdtemp($0.baseAddress!)) }
+        path = template.withUnsafeMutableBufferPointer { String(cString: mkdtemp($0.baseAddress.unsafelyUnwrapped)) }
     }
     deinit {
         for name in names { unlink(path + "/" + name) }
