@@ -131,9 +131,8 @@ package enum RouteTable {
         var path = request.path
         if path.hasPrefix(antigravity) { path = path.dropFirst(antigravity.count) }
         if path.hasPrefix("/v1beta") { return .gemini }
-        if path.hasPrefix("/v1/models"), request.method == "POST" || ModelLists.isGemini(request.headers) {
-            return .gemini
-        }
+        let isCall = request.method == "POST" && path.utf8.contains(UInt8(ascii: ":"))
+        if path.hasPrefix("/v1/models"), isCall || ModelLists.isGemini(request.headers) { return .gemini }
         if path.hasPrefix("/v1/responses") { return .openaiResponses }
         if path.hasPrefix("/v1/chat/") || path.hasPrefix("/v1/embeddings") { return .openaiChat }
         // Those of OpenAI present a bearer, and nothing of Anthropic's.
