@@ -6,7 +6,7 @@
 FROM swift:6.3-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends \
         libuv1-dev libnghttp2-dev libhttp-parser-dev libssl-dev libcurl4-openssl-dev libhiredis-dev libpq-dev \
-        libxxhash-dev libargon2-dev libsimdjson-dev zlib1g-dev libbrotli-dev libzstd-dev pkg-config \
+        libxxhash-dev libargon2-dev libjemalloc-dev libsimdjson-dev zlib1g-dev libbrotli-dev libzstd-dev pkg-config \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Package.swift ./
@@ -25,7 +25,7 @@ RUN swift build -c release --static-swift-stdlib --explicit-target-dependency-im
 FROM debian:bookworm-slim AS runtime
 RUN apt-get update && apt-get install -y --no-install-recommends \
         ca-certificates tzdata libstdc++6 libuv1 libnghttp2-14 libhttp-parser2.9 libssl3 libcurl4 libhiredis0.14 \
-        libxxhash0 libargon2-1 libsimdjson14 zlib1g libbrotli1 libzstd1 \
+        libxxhash0 libargon2-1 libjemalloc2 libsimdjson14 zlib1g libbrotli1 libzstd1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin tollgate \
     && install -d -o tollgate -g tollgate -m 700 /var/lib/tollgate/journal

@@ -4,7 +4,7 @@
 SYSTEM_PACKAGES=(
     ca-certificates curl g++ git openssl pkg-config python3 tzdata util-linux
     libuv1-dev libnghttp2-dev libhttp-parser-dev libssl-dev libcurl4-openssl-dev libhiredis-dev libpq-dev
-    libxxhash-dev libargon2-dev libsimdjson-dev zlib1g-dev libbrotli-dev libzstd-dev
+    libxxhash-dev libargon2-dev libjemalloc-dev libsimdjson-dev zlib1g-dev libbrotli-dev libzstd-dev
     postgresql redis-server redis-tools
 )
 TEST_PACKAGES=(python3-venv)
