@@ -98,7 +98,7 @@ let package = Package(
 
         // IO: mechanisms that know no gateway noun.
         library("Telemetry", in: "Shared/IO", ["Bytes", "CGatewayShims"]),
-        library("Reactor", in: "Shared/IO", ["Telemetry", "CUV", "CGatewayShims"]),
+        library("Reactor", in: "Shared/IO", ["Bytes", "Telemetry", "CUV", "CGatewayShims"]),
         library("TLS", in: "Shared/IO", ["Reactor", "COpenSSL"]),
         library("HTTPWire", in: "Shared/IO", ["HTTPMessages", "CNGHTTP2", "CHTTPParser", "CGatewayShims"]),
         library("HTTPServing", in: "Shared/IO", ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2"]),

@@ -44,6 +44,22 @@ struct ByteCursorTests {
         #expect(written { cursor in bytes.withUnsafeBytes { cursor.write(escaping: $0) } } == "<\(expected)>")
     }
 
+    @Test(
+        "what needs an escape is found wherever it stands in a long text",
+        arguments: ["\"", "\\", "\u{1f}", "\u{0}"]
+    )
+    func escapesAnywhere(text: String) {
+        for filler in ["a", "é", "\u{7f}", "!", "]"] {
+            for before in 0..<20 {
+                let left = String(repeating: filler, count: before)
+                let bytes = Array((left + text + filler).utf8)
+                let end = written { cursor in bytes.withUnsafeBytes { cursor.write(escaping: $0) } }
+                let escaped = written { cursor in Array(text.utf8).withUnsafeBytes { cursor.write(escaping: $0) } }
+                #expect(end == "<" + left + escaped.dropFirst().dropLast() + filler + ">")
+            }
+        }
+    }
+
     @Test("appending grows the array like appending bytes one by one")
     func growth() {
         var bytes: [UInt8] = []

@@ -35,8 +35,8 @@ private struct Bench {
             CallScripts.admit,
             keys: [keys.epoch, keys.revisions, keys.live, keys.holds, userSlots, keySlots],
             arguments: [
-                id, "me", "k1", key, "u3", user, "g2", group, isLenient ? "1" : "0", "\(limits.0)", "\(limits.1)",
-                "\(lease)", "k1",
+                "me", "k1", key, "u3", user, "g2", group, "\(limits.0)", "\(limits.1)", "\(lease)", "k1",
+                isLenient ? "1" : "0", id,
             ]
         )
         let parts = try #require(answer.array?.map { $0.text ?? "" })
@@ -47,7 +47,7 @@ private struct Bench {
         let answer = try await stand.redis.run(
             CallScripts.settle,
             keys: [
-                keys.epoch, keys.live, keys.holds, userSlots, keySlots, RedisNames.done(id, keys.partition), keys.usage,
+                keys.epoch, keys.live, keys.holds, userSlots, keySlots, keys.usage, keys.done(id),
             ],
             arguments: [id, "me", record, phase, "900"]
         )
@@ -59,7 +59,7 @@ private struct Bench {
         try await stand.redis.run(
             CallScripts.acquire,
             keys: [RedisNames.slots(of: AccountID(1))],
-            arguments: [id, "\(limit)", "\(lease)"]
+            arguments: ["\(limit)", "\(lease)", id]
         ).integer
     }
 

@@ -1,6 +1,5 @@
 import Crypto
 package import Decisions
-package import Domain
 package import Formats
 package import HTTPFetching
 package import Reactor
@@ -49,8 +48,6 @@ package final class WorkerContext {
     package var eventBudget: ByteBudget?
     /// Calls to an upstream that have not ended, those whose callers are gone included.
     package var openCalls = 0
-    /// When each account was last chosen, in nanoseconds of the monotonic clock.
-    package var lastUsed: [AccountID: UInt64] = [:]
 
     package init(
         loop: EventLoop,

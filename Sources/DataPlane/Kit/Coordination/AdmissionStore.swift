@@ -35,20 +35,14 @@ package final class AdmissionStore {
         _ group: ServingGroup,
         isLenient: Bool
     ) async throws -> AdmissionAnswer {
-        let keys = key.partition
-        let answer = try await redis.run(
-            CallScripts.admit,
-            keys: [keys.epoch, keys.revisions, keys.live, keys.holds, key.userSlots, key.keySlots],
-            arguments: [
-                requestID, proposedEpoch, key.keyField, key.keyRevision, key.userField, key.userRevision,
-                group.revisionField, group.revision, isLenient ? "1" : "0", key.userLimit, key.keyLimit,
-                Leases.durationText, key.keyField,
-            ]
-        )
+        var rest = RedisArguments(capacity: 64)
+        rest.add(isLenient ? "1" : "0")
+        rest.add(requestID)
+        let answer = try await redis.run(key.admission(to: group, proposedEpoch), rest)
         guard case .array(let parts) = answer, parts.count == 2, case .string(let code) = parts[0],
             case .string(let epoch) = parts[1]
         else { throw RedisError.unexpectedAnswer }
-        if !epoch.isEmpty { onEpoch?(keys.partition, epoch) }
+        if !epoch.isEmpty { onEpoch?(key.partition.partition, epoch) }
         if code == Self.ok { return .admitted }
         switch String(decoding: code, as: UTF8.self) {
         case "stale": return .stale
@@ -58,6 +52,7 @@ package final class AdmissionStore {
         default: throw RedisError.unexpectedAnswer
         }
     }
+
     /// Compares the revisions alone, for calls that reserve nothing: `admitted`, `stale` or `forgotten`.
     ///
     /// - Throws: `RedisError`.

@@ -12,8 +12,8 @@ package enum CallScripts {
     /// Admits a call: checks revisions, takes the caller's slots and notes the reservation.
     ///
     /// Keys: epoch, revisions, live, holds, the user's slots, the key's slots.
-    /// Arguments: request id, an epoch in case there is none, three pairs of revision field and number, `1` to accept
-    /// missing revisions, the user's and the key's limit (0: none), lease in ms, what the reservation holds.
+    /// Arguments: an epoch in case there is none, three pairs of revision field and number, the user's and the key's
+    /// limit (0: none), lease in ms, what the reservation holds, `1` to accept missing revisions, request id.
     /// Answer: `{code, epoch}` with code `ok`, `stale` (a newer revision is known), `forgotten` (a revision is missing),
     /// `user_busy` or `key_busy`.
     ///
@@ -22,37 +22,38 @@ package enum CallScripts {
         name: "admit",
         source: """
             local epoch = redis.call('GET', KEYS[1])
-            local known = redis.call('HMGET', KEYS[2], ARGV[3], ARGV[5], ARGV[7])
+            local known = redis.call('HMGET', KEYS[2], ARGV[2], ARGV[4], ARGV[6])
             for i = 1, 3 do
               if known[i] then
-                if tonumber(known[i]) > tonumber(ARGV[2 + 2 * i]) then return {'stale', epoch or ''} end
-              elseif ARGV[9] ~= '1' then
+                if tonumber(known[i]) > tonumber(ARGV[1 + 2 * i]) then return {'stale', epoch or ''} end
+              elseif ARGV[12] ~= '1' then
                 return {'forgotten', epoch or ''}
               end
             end
+            local id = ARGV[13]
             local time = redis.call('TIME')
             local now = time[1] * 1000 + math.floor(time[2] / 1000)
-            local lease = now + tonumber(ARGV[12])
-            local userLimit, keyLimit = tonumber(ARGV[10]), tonumber(ARGV[11])
+            local lease = now + tonumber(ARGV[10])
+            local userLimit, keyLimit = tonumber(ARGV[8]), tonumber(ARGV[9])
             if userLimit > 0 and redis.call('ZCOUNT', KEYS[5], now, '+inf') >= userLimit then
               return {'user_busy', epoch or ''}
             end
             if keyLimit > 0 and redis.call('ZCOUNT', KEYS[6], now, '+inf') >= keyLimit then
               return {'key_busy', epoch or ''}
             end
-            redis.call('HSET', KEYS[4], ARGV[1], ARGV[13])
-            redis.call('ZADD', KEYS[3], now, ARGV[1])
+            redis.call('HSET', KEYS[4], id, ARGV[11])
+            redis.call('ZADD', KEYS[3], now, id)
             if not epoch then
-              epoch = ARGV[2] .. '.' .. time[1] .. '.' .. time[2]
+              epoch = ARGV[1] .. '.' .. time[1] .. '.' .. time[2]
               redis.call('SET', KEYS[1], epoch)
             end
             if userLimit > 0 then
               redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now)
-              redis.call('ZADD', KEYS[5], lease, ARGV[1])
+              redis.call('ZADD', KEYS[5], lease, id)
             end
             if keyLimit > 0 then
               redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now)
-              redis.call('ZADD', KEYS[6], lease, ARGV[1])
+              redis.call('ZADD', KEYS[6], lease, id)
             end
             return {'ok', epoch}
             """
@@ -60,7 +61,7 @@ package enum CallScripts {
 
     /// Ends a call: gives back what admission took and, with a record, appends it to the partition's stream, once.
     ///
-    /// Keys: epoch, live, holds, the user's slots, the key's slots, done marker, usage stream.
+    /// Keys: epoch, live, holds, the user's slots, the key's slots, usage stream, done marker.
     /// Arguments: request id, an epoch in case there is none, record (empty: nothing to bill), phase, life of the
     /// marker in seconds. Answer: `{epoch, stream id}`, the id empty when nothing was appended.
     ///
@@ -69,15 +70,15 @@ package enum CallScripts {
         name: "settle",
         source: """
             local epoch = redis.call('GET', KEYS[1])
-            local done = redis.call('GET', KEYS[6])
+            local done = redis.call('GET', KEYS[7])
             redis.call('ZREM', KEYS[2], ARGV[1])
             local id = ''
             if done then
               id = string.sub(done, string.find(done, ' ', 1, true) + 1)
             end
             if ARGV[3] ~= '' and (not done or (string.sub(done, 1, 5) == 'swept' and ARGV[4] == 'final')) then
-              id = redis.call('XADD', KEYS[7], '*', 'r', ARGV[3])
-              redis.call('SET', KEYS[6], ARGV[4] .. ' ' .. id, 'EX', ARGV[5])
+              id = redis.call('XADD', KEYS[6], '*', 'r', ARGV[3])
+              redis.call('SET', KEYS[7], ARGV[4] .. ' ' .. id, 'EX', ARGV[5])
             end
             redis.call('HDEL', KEYS[3], ARGV[1])
             redis.call('ZREM', KEYS[4], ARGV[1])
@@ -91,7 +92,7 @@ package enum CallScripts {
             """
     )
 
-    /// Takes a slot of an account. Keys: its slots. Arguments: request id, limit (0: none), lease in ms.
+    /// Takes a slot of an account. Keys: its slots. Arguments: limit (0: none), lease in ms, request id.
     /// Answer: calls in flight with this one, or minus the calls in flight when it is full.
     package static let acquire = RedisScript(
         name: "acquire",
@@ -100,9 +101,9 @@ package enum CallScripts {
             local now = time[1] * 1000 + math.floor(time[2] / 1000)
             redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
             local count = redis.call('ZCARD', KEYS[1])
-            local limit = tonumber(ARGV[2])
+            local limit = tonumber(ARGV[1])
             if limit > 0 and count >= limit then return -count end
-            redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[1])
+            redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[3])
             return count + 1
             """
     )

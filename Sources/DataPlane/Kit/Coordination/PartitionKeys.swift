@@ -9,6 +9,7 @@ package struct PartitionKeys: Sendable {
     package let live: String
     package let holds: String
     package let usage: String
+    private let donePrefix: String
 
     private init(_ partition: Partition) {
         self.partition = partition
@@ -17,7 +18,10 @@ package struct PartitionKeys: Sendable {
         live = RedisNames.live(partition)
         holds = RedisNames.holds(partition)
         usage = RedisNames.usage(partition)
+        donePrefix = RedisNames.done("", partition)
     }
+
+    package func done(_ requestID: String) -> String { donePrefix + requestID }
 
     private static let all = Partition.all.map { PartitionKeys($0) }
 

@@ -1,48 +1,73 @@
 package import Domain
-import Reactor
 package import Redis
 import Snapshots
 
 /// Slots of accounts: leases in Redis, so that workers together never exceed an account's concurrency.
 package final class SlotStore {
     private let redis: RedisClient
-    /// Calls in flight as Redis last said, by account; what the scheduler ranks by.
-    package private(set) var inFlight: [AccountID: Int] = [:]
-    private var names: [AccountID: String] = [:]
+    private var accounts: [AccountID: AccountSlots] = [:]
 
     package init(_ redis: RedisClient) { self.redis = redis }
+
+    /// What this loop knows of an account's slots; to be looked up once a call.
+    package func of(_ account: AccountID) -> AccountSlots {
+        if let known = accounts[account] { return known }
+        let made = AccountSlots(account, redis)
+        accounts[account] = made
+        return made
+    }
+}
+
+/// The slots of one account as one loop sees them.
+package final class AccountSlots {
+    /// The Redis name of the set.
+    package let name: String
+    /// Calls in flight as Redis last said; what the scheduler ranks by.
+    package private(set) var inFlight = 0
+    /// When the account was last chosen here, in nanoseconds of the monotonic clock.
+    package var lastUsed: UInt64 = 0
+
+    private let redis: RedisClient
+    private var acquisition: (limit: Int, run: PreparedRun)?
+    private let giveBack: PreparedRun
+
+    init(_ account: AccountID, _ redis: RedisClient) {
+        self.redis = redis
+        name = RedisNames.slots(of: account)
+        giveBack = PreparedRun(CallScripts.release, keys: [name], furtherArguments: 1)
+    }
 
     /// Takes a slot; false when the account is full. A concurrency of 0 is no limit.
     ///
     /// - Throws: `RedisError`; a slot that was perhaps taken is given back.
-    package func acquire(_ account: AccountID, limit: Int, requestID: String) async throws -> Bool {
+    package func acquire(limit: Int, requestID: String) async throws -> Bool {
         do {
-            let answer = try await redis.run(
-                CallScripts.acquire,
-                keys: [name(of: account)],
-                arguments: [requestID, String(limit), Leases.durationText]
-            )
+            let answer = try await redis.run(acquisition(limit), RedisArguments([requestID]))
             guard case .integer(let count) = answer else { throw RedisError.unexpectedAnswer }
-            inFlight[account] = Int(clamping: count.magnitude)
+            inFlight = Int(clamping: count.magnitude)
             return count > 0
         } catch {
-            release(account, requestID: requestID)
+            release(requestID: requestID)
             throw error
         }
     }
 
     /// Gives the slot back. When Redis is away the lease ends by itself.
-    package func release(_ account: AccountID, requestID: String) {
-        redis.run(CallScripts.release, keys: [name(of: account)], arguments: [requestID]) { [weak self] result in
-            if case .success(.integer(let count)) = result { self?.inFlight[account] = Int(clamping: count) }
+    package func release(requestID: String) {
+        redis.run(giveBack, RedisArguments([requestID])) { [weak self] result in
+            if case .success(.integer(let count)) = result { self?.inFlight = Int(clamping: count) }
         }
     }
 
-    /// The Redis name of the account's slots.
-    package func name(of account: AccountID) -> String {
-        if let known = names[account] { return known }
-        let made = RedisNames.slots(of: account)
-        names[account] = made
-        return made
+    private func acquisition(_ limit: Int) -> PreparedRun {
+        if let acquisition, acquisition.limit == limit { return acquisition.run }
+        let run = PreparedRun(
+            CallScripts.acquire,
+            keys: [name],
+            arguments: [String(limit), Leases.durationText],
+            furtherArguments: 1
+        )
+        acquisition = (limit, run)
+        return run
     }
 }

@@ -135,17 +135,14 @@ package final class UsageOutbox {
     private func send(_ entry: Entry) {
         guard let key = entry.key else { return keep(entry) }
         sending += 1
-        let keys = key.partition
-        redis.run(
-            CallScripts.settle,
-            keys: [
-                keys.epoch, keys.live, keys.holds, key.userSlots, key.keySlots,
-                RedisNames.done(entry.requestID, keys.partition), keys.usage,
-            ],
-            arguments: [
-                entry.requestID, proposedEpoch, entry.record, entry.phase.rawValue, Leases.doneMarkerSeconds,
-            ]
-        ) { [weak self] result in self?.didSend(entry, key, result) }
+        var rest = RedisArguments(capacity: 2 * entry.requestID.utf8.count + entry.record.utf8.count + 120)
+        rest.add(key.partition.done(entry.requestID))
+        rest.add(entry.requestID)
+        rest.add(proposedEpoch)
+        rest.add(entry.record)
+        rest.add(entry.phase.rawValue)
+        rest.add(Leases.doneMarkerSeconds)
+        redis.run(key.settlement, rest) { [weak self] result in self?.didSend(entry, key, result) }
     }
 
     private func didSend(_ entry: Entry, _ key: ServingKey, _ result: Result<RedisValue, RedisError>) {

@@ -140,9 +140,33 @@ package final class GatewayHandler {
     }
 
     private func identify(_ exchange: ServerExchange) async throws -> ServingKey {
-        guard let hash = CallerKey.hash(in: exchange.request) else { throw AdmissionPolicy.unknownKey }
-        if let answer = context.keys.cached(hash) { return try Self.key(in: answer) }
-        return try Self.key(in: await context.keys.lookUp(hash, from: clientAddress(exchange)))
+        let keys = context.keys
+        guard
+            let presented = CallerKey.first(
+                in: exchange.request,
+                { text -> PresentedKey? in
+                    if let key = keys.recent(text) { return .known(key) }
+                    return CallerKey.hash(of: text).map { .hash($0, Array(text)) }
+                }
+            )
+        else { throw AdmissionPolicy.unknownKey }
+        switch presented {
+        case .known(let key): return key
+        case .hash(let hash, let text):
+            let key: ServingKey
+            if let answer = keys.cached(hash) {
+                key = try Self.key(in: answer)
+            } else {
+                key = try Self.key(in: await keys.lookUp(hash, from: clientAddress(exchange)))
+            }
+            keys.note(key, presentedAs: text)
+            return key
+        }
+    }
+
+    private enum PresentedKey {
+        case known(ServingKey)
+        case hash(String, [UInt8])
     }
 
     private static func key(in answer: KeyStore.Answer) throws -> ServingKey {

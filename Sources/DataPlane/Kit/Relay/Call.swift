@@ -9,7 +9,7 @@ import Snapshots
 import Telemetry
 
 /// One call from admission to settlement: what it holds, and how it is billed and logged.
-package final class Call {
+package final class Call: LeaseHolder {
     /// Bytes of a caller's `User-Agent` that its record keeps.
     private static let longestUserAgent = 512
 
@@ -34,7 +34,11 @@ package final class Call {
     private var isAdmitted = false
     package var price: ModelPrice?
 
+    /// Whether the caller's slots are this call's; they end before it when the caller leaves.
+    private var hasCallerSlots = false
     private var account: ServingAccount?
+    private var accountSlots: AccountSlots?
+    package var leasePosition: Int?
     private var isSettled = false
     package private(set) var end: UsageEnd?
     package var attempts = 0
@@ -75,34 +79,46 @@ package final class Call {
 
     package func releaseBody() { body = [] }
 
+    package var heldSlots: [String] {
+        let caller = hasCallerSlots ? key.heldSlots : []
+        return accountSlots.map { caller + [$0.name] } ?? caller
+    }
+
     package func didAdmit(_ standing: Standing) {
         self.standing = standing
         isAdmitted = true
-        for set in key.heldSlots { context.leases.hold(set, requestID) }
+        hasCallerSlots = !key.heldSlots.isEmpty
+        if hasCallerSlots { context.leases.update(self) }
     }
 
-    package func didAcquire(_ account: ServingAccount) {
+    package func didAcquire(_ account: ServingAccount, _ slots: AccountSlots) {
         self.account = account
+        accountSlots = slots
         attempts += 1
-        context.lastUsed[account.id] = MonotonicTime.now.nanoseconds
-        context.leases.hold(context.slots.name(of: account.id), requestID)
+        slots.lastUsed = MonotonicTime.now.nanoseconds
+        context.leases.update(self)
     }
 
     /// Gives the account's slot back: the attempt is over.
     package func releaseAccount() {
-        guard let account else { return }
-        self.account = nil
-        context.leases.drop(context.slots.name(of: account.id), requestID)
-        context.slots.release(account.id, requestID: requestID)
+        guard let slots = accountSlots else { return }
+        account = nil
+        accountSlots = nil
+        context.leases.update(self)
+        slots.release(requestID: requestID)
     }
 
     /// The caller is gone: its own slot is free at once, while the answer may still be read to its end.
     package func releaseCaller() {
-        guard isAdmitted, !isSettled else { return }
-        for set in key.heldSlots {
-            context.leases.drop(set, requestID)
-            context.redis.send(.init(["ZREM", set, requestID])) { _ in }
-        }
+        guard hasCallerSlots else { return }
+        dropCallerSlots()
+        for set in key.heldSlots { context.redis.send(.init(["ZREM", set, requestID])) { _ in } }
+    }
+
+    private func dropCallerSlots() {
+        guard hasCallerSlots else { return }
+        hasCallerSlots = false
+        context.leases.update(self)
     }
 
     // MARK: What its caller gets
@@ -186,7 +202,7 @@ package final class Call {
 
     private func settle(_ record: UsageRecord?) {
         guard isAdmitted else { return }
-        for set in key.heldSlots { context.leases.drop(set, requestID) }
+        dropCallerSlots()
         context.outbox.settle(requestID, key, record: record)
     }
 

@@ -22,6 +22,12 @@ package final class RelayRunner {
         case stream(StreamPump)
     }
 
+    /// An account that could serve the call.
+    private struct Candidate {
+        let account: ServingAccount
+        let slots: AccountSlots
+    }
+
     private static let errorBodyLimit = 256 * 1024
     private static let answerLimit = 64 << 20
     private static let inlineParseLimit = 256 * 1024
@@ -31,7 +37,7 @@ package final class RelayRunner {
     private let call: Call
     private let context: WorkerContext
     private var machine: RelayMachine
-    private var candidates: [ServingAccount]
+    private let candidates: [Candidate]
     private lazy var translation = CallTranslation(call)
     private var hasWaited = false
     private let stream: PendingStream?
@@ -48,12 +54,13 @@ package final class RelayRunner {
             deadline: now + settings.failoverDeadline,
             slotDeadline: now + settings.queueWait
         )
-        candidates = call.group.accounts.filter { account in
+        candidates = call.group.accounts.compactMap { account in
             guard account.isUsable(now: call.createdAt),
                 let model = account.mapping.upstreamModel(for: call.summary.model),
-                call.boundAccount.map({ $0 == account.id }) ?? true
-            else { return false }
-            return Self.canServe(call.route, account.provider.dialect(for: call.route, model: model))
+                call.boundAccount.map({ $0 == account.id }) ?? true,
+                Self.canServe(call.route, account.provider.dialect(for: call.route, model: model))
+            else { return nil }
+            return Candidate(account: account, slots: call.context.slots.of(account.id))
         }
     }
 
@@ -101,8 +108,9 @@ package final class RelayRunner {
             case .wait:
                 await context.loop.sleep(Self.slotPoll)
                 machine.slotsChanged()
-            case .attempt(let account):
-                guard try await acquire(account) else { continue }
+            case .attempt(let candidate):
+                guard try await acquire(candidate) else { continue }
+                let account = candidate.account
                 // It may have left while Redis was asked: nobody would call this attempt off.
                 if call.exchange.isCallerGone { break }
                 machine.attempting(account.id)
@@ -120,13 +128,13 @@ package final class RelayRunner {
     }
 
     private enum Step {
-        case attempt(ServingAccount)
+        case attempt(Candidate)
         case wait
         case ended
     }
 
     private func nextStep() throws -> Step {
-        if let account = choose() { return .attempt(account) }
+        if let candidate = choose() { return .attempt(candidate) }
         switch machine.noCandidate(now: .now) {
         case .waitForSlot:
             if !hasWaited { context.metrics.slotWaits.add() }
@@ -151,13 +159,15 @@ package final class RelayRunner {
         retryAfterSeconds: 5
     )
 
-    private func acquire(_ account: ServingAccount) async throws -> Bool {
-        let limit = account.snapshot.concurrency
-        guard try await context.slots.acquire(account.id, limit: limit, requestID: call.requestID) else {
+    private func acquire(_ candidate: Candidate) async throws -> Bool {
+        let account = candidate.account
+        guard
+            try await candidate.slots.acquire(limit: account.snapshot.concurrency, requestID: call.requestID)
+        else {
             machine.slotRefused(account.id)
             return false
         }
-        call.didAcquire(account)
+        call.didAcquire(account, candidate.slots)
         return true
     }
 
@@ -178,14 +188,18 @@ package final class RelayRunner {
         return true
     }
 
-    private func choose() -> ServingAccount? {
-        let scheduled = candidates.map { account in
-            ScheduledAccount(
-                id: account.id,
-                priority: account.snapshot.priority,
-                concurrency: account.snapshot.concurrency,
-                inFlight: context.slots.inFlight[account.id] ?? 0,
-                lastUsed: context.lastUsed[account.id] ?? 0
+    private func choose() -> Candidate? {
+        var scheduled: [ScheduledAccount] = []
+        scheduled.reserveCapacity(candidates.count)
+        for candidate in candidates {
+            scheduled.append(
+                ScheduledAccount(
+                    id: candidate.account.id,
+                    priority: candidate.account.snapshot.priority,
+                    concurrency: candidate.account.snapshot.concurrency,
+                    inFlight: candidate.slots.inFlight,
+                    lastUsed: candidate.slots.lastUsed
+                )
             )
         }
         return Scheduler.best(

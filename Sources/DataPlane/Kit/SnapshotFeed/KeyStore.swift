@@ -1,3 +1,4 @@
+import Crypto
 import Reactor
 package import Redis
 package import Snapshots
@@ -10,12 +11,42 @@ package protocol KeySource: AnyObject {
     func fetchKey(hash: String) async throws -> [UInt8]?
 }
 
+/// The keys presented last, found by their text: hashing one takes as long as all the rest of finding it.
+///
+/// A slot for each value of some bits of the text; the texts are random. They are compared in constant time, so that
+/// nobody learns from it how much of a key was right.
+private struct PresentedKeys {
+    private static let capacity = 1024
+    private var slots = [(text: [UInt8], key: ServingKey)?](repeating: nil, count: capacity)
+
+    func key(_ text: UnsafeRawBufferPointer) -> ServingKey? {
+        guard let slot = Self.slot(of: text), let entry = slots[slot] else { return nil }
+        return entry.text.withUnsafeBytes { ConstantTime.equal($0, text) } ? entry.key : nil
+    }
+
+    mutating func note(_ key: ServingKey, _ text: [UInt8]) {
+        guard let slot = text.withUnsafeBytes({ Self.slot(of: $0) }) else { return }
+        slots[slot] = (text, key)
+    }
+
+    mutating func removeAll() {
+        for slot in slots.indices where slots[slot] != nil { slots[slot] = nil }
+    }
+
+    /// Nil for what is too short to be a key.
+    private static func slot(of text: UnsafeRawBufferPointer) -> Int? {
+        guard text.count >= 16 else { return nil }
+        let word = text.loadUnaligned(fromByteOffset: text.count - 16, as: UInt64.self)
+        return Int(truncatingIfNeeded: (word &* 0x9e37_79b9_7f4a_7c15) >> 54)
+    }
+}
+
 /// API-key snapshots of one loop: a bounded cache, then Redis, then the control plane.
 ///
 /// A cached key is never trusted for its age: admission compares its revisions. Unknown keys are remembered briefly, so
 /// that a flood of them costs Redis and the control plane nothing.
 package final class KeyStore {
-    package enum Answer: Sendable {
+    package enum Answer {
         case known(ServingKey)
         case unknown
         /// Neither Redis nor the control plane could say.
@@ -42,6 +73,7 @@ package final class KeyStore {
     private var asked = RefillingLimit.Spent()
     /// Counts changes of keys: an answer that was asked for before one of them is not remembered.
     private var changes = 0
+    private var presented = PresentedKeys()
 
     package init(_ redis: RedisClient, source: any KeySource, codec: SnapshotCodec) {
         self.redis = redis
@@ -57,6 +89,11 @@ package final class KeyStore {
         unknown.remove(hash)
         return nil
     }
+
+    /// The key that was presented like this before, without its hash; nil when it has to be looked for by that.
+    package func recent(_ text: UnsafeRawBufferPointer) -> ServingKey? { presented.key(text) }
+
+    package func note(_ key: ServingKey, presentedAs text: [UInt8]) { presented.note(key, text) }
 
     /// Looks a key up that a caller at this address presents, unless too many of its keys were nobody's.
     package func lookUp(_ hash: String, from address: [UInt8]) async -> Answer {
@@ -85,6 +122,7 @@ package final class KeyStore {
     /// A key was created, changed or deleted.
     package func forget(_ hash: String) {
         changes += 1
+        presented.removeAll()
         known.remove(hash)
         unknown.remove(hash)
     }
@@ -134,6 +172,8 @@ package final class KeyStore {
 
     private func remember(_ answer: Answer, _ hash: String, ifUnchangedSince before: Int) -> Answer {
         guard before == changes else { return answer }
+        // One that was known may have been presented.
+        if known.value(for: hash) != nil { presented.removeAll() }
         switch answer {
         case .known(let key):
             unknown.remove(hash)

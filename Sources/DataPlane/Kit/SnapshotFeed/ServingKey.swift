@@ -1,9 +1,10 @@
 package import Domain
 package import Reactor
+package import Redis
 package import Snapshots
 
-/// An API key as calls use it, with the texts that every admission needs made once.
-package final class ServingKey: Sendable {
+/// An API key as the calls of one loop use it, with what every admission and settlement sends made once.
+package final class ServingKey {
     package let snapshot: KeySnapshot
     package let partition: PartitionKeys
     package let keyField: String
@@ -18,6 +19,14 @@ package final class ServingKey: Sendable {
     /// The sets in which a call of this key has a slot while it runs.
     package let heldSlots: [String]
     package let loadedAt = MonotonicTime.now
+    private var admission: (group: ServingGroup, run: PreparedRun)?
+    /// Adds the done marker; and request id, proposed epoch, record, phase and the marker's life.
+    package private(set) lazy var settlement = PreparedRun(
+        CallScripts.settle,
+        keys: [partition.epoch, partition.live, partition.holds, userSlots, keySlots, partition.usage],
+        furtherKeys: 1,
+        furtherArguments: 5
+    )
 
     package var id: KeyID { snapshot.id }
     package var user: UserID { snapshot.user }
@@ -37,6 +46,24 @@ package final class ServingKey: Sendable {
         self.userSlots = userSlots ?? partition.live
         self.keySlots = keySlots ?? partition.live
         heldSlots = [userSlots, keySlots].compactMap { $0 }
+    }
+
+    /// The admission of a call in this group; adds whether missing revisions are accepted, and the request id.
+    ///
+    /// - Parameter epoch: proposed where Redis has none; the same in every call of a loop.
+    package func admission(to group: ServingGroup, _ epoch: String) -> PreparedRun {
+        if let admission, admission.group === group { return admission.run }
+        let run = PreparedRun(
+            CallScripts.admit,
+            keys: [partition.epoch, partition.revisions, partition.live, partition.holds, userSlots, keySlots],
+            arguments: [
+                epoch, keyField, keyRevision, userField, userRevision, group.revisionField, group.revision, userLimit,
+                keyLimit, Leases.durationText, keyField,
+            ],
+            furtherArguments: 2
+        )
+        admission = (group, run)
+        return run
     }
 
     /// As much of a key as it takes to settle a record of an earlier run: the slots of that time have ended.

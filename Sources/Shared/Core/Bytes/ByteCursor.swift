@@ -39,8 +39,22 @@ package struct ByteCursor: ~Copyable {
         text.withUTF8 { if let base = $0.baseAddress { copy(UnsafeRawPointer(base), $0.count) } }
     }
 
+    /// `\r\n`.
+    @inline(__always)
+    package mutating func writeLineEnd() {
+        write(UInt8(ascii: "\r"))
+        write(UInt8(ascii: "\n"))
+    }
+
     /// At most 20 bytes.
+    @inline(__always)
     package mutating func write(decimal number: Int64) {
+        // Most are lengths and counts of one or two digits.
+        if 0..<10 ~= number { return write(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: number)) }
+        write(longDecimal: number)
+    }
+
+    private mutating func write(longDecimal number: Int64) {
         if number < 0 { write(UInt8(ascii: "-")) }
         var rest = number.magnitude
         var length = 1
@@ -54,29 +68,53 @@ package struct ByteCursor: ~Copyable {
         count = at
         repeat {
             at &-= 1
-            let (next, digit) = rest.quotientAndRemainder(dividingBy: 10)
-            start[at] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: digit)
+            let next = rest / 10
+            start[at] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest &- next &* 10)
             rest = next
         } while rest != 0
     }
 
     /// The inside of a JSON string (RFC 8259, 7), at most six times the bytes given. These are taken to be UTF-8.
     package mutating func write(escaping bytes: UnsafeRawBufferPointer) {
+        guard let base = bytes.baseAddress else { return }
         var clean = 0
-        for (index, byte) in bytes.enumerated() where byte < 0x20 || byte == 0x22 || byte == 0x5C {
-            write(UnsafeRawBufferPointer(rebasing: bytes[clean..<index]))
-            clean = index &+ 1
-            write(UInt8(ascii: "\\"))
-            if byte >= 0x20 {
-                write(byte)
-            } else {
-                write("u00")
-                write(0x30 &+ byte >> 4)
-                let low = byte & 15
-                write(low < 10 ? 0x30 &+ low : 0x57 &+ low)
+        var index = 0
+        while index < bytes.count {
+            // Eight bytes at once, as long as none of them needs an escape.
+            if index &+ 8 <= bytes.count,
+                !Self.needsEscape(base.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+            {
+                index &+= 8
+                continue
             }
+            let byte = base.load(fromByteOffset: index, as: UInt8.self)
+            if byte < 0x20 || byte == 0x22 || byte == 0x5C {
+                copy(base + clean, index &- clean)
+                clean = index &+ 1
+                write(UInt8(ascii: "\\"))
+                if byte >= 0x20 {
+                    write(byte)
+                } else {
+                    write("u00")
+                    write(0x30 &+ byte >> 4)
+                    let low = byte & 15
+                    write(low < 10 ? 0x30 &+ low : 0x57 &+ low)
+                }
+            }
+            index &+= 1
         }
-        write(UnsafeRawBufferPointer(rebasing: bytes[clean...]))
+        copy(base + clean, bytes.count &- clean)
+    }
+
+    /// Whether one of eight bytes is below 0x20, a quotation mark or a backslash; now and then true of others.
+    @inline(__always)
+    private static func needsEscape(_ word: UInt64) -> Bool {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let tops: UInt64 = 0x8080_8080_8080_8080
+        let quotes = word ^ (ones &* 0x22)
+        let slashes = word ^ (ones &* 0x5C)
+        let low = word &- ones &* 0x20
+        return (low & ~word | (quotes &- ones) & ~quotes | (slashes &- ones) & ~slashes) & tops != 0
     }
 
     @inline(__always)

@@ -25,6 +25,8 @@ package final class JSONParser {
     package static let padding = 64
 
     private let parser: OpaquePointer
+    /// Where the document stands that is being lent.
+    private let document = UnsafeMutablePointer<tg_json_document>.allocate(capacity: 1)
     private var isParsing = false
 
     /// - Parameters:
@@ -38,7 +40,10 @@ package final class JSONParser {
         self.parser = parser
     }
 
-    deinit { tg_json_parser_free(parser) }
+    deinit {
+        tg_json_parser_free(parser)
+        document.deallocate()
+    }
 
     /// Parses a copy of `bytes` and lends the document to `body`.
     ///
@@ -84,7 +89,9 @@ package final class JSONParser {
             }
             if let error = JSONError(status) { throw error }
             guard source.first(where: { !Self.isSpace($0) }) == UInt8(ascii: "{") else { return nil }
-            var lookups = [JSONLookup](repeating: .absent, count: keys.count)
+            var lookups: [JSONLookup] = []
+            lookups.reserveCapacity(keys.count)
+            for _ in keys { lookups.append(.absent) }
             for member in UnsafeBufferPointer(start: members, count: count) {
                 let key = UnsafeRawBufferPointer(rebasing: source[member.key_start + 1..<member.key_end - 1])
                 for (index, wanted) in keys.enumerated() where Self.decoded(key, equals: wanted) {
@@ -133,12 +140,9 @@ package final class JSONParser {
             isParsing = false
             tg_json_parser_release(parser, Self.retainedDocumentBytes)
         }
-        return try withUnsafeTemporaryAllocation(of: tg_json_document.self, capacity: 1) { storage in
-            let document = storage.baseAddress.unsafelyUnwrapped
-            let status = tg_json_parse(parser, bytes.baseAddress, bytes.count, isPadded, document)
-            if let error = JSONError(status) { throw error }
-            return try body(JSONDocument(document))
-        }
+        let status = tg_json_parse(parser, bytes.baseAddress, bytes.count, isPadded, document)
+        if let error = JSONError(status) { throw error }
+        return try body(JSONDocument(document))
     }
 }
 

@@ -4,18 +4,18 @@ package import HTTPMessages
 /// Heads as nghttp2 takes them: an array of pointers into the bytes that are there already.
 ///
 /// Fields that belong to one HTTP/1 connection (RFC 9113, 8.2.2) are left out, and so are fields whose value would break
-/// the message.
+/// the message. What is lent is gone afterwards; only nghttp2's own answer, a stream or an error, comes back.
 package enum HTTP2Fields {
     /// Lends the fields of a request, `host` having become `:authority`.
     ///
     /// - Parameter contentLength: takes the place of what the head says; 0 is not said. Nil keeps what it says.
-    package static func withRequest<Result>(
+    package static func withRequest(
         _ head: HTTPRequestHead,
         scheme: StaticString,
         authority: String,
         contentLength: Int? = nil,
-        _ body: (UnsafePointer<nghttp2_nv>, Int) -> Result
-    ) -> Result {
+        _ body: (UnsafePointer<nghttp2_nv>, Int) -> Int32
+    ) -> Int32 {
         var method = head.method
         var target = head.target
         var authority = authority
@@ -48,12 +48,12 @@ package enum HTTP2Fields {
     /// - Parameters:
     ///   - date: added where the head has none.
     ///   - contentLength: takes the place of what the head says.
-    package static func withResponse<Result>(
+    package static func withResponse(
         _ head: HTTPResponseHead,
         date: UnsafeRawBufferPointer? = nil,
         contentLength: Int? = nil,
-        _ body: (UnsafePointer<nghttp2_nv>, Int) -> Result
-    ) -> Result {
+        _ body: (UnsafePointer<nghttp2_nv>, Int) -> Int32
+    ) -> Int32 {
         // The digits of both numbers, right-aligned in their own parts of one small space.
         withUnsafeTemporaryAllocation(byteCount: 32, alignment: 1) { digits in
             let status = writeDecimal(min(max(head.status, 100), 999), endingAt: 3, of: digits)
@@ -124,13 +124,13 @@ package enum HTTP2Fields {
         }
     }
 
-    private static func withFields<Result>(
+    private static func withFields(
         _ headers: HeaderFields,
         first count: Int,
         leavingOut left: LeftOut,
         _ start: (inout Writer) -> Void,
-        body: (UnsafePointer<nghttp2_nv>, Int) -> Result
-    ) -> Result {
+        body: (UnsafePointer<nghttp2_nv>, Int) -> Int32
+    ) -> Int32 {
         withUnsafeTemporaryAllocation(of: nghttp2_nv.self, capacity: headers.count + count) { space in
             var writer = Writer(fields: space)
             start(&writer)

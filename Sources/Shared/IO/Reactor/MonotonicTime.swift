@@ -25,10 +25,10 @@ package struct MonotonicTime: Hashable, Comparable, Sendable {
 extension Duration {
     /// Whole nanoseconds, saturating at ±292 years.
     package var nanoseconds: Int64 {
-        let (seconds, attoseconds) = components
-        let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        guard !overflow else { return seconds < 0 ? .min : .max }
-        return scaled.addingReportingOverflow(attoseconds / 1_000_000_000).partialValue
+        let attoseconds = attoseconds
+        // Up to 9 seconds one word holds them, and division is cheap.
+        if let word = Int64(exactly: attoseconds) { return word / 1_000_000_000 }
+        return Int64(clamping: attoseconds / 1_000_000_000)
     }
 
     /// Whole milliseconds, rounded up and never negative, as libuv counts timeouts.

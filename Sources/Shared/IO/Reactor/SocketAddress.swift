@@ -1,3 +1,4 @@
+import Bytes
 package import CUV
 
 /// An IPv4 or IPv6 address with a port.
@@ -79,6 +80,21 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
 
     /// The address without its port, `127.0.0.1` or `::1`.
     package var ip: String {
+        isIPv4 ? dotted : colonSeparated
+    }
+
+    private var dotted: String {
+        String(unsafeUninitializedCapacity: 16) { text in
+            var cursor = ByteCursor(text)
+            for (index, byte) in bytes.suffix(4).enumerated() {
+                if index > 0 { cursor.write(UInt8(ascii: ".")) }
+                cursor.write(decimal: Int64(byte))
+            }
+            return cursor.count
+        }
+    }
+
+    private var colonSeparated: String {
         withSockaddr { address in
             withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { text in
                 guard let start = text.baseAddress, uv_ip_name(address, start, 64) == 0 else { return "?" }

@@ -152,8 +152,24 @@ package final class RedisClient {
         arguments: [String],
         _ completion: @escaping (Result<RedisValue, RedisError>) -> Void
     ) {
+        run(PreparedRun(script, keys: keys, arguments: arguments), RedisArguments(), completion)
+    }
+
+    /// Runs a prepared script with what differs this time.
+    package func run(
+        _ run: PreparedRun,
+        _ rest: RedisArguments,
+        _ completion: @escaping (Result<RedisValue, RedisError>) -> Void
+    ) {
         guard let connection = current, connection.hasRoom else { return refuse(completion) }
-        connection.run(script.stored, keys: keys, arguments: arguments, completion)
+        connection.run(run, rest, completion)
+    }
+
+    package func run(_ run: PreparedRun, _ rest: RedisArguments) async throws -> RedisValue {
+        let result = await withUnsafeContinuation { continuation in
+            self.run(run, rest) { continuation.resume(returning: $0) }
+        }
+        return try result.get()
     }
 
     package func run(_ script: RedisScript, keys: [String], arguments: [String]) async throws -> RedisValue {

@@ -1,17 +1,17 @@
 import Bytes
 
-/// Arguments of a command, gathered as bytes without a `String` each.
-package struct RedisCommand: Sendable {
-    /// The arguments in RESP, without the head that counts them.
+/// Arguments of a command or a script, gathered as bytes without a `String` each.
+package struct RedisArguments: Sendable {
+    /// In RESP, without the head that counts them.
     private(set) var encoded: [UInt8] = []
     private(set) var count = 0
 
-    package init(_ name: String) { add(name) }
-
-    /// A command with its arguments: `["SET", key, value]`.
-    package init(_ arguments: [String]) {
+    package init(_ arguments: [String] = []) {
         for argument in arguments { add(argument) }
     }
+
+    /// - Parameter capacity: bytes of all of them together, each with 12 more than its text.
+    package init(capacity: Int) { encoded.reserveCapacity(capacity) }
 
     package mutating func add(_ text: String) {
         encoded.appendBulk(text)
@@ -28,6 +28,19 @@ package struct RedisCommand: Sendable {
     }
 }
 
+package struct RedisCommand: Sendable {
+    private(set) var arguments: RedisArguments
+
+    package init(_ name: String) { arguments = RedisArguments([name]) }
+
+    /// A command with its arguments: `["SET", key, value]`.
+    package init(_ arguments: [String]) { self.arguments = RedisArguments(arguments) }
+
+    package mutating func add(_ text: String) { arguments.add(text) }
+    package mutating func add(_ bytes: [UInt8]) { arguments.add(bytes) }
+    package mutating func add(_ number: Int64) { arguments.add(number) }
+}
+
 /// RESP requests, written straight into a buffer that is kept.
 ///
 /// hiredis' own formatter (`redisFormatCommandArgv`) takes arrays of pointers and lengths, allocates the result and has
@@ -37,22 +50,13 @@ extension [UInt8] {
     private static var bulkOverhead: Int { 25 }
 
     mutating func append(_ command: RedisCommand) {
-        append(atMost: Self.bulkOverhead) { $0.write(head: UInt8(ascii: "*"), command.count) }
-        append(contentsOf: command.encoded)
+        appendCount(command.arguments.count)
+        append(contentsOf: command.arguments.encoded)
     }
 
-    /// `EVALSHA sha numkeys key … argument …`
-    mutating func appendRun(of script: RedisScript.Stored, keys: [String], arguments: [String]) {
-        var most = 3 * Self.bulkOverhead + script.opening.count
-        for key in keys { most += key.utf8.count + Self.bulkOverhead }
-        for argument in arguments { most += argument.utf8.count + Self.bulkOverhead }
-        append(atMost: most) { out in
-            out.write(head: UInt8(ascii: "*"), 3 + keys.count + arguments.count)
-            script.opening.withUnsafeBytes { out.write($0) }
-            out.write(bulk: String(keys.count))
-            for key in keys { out.write(bulk: key) }
-            for argument in arguments { out.write(bulk: argument) }
-        }
+    /// The head of a command: how many arguments it has.
+    mutating func appendCount(_ count: Int) {
+        append(atMost: Self.bulkOverhead) { $0.write(head: UInt8(ascii: "*"), count) }
     }
 
     mutating func appendBulk(_ text: String) {
@@ -63,7 +67,7 @@ extension [UInt8] {
         append(atMost: bytes.count + Self.bulkOverhead) { out in
             out.write(head: UInt8(ascii: "$"), bytes.count)
             bytes.withUnsafeBytes { out.write($0) }
-            out.write("\r\n")
+            out.writeLineEnd()
         }
     }
 }
@@ -73,12 +77,12 @@ extension ByteCursor {
     fileprivate mutating func write(head kind: UInt8, _ number: Int) {
         write(kind)
         write(decimal: Int64(number))
-        write("\r\n")
+        writeLineEnd()
     }
 
     fileprivate mutating func write(bulk text: String) {
         write(head: UInt8(ascii: "$"), text.utf8.count)
         write(text)
-        write("\r\n")
+        writeLineEnd()
     }
 }

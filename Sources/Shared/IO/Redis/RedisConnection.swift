@@ -8,9 +8,8 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
     /// A command that waits for its answer; a script keeps what is needed to send it once more.
     private struct Pending {
         let completion: RedisCompletion
-        var script: RedisScript.Stored?
-        var keys: [String] = []
-        var arguments: [String] = []
+        var run: PreparedRun?
+        var rest = RedisArguments()
         var reloads = 0
     }
 
@@ -79,13 +78,8 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
         enqueue(Pending(completion: completion))
     }
 
-    func run(
-        _ script: RedisScript.Stored,
-        keys: [String],
-        arguments: [String],
-        _ completion: @escaping RedisCompletion
-    ) {
-        send(Pending(completion: completion, script: script, keys: keys, arguments: arguments), of: script)
+    func run(_ run: PreparedRun, _ rest: RedisArguments, _ completion: @escaping RedisCompletion) {
+        send(Pending(completion: completion, run: run, rest: rest), of: run)
     }
 
     /// Writes a command whose answers go to `onPush`.
@@ -94,9 +88,11 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
         output.append(command)
     }
 
-    private func send(_ call: Pending, of script: RedisScript.Stored) {
+    private func send(_ call: Pending, of run: PreparedRun) {
+        assert(call.rest.count == run.expected, "a run of \(run.script.name) with too few or too many arguments")
         willWrite()
-        output.appendRun(of: script, keys: call.keys, arguments: call.arguments)
+        output.append(contentsOf: run.opening)
+        output.append(contentsOf: call.rest.encoded)
         enqueue(call)
     }
 
@@ -149,15 +145,16 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
             return onPush(value)
         }
         guard case .error(let text) = value else { return call.completion(.success(value)) }
-        if let script = call.script, text.hasPrefix("NOSCRIPT"), call.reloads < 2 {
-            return reload(script, for: call)
+        if let run = call.run, text.hasPrefix("NOSCRIPT"), call.reloads < 2 {
+            return reload(run, for: call)
         }
         if text.hasPrefix("READONLY") { onReadOnly?() }
         call.completion(.failure(.server(text)))
     }
 
     /// Loads the script and asks again. Answers come in order, so one load serves all that miss the script meanwhile.
-    private func reload(_ script: RedisScript.Stored, for call: consuming Pending) {
+    private func reload(_ run: PreparedRun, for call: consuming Pending) {
+        let script = run.script
         if loadingScripts.insert(script.sha1).inserted {
             send(RedisCommand(["SCRIPT", "LOAD", script.source])) { [weak self] _ in
                 // A refusal shows in the run that follows.
@@ -165,7 +162,7 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
             }
         }
         call.reloads += 1
-        send(call, of: script)
+        send(call, of: run)
     }
 
     func streamDidDrain() {}

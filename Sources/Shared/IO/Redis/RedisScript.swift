@@ -46,3 +46,40 @@ package struct RedisScript: Sendable {
         stored = Stored(name: name, source: source)
     }
 }
+
+/// A run of a script that is made again and again: what is the same each time is encoded once.
+///
+/// RESP has a script's keys before its arguments, so what differs comes last of either.
+package final class PreparedRun: Sendable {
+    let script: RedisScript.Stored
+    /// `EVALSHA sha numkeys key …` and the first arguments, with the count of all.
+    let opening: [UInt8]
+
+    /// - Parameters:
+    ///   - keys: those that are the same in every run; they come first.
+    ///   - arguments: likewise; there are none where further keys follow.
+    ///   - furtherKeys: how many keys each run adds.
+    ///   - furtherArguments: how many arguments each run adds after them.
+    package init(
+        _ script: RedisScript,
+        keys: [String],
+        arguments: [String] = [],
+        furtherKeys: Int = 0,
+        furtherArguments: Int = 0
+    ) {
+        precondition(furtherKeys == 0 || arguments.isEmpty, "arguments do not stand before keys")
+        self.script = script.stored
+        let count = 3 + keys.count + arguments.count + furtherKeys + furtherArguments
+        var opening: [UInt8] = []
+        opening.appendCount(count)
+        opening.append(contentsOf: script.stored.opening)
+        opening.appendBulk(String(keys.count + furtherKeys))
+        for key in keys { opening.appendBulk(key) }
+        for argument in arguments { opening.appendBulk(argument) }
+        self.opening = opening
+        expected = furtherKeys + furtherArguments
+    }
+
+    /// How many a run has to add.
+    let expected: Int
+}
