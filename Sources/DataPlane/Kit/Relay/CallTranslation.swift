@@ -25,6 +25,7 @@ final class CallTranslation {
         var request = try await read(translator, attempt.dialect)
         request.model = attempt.upstreamModel
         request.isStream = call.isStreaming
+        request.countsTokens = call.route.action == .countTokens
         guard call.body.count > Self.inlineLimit else {
             return try translator.upstreamBody(for: request, call.context.parser)
         }
@@ -39,7 +40,8 @@ final class CallTranslation {
         let envelope = RequestEnvelope(
             model: call.summary.model,
             isStream: call.isStreaming,
-            isSSE: !call.isArray
+            isSSE: !call.isArray,
+            countsTokens: call.route.action == .countTokens
         )
         let body = call.body
         let read =

@@ -29,7 +29,8 @@ struct Turn {
         do {
             return try parser.parse(body) { document in
                 let subject = Subject(
-                    model: path.model ?? document.root["model"]?.string,
+                    model: path.model
+                        ?? (document.root["model"] ?? document.root["request"]?["model"])?.string,
                     isStream: path.isStream ?? document.root["stream"]?.bool ?? false
                 )
                 var words = state.faults.words(credential: credential.secret, model: subject.model)

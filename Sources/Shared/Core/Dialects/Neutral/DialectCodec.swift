@@ -24,11 +24,14 @@ package struct RequestEnvelope: Hashable, Sendable {
     package var model: String?
     package var isStream: Bool?
     package var isSSE: Bool?
+    /// The path asks for a count of tokens, whose body can have another form (Gemini).
+    package var countsTokens: Bool
 
-    package init(model: String? = nil, isStream: Bool? = nil, isSSE: Bool? = nil) {
+    package init(model: String? = nil, isStream: Bool? = nil, isSSE: Bool? = nil, countsTokens: Bool = false) {
         self.model = model
         self.isStream = isStream
         self.isSSE = isSSE
+        self.countsTokens = countsTokens
     }
 }
 

@@ -45,7 +45,7 @@ package struct AnthropicProvider: Provider {
                 query: call.isTranslated ? "" : call.callerQuery,
                 overrides: overrides
             ),
-            body: call.action == .countTokens && call.isTranslated ? try CountBody.anthropic(call) : call.body
+            body: call.body
         )
     }
 

@@ -33,7 +33,8 @@ package struct AntigravityProvider: Provider {
                 overrides: overrides
             ),
             body: wrapped(call),
-            form: .enveloped
+            // A count comes as it is.
+            form: call.action == .countTokens ? .plain : .enveloped
         )
     }
 
