@@ -95,6 +95,7 @@ package final class RelayRunner {
             answerEstimate()
             return false
         }
+        if candidates.isEmpty, call.route.action == .embed, !Self.canEmbed(call) { throw Self.noEmbeddings }
         while !call.exchange.isCallerGone {
             switch try nextStep() {
             case .ended: return false
@@ -140,6 +141,17 @@ package final class RelayRunner {
         }
     }
 
+    private static func canEmbed(_ call: Call) -> Bool {
+        call.group.accounts.contains { account in
+            account.provider.dialect(for: call.route, model: call.summary.model) != nil
+        }
+    }
+
+    private static let noEmbeddings = GatewayError(
+        .invalidRequest,
+        "model: the provider of this API key has no embeddings",
+        field: "model"
+    )
     private static let noAccount = GatewayError(
         .noAccountAvailable,
         "No account is available for this model.",
