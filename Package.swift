@@ -124,7 +124,9 @@ let package = Package(
             ],
             folder: "Kit",
             resources: [
-                .embedInCode("Stores/Migrations/0001_foundation.sql"), .embedInCode("Stores/Seed/prices.json"),
+                .embedInCode("Stores/Migrations/0001_foundation.sql"),
+                .embedInCode("Stores/Migrations/0002_token_classes.sql"),
+                .embedInCode("Stores/Seed/prices.json"),
             ]
         ),
         program("control-plane", in: "ControlPlane/Main", ["ControlKit", "Service", "Telemetry", "Reactor"]),

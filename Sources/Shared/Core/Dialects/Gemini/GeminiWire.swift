@@ -27,6 +27,11 @@ package struct GeminiWire: WireDialect {
                 GeminiUsage.update(&answer.usage, from: object)
                 answer.hasUsage = true
             }
+            var searches = GeminiSearches()
+            document.root["candidates"]?.forEachElement { candidate in
+                guard let grounding = candidate["groundingMetadata"] else { return }
+                answer.usage.webSearches = searches.read(grounding, model: document.root["modelVersion"])
+            }
             answer.isError = document.root["error"].map { !$0.isNull } ?? false
             answer.modelRange = document.locateTopLevel("modelVersion").value
             return answer
