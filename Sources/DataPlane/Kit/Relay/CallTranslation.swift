@@ -78,6 +78,7 @@ final class CallTranslation {
             from: body,
             status: status,
             requestID: call.requestID,
+            hiding: attempt.hiddenHosts,
             call.context.parser
         )
     }
@@ -91,7 +92,8 @@ final class CallTranslation {
             model: call.summary.model,
             requestID: call.requestID,
             created: call.createdAt.microseconds / 1_000_000,
-            options: requests[attempt.dialect]?.answer ?? NeutralAnswerOptions()
+            options: requests[attempt.dialect]?.answer ?? NeutralAnswerOptions(),
+            hiddenHosts: attempt.hiddenHosts
         )
     }
 

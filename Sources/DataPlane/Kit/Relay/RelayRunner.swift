@@ -324,7 +324,9 @@ package final class RelayRunner {
             let message = error?.message ?? ""
             let refusal = GatewayError(
                 .upstreamError,
-                message.isEmpty ? "The provider refused the request." : message,
+                message.isEmpty
+                    ? "The provider refused the request."
+                    : LeakScrubber.scrub(message, hiding: attempt.hiddenHosts) ?? message,
                 status: status
             )
             CallerErrors.answer(call.exchange, refusal, requestID: call.requestID)
@@ -332,7 +334,8 @@ package final class RelayRunner {
         }
         if attempt.isNative {
             let headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
-            call.exchange.respond(HTTPResponseHead(status: status, headers: headers), body: body)
+            let scrubbed = ErrorScrub.body(body, hiding: attempt.hiddenHosts, context.parser)
+            call.exchange.respond(HTTPResponseHead(status: status, headers: headers), body: scrubbed ?? body)
         } else {
             respond(status, translation.error(body, status: status, attempt) ?? [])
         }

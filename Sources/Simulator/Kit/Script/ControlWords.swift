@@ -18,6 +18,7 @@
 /// | `think`, `refuse` | thinks unasked; the model refuses |
 /// | `interim` | a 103 precedes the answer |
 /// | `400`…`599` | that status with the platform's own body; a variant may follow: `400credit`, `403html`, `429retry30` |
+/// | `400leak` | a refusal whose text names the account's owner, a key and a host inside |
 /// | `nostatusbody` | the error status comes without a body |
 /// | `hang`, `reset`, `slowN` | no answer ever; the connection is reset; the head comes after N ms (10,000) |
 /// | `cutN`, `cutcleanN`, `stallN`, `erreventN` | after N content events (half of them): reset, end, silence, error event |

@@ -10,12 +10,21 @@ package struct AnswerContext: Hashable, Sendable {
     /// Unix seconds.
     package var created: Int64
     package var options: NeutralAnswerOptions
+    /// Names that must not stand in what callers read of errors.
+    package var hiddenHosts: [String]
 
-    package init(model: String, requestID: String, created: Int64, options: NeutralAnswerOptions) {
+    package init(
+        model: String,
+        requestID: String,
+        created: Int64,
+        options: NeutralAnswerOptions,
+        hiddenHosts: [String] = []
+    ) {
         self.model = model
         self.requestID = requestID
         self.created = created
         self.options = options
+        self.hiddenHosts = hiddenHosts
     }
 }
 
