@@ -81,7 +81,11 @@ let package = Package(
         library("Formats", in: "Shared/Core", ["CSimdJSON", "CGatewayShims", "CInflate"]),
         library("Crypto", in: "Shared/Core", ["COpenSSL", "CXXHash", "Formats"]),
         library("Dialects", in: "Shared/Core", ["Domain", "Formats", "HTTPMessages", "CGatewayShims"]),
-        library("Providers", in: "Shared/Core", ["Domain", "HTTPMessages", "Formats", "Crypto", "Dialects"]),
+        library(
+            "Providers",
+            in: "Shared/Core",
+            ["Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "CGatewayShims"]
+        ),
         library("Decisions", in: "Shared/Core", ["Domain"]),
         library("Snapshots", in: "Shared/Core", ["Bytes", "Domain", "Formats", "Crypto"]),
 

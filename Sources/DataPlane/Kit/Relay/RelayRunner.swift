@@ -305,6 +305,14 @@ package final class RelayRunner {
         }.get()
     }
 
+    private func verdictContext(_ attempt: Attempt) -> VerdictContext {
+        VerdictContext(
+            now: Timestamp(microseconds: WallClock.microseconds),
+            accountType: attempt.account.snapshot.type,
+            model: attempt.upstreamModel
+        )
+    }
+
     /// An answer that is no success: the caller's own fault goes to the caller, all else may do better elsewhere.
     private func refused(_ response: FetchResponse, _ attempt: Attempt) async throws -> Outcome {
         let status = response.head.status
@@ -312,12 +320,13 @@ package final class RelayRunner {
         let body = (try? await collect(response, limit: Self.errorBodyLimit)) ?? []
         let provider = attempt.account.provider
         let error = provider.error(body, response.head.headers, in: attempt.dialect, context.parser)
-        let verdict = provider.verdict(status: status, error)
-        guard verdict.consequence == .callerFault else {
+        let answer = UpstreamAnswer(status: status, headers: response.head.headers, body: body, context.parser)
+        let verdict = provider.verdicts.verdict(.refused(answer), verdictContext(attempt))
+        guard verdict.request == .passThrough else {
             let retryAfter = response.head.headers["retry-after"].flatMap { Int($0) }
             return .failed(AttemptFailure(status: status, verdict: verdict, retryAfterSeconds: retryAfter))
         }
-        context.metrics.verdict(verdict.reason)
+        context.metrics.verdict(verdict.reason.rawValue)
         call.settleNothing()
         // A page of some proxy on the way is not for the caller: it would name hosts, in no shape of the dialect.
         guard let error, error.isForCallers, !call.exchange.isResponseStarted else {

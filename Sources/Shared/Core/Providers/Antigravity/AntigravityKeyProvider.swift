@@ -44,10 +44,5 @@ package struct AntigravityKeyProvider: Provider {
         )
     }
 
-    package func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict {
-        StatusVerdicts.verdict(
-            status: status,
-            isModelMissing: error?.type == "not_found_error" || error?.type == "NOT_FOUND"
-        )
-    }
+    package var verdicts: VerdictTable { VerdictTable(AntigravityVerdicts()) }
 }
