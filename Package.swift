@@ -92,7 +92,11 @@ let package = Package(
         library("Formats", in: "Shared/Core", ["CSimdJSON", "CGatewayShims", "CInflate"]),
         library("Crypto", in: "Shared/Core", ["COpenSSL", "CXXHash", "Formats"]),
         library("Dialects", in: "Shared/Core", ["Domain", "Formats", "HTTPMessages", "CGatewayShims"]),
-        library("Providers", in: "Shared/Core", ["Domain", "HTTPMessages", "Formats", "Crypto", "Dialects"]),
+        library(
+            "Providers",
+            in: "Shared/Core",
+            ["Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "CGatewayShims"]
+        ),
         library("Decisions", in: "Shared/Core", ["Domain"]),
         library("Snapshots", in: "Shared/Core", ["Bytes", "Domain", "Formats", "Crypto"]),
 
@@ -142,7 +146,9 @@ let package = Package(
             ],
             folder: "Kit",
             resources: [
-                .embedInCode("Stores/Migrations/0001_foundation.sql"), .embedInCode("Stores/Seed/prices.json"),
+                .embedInCode("Stores/Migrations/0001_foundation.sql"),
+                .embedInCode("Stores/Migrations/0002_token_classes.sql"),
+                .embedInCode("Stores/Seed/prices.json"),
             ]
         ),
         program("control-plane", in: "ControlPlane/Main", ["ControlKit", "Service", "Telemetry", "Reactor"]),

@@ -192,17 +192,20 @@ extension AdminAPITests {
             try await withAdmin { admin in
                 let pool = admin.plane.pool
                 try await Migrations.run(in: pool)
-                let step = Migration(version: 2, name: "two", script: "create table second (id int); select 1;")
+                let next = try #require(Migrations.all.last).version + 1
+                let step = Migration(version: next, name: "next", script: "create table second (id int); select 1;")
                 try await Migrations.run(Migrations.all + [step], in: pool)
-                await #expect(throws: MigrationError.databaseIsNewer(version: 2)) { try await Migrations.run(in: pool) }
-                let changed = Migration(version: 2, name: "two", script: "create table second (id bigint)")
-                await #expect(throws: MigrationError.changed(version: 2)) {
+                await #expect(throws: MigrationError.databaseIsNewer(version: next)) {
+                    try await Migrations.run(in: pool)
+                }
+                let changed = Migration(version: next, name: "next", script: "create table second (id bigint)")
+                await #expect(throws: MigrationError.changed(version: next)) {
                     try await Migrations.run(Migrations.all + [changed], in: pool)
                 }
                 // A step that fails leaves nothing behind.
                 let broken = Migration(
-                    version: 3,
-                    name: "three",
+                    version: next + 1,
+                    name: "further",
                     script: "create table third (id int); select nonsense;"
                 )
                 await #expect(throws: (any Error).self) {

@@ -596,6 +596,13 @@ extension AdminAPITests {
                     ["model": "mein-modell", "input": "1.5", "output": "0.000000001", "web_search": "0.01"]
                 )
                 #expect(created.status == 201 && created["input"] == "1.5" && created["cache_read"] == .null)
+                let media = try await admin.call(
+                    "POST",
+                    "/admin/prices",
+                    ["model": "klang", "input": "1", "audio_input": "32", "image_output": "0", "request": "0.03"]
+                )
+                #expect(media.status == 201 && media["audio_input"] == "32" && media["image_output"] == "0")
+                #expect(media["request"] == "0.03" && media["image_input"] == .null)
                 let twin = try await admin.call("POST", "/admin/prices", ["model": "mein-modell", "input": "2"])
                 #expect(twin.status == 409 && twin.faults == ["model"])
                 let path = "/admin/prices/\(created.id)"

@@ -168,6 +168,29 @@ struct ViewTests {
         for draft in drafts { #expect(PriceForm.faults(draft).isEmpty) }
     }
 
+    @Test("tokens of a class without a price cost what those they are part of do; a price of 0 is a price")
+    func fallbackPrices() throws {
+        func price(_ rates: [RateClass: Int64]) -> ModelPrice {
+            var draft = PriceDraft()
+            draft.rates = rates.mapValues { PricePerMillion($0) }
+            let now = Timestamp(microseconds: 0)
+            return PriceRecord(id: 1, fields: draft, revision: 1, createdAt: now, updatedAt: now).price
+        }
+        let bare = price([.input: 3, .output: 5])
+        #expect(bare.cacheWrite5m.raw == 3 && bare.cacheWrite1h.raw == 3 && bare.cacheRead.raw == 3)
+        #expect(bare.inputMedia == .init() && bare.outputMedia == .init())
+        #expect(bare.webSearch == .zero && bare.request == .zero)
+        #expect(price([.input: 3, .cacheWrite5m: 4]).cacheWrite1h.raw == 4)
+        let full = price([
+            .input: 3, .output: 5, .cacheWrite5m: 0, .cacheWrite1h: 7, .cacheRead: 0, .imageInput: 8, .audioInput: 9,
+            .imageOutput: 10, .audioOutput: 0, .webSearch: 11, .request: 12,
+        ])
+        #expect(full.cacheWrite5m.raw == 0 && full.cacheWrite1h.raw == 7 && full.cacheRead.raw == 0)
+        #expect(full.inputMedia == .init(image: .init(8), audio: .init(9)))
+        #expect(full.outputMedia == .init(image: .init(10), audio: .init(0)))
+        #expect(full.webSearch.raw == 11 && full.request.raw == 12)
+    }
+
     @Test("months follow one another over the end of a year")
     func partitions() throws {
         let now = try #require(Timestamp(rfc3339: "2026-11-30T23:59:59.999999Z"))

@@ -102,6 +102,20 @@ struct EveryAccountTests {
         }
     }
 
+    @Test("a refusal of the caller's own does not tell whose account it was", arguments: UpstreamKind.all)
+    func leaks(kind: UpstreamKind) async throws {
+        try await each(kind) { (stand, conversation, isStream) async throws in
+            let answer = try await ask(stand, conversation, "\(kind.family)-400leak", isStream: isStream)
+            let name = "\(conversation.testDescription), stream \(isStream), had \(answer)"
+            let message = try #require(try JSON(text: answer.text)["error"]?["message"]?.string, "\(name)")
+            #expect(answer.status == 400, "\(name)")
+            #expect(
+                message == "[redacted] of [redacted] (key [redacted]) may not do this at [redacted]",
+                "\(name)"
+            )
+        }
+    }
+
     @Test("an answer that goes wrong on its way ends in the caller's error event", arguments: UpstreamKind.all)
     func midStream(kind: UpstreamKind) async throws {
         try await each(kind) { (stand, conversation, isStream) async throws in

@@ -47,6 +47,63 @@ struct PriceListTests {
         #expect(scaled.raw == plain * 5 / 2)
     }
 
+    /// 2 USD for text in, 10 for text out.
+    private func media(input: ModelPrice.Media = .init(), output: ModelPrice.Media = .init()) -> ModelPrice {
+        ModelPrice(
+            model: "m",
+            match: .exact,
+            revision: 1,
+            input: .init(2_000_000_000),
+            output: .init(10_000_000_000),
+            inputMedia: input,
+            outputMedia: output
+        )
+    }
+
+    @Test("images and sound cost their own price where they have one, and are no text then")
+    func mediaPrices() {
+        let usage = TokenUsage(
+            input: 1000,
+            output: 100,
+            inputMedia: .init(image: 200, audio: 300),
+            outputMedia: .init(image: 40, audio: 10)
+        )
+        func cost(_ price: ModelPrice) -> Int64 { PriceList.cost(of: usage, at: price, multipliers: []).raw }
+        #expect(cost(media()) == 1000 * 2000 + 100 * 10_000)
+        let priced = media(
+            input: .init(image: .init(5_000_000_000), audio: .init(32_000_000_000)),
+            output: .init(image: .init(30_000_000_000), audio: .init(64_000_000_000))
+        )
+        let input: Int64 = 500 * 2000 + 200 * 5000 + 300 * 32_000
+        #expect(cost(priced) == input + 50 * 10_000 + 40 * 30_000 + 10 * 64_000)
+        let audioOnly = media(input: .init(audio: .init(32_000_000_000)), output: .init(image: .init(0)))
+        #expect(cost(audioOnly) == 700 * 2000 + 300 * 32_000 + 60 * 10_000)
+    }
+
+    @Test("a class without a price of its own is rounded together with its text")
+    func mediaRounding() {
+        let price = self.price("m", .exact, input: 500_000)
+        let usage = TokenUsage(input: 3, inputMedia: .init(image: 1, audio: 1))
+        #expect(PriceList.cost(of: usage, at: price, multipliers: []).raw == 2)
+    }
+
+    @Test("parts that an upstream reports greater than their whole are billed as the whole at most")
+    func impossibleMedia() {
+        let price = media(input: .init(image: .init(1_000_000), audio: .init(1_000_000)))
+        let usage = TokenUsage(input: 10, inputMedia: .init(image: 8, audio: 900))
+        #expect(PriceList.cost(of: usage, at: price, multipliers: []).raw == 10)
+        let negative = TokenUsage(input: 10, inputMedia: .init(image: -5, audio: .min))
+        #expect(PriceList.cost(of: negative, at: price, multipliers: []).raw == 20_000)
+    }
+
+    @Test("a call can have a price of its own, which multipliers apply to")
+    func request() {
+        let price = ModelPrice(model: "m", match: .exact, revision: 1, request: NanoUSD(30_000_000))
+        let usage = TokenUsage(input: 5)
+        #expect(PriceList.cost(of: usage, at: price, multipliers: []).raw == 30_000_000)
+        #expect(PriceList.cost(of: usage, at: price, multipliers: [Multiplier(5000)]).raw == 15_000_000)
+    }
+
     @Test(
         "a half nano-USD goes to the even neighbour, once a class",
         arguments: [(1, 500_000, 0), (1, 1_500_000, 2), (1, 2_500_000, 2), (1, 500_001, 1), (3, 500_000, 2)]

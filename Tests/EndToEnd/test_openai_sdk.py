@@ -9,6 +9,7 @@ import pytest
 from openai.types.chat import ChatCompletionMessageToolCall
 
 from harness.callers import TOOLS
+from harness.money import nano
 from harness.tenancy import Tenant
 
 CHAT_TOOLS = [
@@ -196,6 +197,32 @@ def test_embeddings(tenant: Tenant, client: openai.OpenAI) -> None:
     vectors = [item.embedding for item in answer.data]
     assert vectors[0] == vectors[2] != vectors[1]
     assert answer.usage.prompt_tokens == 9
+
+
+def test_embeddings_of_a_gemini_account(make_tenant: Callable[..., Tenant]) -> None:
+    tenant = make_tenant(accounts=[{"platform": "gemini"}], group={"platform": "gemini"}, family="gemini-")
+    client = openai.OpenAI(api_key=tenant.key, base_url=tenant.gateway() + "/v1", max_retries=0, timeout=30)
+    model = tenant.named("i9")
+    # The package asks for vectors in base 64 unless it is told otherwise.
+    for wanted in ({}, {"encoding_format": "float"}, {"dimensions": 4}):
+        answer = client.embeddings.create(model=model, input=["one", "two", "one"], **wanted)
+        vectors = [item.embedding for item in answer.data]
+        assert vectors[0] == vectors[2] != vectors[1]
+        assert len(vectors[0]) == wanted.get("dimensions", 8)
+        assert answer.model == model
+        assert answer.usage.prompt_tokens == 9
+    assert {call.path for call in tenant.calls()} == {"/v1beta/openai/embeddings"}
+    rows = tenant.rows(3)
+    assert [row["input_tokens"] for row in rows] == [9, 9, 9]
+    assert [nano(row["cost"]) for row in rows] == [tenant.rates.cost({"input_tokens": 9})] * 3
+
+
+def test_embeddings_where_there_are_none(make_tenant: Callable[..., Tenant]) -> None:
+    tenant = make_tenant()
+    client = openai.OpenAI(api_key=tenant.key, base_url=tenant.gateway() + "/v1", max_retries=0, timeout=30)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model=tenant.named(), input="one")
+    assert caught.value.param == "model"
 
 
 def test_models_are_listed(tenant: Tenant, client: openai.OpenAI) -> None:

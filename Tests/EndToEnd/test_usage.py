@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness.money import CLASSES, Rates, nano
+from harness.money import CLASSES, MEDIA, Rates, nano
 from harness.tenancy import Tenant
 from harness.waiting import until
 
@@ -48,6 +48,43 @@ def test_a_row_has_every_token_class_and_its_exact_cost(tenant: Tenant, worker: 
     assert row["user_agent"] == "counting/1.0"
     assert row["usage_estimated"] is False
     assert row["duration_ms"] >= 0
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("platform, family", [("openai", "gpt-"), ("gemini", "gemini-")])
+def test_images_sound_and_searches_have_their_own_prices(
+    make_tenant, platform: str, family: str, is_stream: bool
+) -> None:
+    tenant = make_tenant(
+        accounts=[{"platform": platform, "multiplier": "1.3"}], group={"platform": platform}, family=family,
+        rates=Rates(
+            image_input="5.000000001", audio_input="32", audio_output="64.000000007", web_search="0.014", request="0.002"
+        ),
+    )
+    words = "i1234-o567-cr890-ii300-ai70-io33-ao44-ws2"
+    if platform == "openai":
+        path, body = "/v1/responses", {"model": tenant.named(words), "input": "hi", "stream": is_stream}
+    else:
+        action = "streamGenerateContent?alt=sse" if is_stream else "generateContent"
+        path = f"/v1beta/models/{tenant.named(words)}:{action}"
+        body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+    assert tenant.post(body, path=path).status_code == 200
+    [row] = tenant.rows(1)
+    assert tokens_of(row) == {**dict.fromkeys(TOKENS, 0), "input_tokens": 1234, "output_tokens": 567,
+                              "cache_read_tokens": 890}
+    assert [row[column] for column in MEDIA.values()] == [300, 70, 33, 44]
+    assert row["web_searches"] == 2
+    assert nano(row["cost"]) == tenant.rates.cost(row, account_multiplier="1.3")
+
+
+def test_writes_to_openais_cache_are_billed_as_such(make_tenant) -> None:
+    tenant = make_tenant(accounts=[{"platform": "openai"}], group={"platform": "openai"}, family="gpt-")
+    body = tenant.body("i500-o60-cr70-cw80")
+    for path in ("/v1/chat/completions", "/v1/messages"):
+        assert tenant.post(body, path=path).status_code == 200
+    for row in tenant.rows(2):
+        assert (row["input_tokens"], row["cache_creation_5m_tokens"], row["cache_read_tokens"]) == (500, 80, 70)
+        assert nano(row["cost"]) == tenant.rates.cost(row)
 
 
 @pytest.mark.parametrize(

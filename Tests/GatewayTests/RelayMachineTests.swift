@@ -129,7 +129,7 @@ struct AttemptFailureTests {
 
     @Test("nothing of the account, its host or its credentials is in what the caller gets")
     func leaksNothing() {
-        let verdict = UpstreamVerdict(.failover, reason: "secret-verdict")
+        let verdict = UpstreamVerdict(.failover, .upstreamError, [.error(AccountError("secret"))])
         var failures = Self.statuses.map { AttemptFailure(status: $0, verdict: verdict, retryAfterSeconds: 3) }
         failures += Self.errors.map { AttemptFailure($0) }
         failures += [.emptyStream, .errorEvent, .unreadableAnswer, .noCredentials]
@@ -145,7 +145,7 @@ struct AttemptFailureTests {
 
     @Test("refused credentials are the least useful to know, a missing model the most")
     func usefulness() {
-        let verdict = UpstreamVerdict(.failover, reason: "r")
+        let verdict = UpstreamVerdict(.failover, .upstreamError)
         func useful(_ status: Int) -> Int {
             AttemptFailure(status: status, verdict: verdict, retryAfterSeconds: nil).usefulness
         }

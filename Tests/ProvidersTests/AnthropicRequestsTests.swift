@@ -111,35 +111,4 @@ struct AnthropicRequestsTests {
         ]
     )
     func refusedTargets(url: String) { #expect(UpstreamTarget(baseURL: url) == nil) }
-
-    @Test(
-        "statuses mean what the contract says",
-        arguments: [
-            (200, UpstreamVerdict.Consequence.deliver), (400, .callerFault), (401, .failover), (402, .failover),
-            (403, .failover), (408, .failover), (413, .callerFault), (422, .callerFault), (429, .failover),
-            (500, .failover), (503, .failover), (529, .failover), (302, .failover),
-        ]
-    )
-    func verdicts(status: Int, consequence: UpstreamVerdict.Consequence) {
-        #expect(AnthropicVerdicts.verdict(status: status, isModelMissing: false).consequence == consequence)
-    }
-
-    @Test("a 404 fails over only when it is the model that is missing")
-    func missingModel() {
-        #expect(AnthropicVerdicts.verdict(status: 404, isModelMissing: true).consequence == .failover)
-        #expect(AnthropicVerdicts.verdict(status: 404, isModelMissing: false).consequence == .callerFault)
-    }
-
-    @Test(
-        "a 400 about the account's own affairs moves on; any other is the caller's",
-        arguments: [
-            ("Your Credit Balance is too low to access the Anthropic API.", UpstreamVerdict.Consequence.failover),
-            ("This organization has been disabled.", .failover),
-            ("prompt is too long: 200001 tokens > 200000 maximum", .callerFault), ("", .callerFault),
-        ]
-    )
-    func accountsOwnAffairs(message: String, consequence: UpstreamVerdict.Consequence) {
-        let verdict = AnthropicVerdicts.verdict(status: 400, isModelMissing: false, message: message)
-        #expect(verdict.consequence == consequence)
-    }
 }

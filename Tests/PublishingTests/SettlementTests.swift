@@ -13,7 +13,8 @@ struct SettlementTests {
     func oneRecord() async throws {
         try await withWorld { world in
             let cast = try await Cast(world)
-            let record = cast.record(1)
+            var record = cast.record(1)
+            record.usage.inputMedia = .init(image: 70, audio: 80)
             let ear = try await world.listen()
             try await world.append(record)
             let settler = world.settler()
@@ -34,6 +35,9 @@ struct SettlementTests {
             #expect(try row.text("user_agent") == record.userAgent)
             #expect(try row.isNull("first_token_ms"))
             #expect(try row.text("end") == "complete")
+            #expect(try row.int("web_searches") == 6)
+            #expect(try row.int("image_input_tokens") == 70 && row.int("audio_input_tokens") == 80)
+            #expect(try row.int("image_output_tokens") == 1 && row.int("audio_output_tokens") == 1)
             #expect(try await world.number("select amount as n from wallet_ledger") == -1001)
             #expect(try await world.number("select balance_after as n from wallet_ledger") == -1001)
             #expect(

@@ -181,7 +181,9 @@ struct Cast {
             cacheWrite5m: 3,
             cacheWrite1h: 4,
             cacheRead: 5,
-            webSearches: 0
+            webSearches: 6,
+            inputMedia: .init(image: Int64(number / 2), audio: Int64(number / 3)),
+            outputMedia: .init(image: 1, audio: 1)
         )
         record.cost = NanoUSD(cost ?? Int64(1000 + number))
         record.accountCost = record.cost

@@ -110,7 +110,10 @@ extension SeededRandom {
             cacheWrite5m: amount(&self),
             cacheWrite1h: amount(&self),
             cacheRead: amount(&self),
-            webSearch: NanoUSD(int(0...NanoUSD.maximum.raw))
+            inputMedia: .init(image: some { amount(&$0) }, audio: some { amount(&$0) }),
+            outputMedia: .init(image: some { amount(&$0) }, audio: some { amount(&$0) }),
+            webSearch: NanoUSD(int(0...NanoUSD.maximum.raw)),
+            request: bool() ? .zero : NanoUSD(int(0...NanoUSD.maximum.raw))
         )
     }
 
@@ -167,7 +170,9 @@ extension SeededRandom {
             cacheWrite5m: count(&self),
             cacheWrite1h: count(&self),
             cacheRead: count(&self),
-            webSearches: count(&self)
+            webSearches: count(&self),
+            inputMedia: .init(image: bool() ? 0 : count(&self), audio: count(&self)),
+            outputMedia: .init(image: count(&self), audio: bool() ? 0 : count(&self))
         )
         record.cost = NanoUSD(int(0...NanoUSD.maximum.raw))
         record.accountCost = NanoUSD(int(0...NanoUSD.maximum.raw))

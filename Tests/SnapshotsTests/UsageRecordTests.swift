@@ -39,7 +39,9 @@ struct UsageRecordTests {
             cacheWrite5m: .max,
             cacheWrite1h: .max,
             cacheRead: .max,
-            webSearches: .max
+            webSearches: .max,
+            inputMedia: .init(image: .max, audio: .max),
+            outputMedia: .init(image: .max, audio: .max)
         )
         record.durationMilliseconds = .max
         record.firstTokenMilliseconds = .max
@@ -111,6 +113,19 @@ struct UsageRecordTests {
         for count in 0..<text.count {
             #expect(throws: SnapshotError.self) { try decoder.decode(Array(text.prefix(count))) }
         }
+    }
+
+    @Test("tokens that are no text stand in the record where there are any, and may be missing in older ones")
+    func media() throws {
+        var record = Golden.record
+        record.usage.inputMedia = .init(image: 700, audio: 30)
+        record.usage.outputMedia.audio = 4
+        let text = String(decoding: record.encoded, as: UTF8.self)
+        let members = #""web_searches":1,"image_input":700,"audio_input":30,"audio_output":4,"cost""#
+        #expect(text == Golden.recordText.replacing(#""web_searches":1,"cost""#, with: members))
+        #expect(try decoder.decode(record.encoded) == record)
+        let broken = text.replacing(#""audio_input":30"#, with: #""audio_input":-1"#)
+        #expect(throws: SnapshotError.invalid("audio_input")) { try decoder.decode(Array(broken.utf8)) }
     }
 
     @Test("fields of a later build are passed over")

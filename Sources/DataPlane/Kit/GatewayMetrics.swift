@@ -54,7 +54,7 @@ package final class GatewayMetrics: Sendable {
             "tollgate_usage_records_posted_total",
             "Usage records handed to the control plane because Redis could not take them."
         )
-        successes = registry.counter(Self.verdicts, Self.verdictsHelp, ["verdict": UpstreamVerdict.success.reason])
+        successes = registry.counter(Self.verdicts, Self.verdictsHelp, ["verdict": VerdictReason.success.rawValue])
         func refusals(_ kind: String) -> Counter {
             registry.counter(
                 "tollgate_memory_refusals_total",

@@ -11,6 +11,13 @@ CLASSES = {
     "cache_write_1h": "cache_creation_1h_tokens",
     "cache_read": "cache_read_tokens",
 }
+# Parts of the classes above.
+MEDIA = {
+    "image_input": "image_input_tokens",
+    "audio_input": "audio_input_tokens",
+    "image_output": "image_output_tokens",
+    "audio_output": "audio_output_tokens",
+}
 
 
 def nano(text: str | int | float) -> int:
@@ -31,16 +38,26 @@ class Rates:
     cache_write_1h: str = "6"
     cache_read: str = "0.3"
 
-    def fields(self) -> dict[str, str]:
-        return {name: getattr(self, name) for name in CLASSES}
+    # Of those parts of input and output that are no text; None is the price of text.
+    image_input: str | None = None
+    audio_input: str | None = None
+    image_output: str | None = None
+    audio_output: str | None = None
+    # Of a search, and of a call.
+    web_search: str | None = None
+    request: str | None = None
+
+    def fields(self) -> dict[str, str | None]:
+        return {name: getattr(self, name) for name in (*CLASSES, *MEDIA, "web_search", "request")}
 
     def cost(self, tokens: dict, multiplier: str = "1", account_multiplier: str = "1") -> int:
         """Nano-USD for a usage row's tokens: each class is rounded half to even, once."""
-        total = 0
-        for name, column in CLASSES.items():
-            exact = (
-                Fraction(tokens.get(column, 0)) * Fraction(getattr(self, name)) * NANO / 1_000_000
-                * Fraction(multiplier) * Fraction(account_multiplier)
-            )
-            total += round(exact)
-        return total
+        counts = {name: tokens.get(column, 0) for name, column in CLASSES.items()}
+        for name, column in MEDIA.items():
+            if getattr(self, name) is not None:
+                counts[name] = tokens.get(column, 0)
+                counts[name.split("_")[1]] -= counts[name]
+        terms = [Fraction(count) * Fraction(getattr(self, name)) / 1_000_000 for name, count in counts.items()]
+        terms.append(Fraction(tokens.get("web_searches", 0)) * Fraction(self.web_search or 0))
+        terms.append(Fraction(self.request or 0))
+        return sum(round(term * NANO * Fraction(multiplier) * Fraction(account_multiplier)) for term in terms)

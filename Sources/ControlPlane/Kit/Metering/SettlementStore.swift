@@ -49,7 +49,9 @@ package enum SettlementStore {
                 dialect text not null, stream boolean not null, input_tokens bigint not null,
                 output_tokens bigint not null, cache_creation_5m_tokens bigint not null,
                 cache_creation_1h_tokens bigint not null, cache_read_tokens bigint not null,
-                web_searches bigint not null, cost bigint not null, account_cost bigint not null,
+                web_searches bigint not null, image_input_tokens bigint not null, audio_input_tokens bigint not null,
+                image_output_tokens bigint not null, audio_output_tokens bigint not null,
+                cost bigint not null, account_cost bigint not null,
                 multiplier bigint not null, account_multiplier bigint not null, price_version bigint not null,
                 duration_ms bigint not null, first_token_ms bigint, status int not null, ip text not null,
                 user_agent text not null, usage_estimated boolean not null, cache_ttl_overridden boolean not null,
@@ -159,8 +161,9 @@ package enum SettlementStore {
     private static let recordColumns = [
         "request_id", "created_at", "user_id", "key_id", "account_id", "group_id", "model", "upstream_model",
         "dialect", "stream", "input_tokens", "output_tokens", "cache_creation_5m_tokens", "cache_creation_1h_tokens",
-        "cache_read_tokens", "web_searches", "cost", "account_cost", "multiplier", "account_multiplier",
-        "price_version", "duration_ms", "first_token_ms", "status", "ip", "user_agent", "usage_estimated",
+        "cache_read_tokens", "web_searches", "image_input_tokens", "audio_input_tokens", "image_output_tokens",
+        "audio_output_tokens", "cost", "account_cost", "multiplier", "account_multiplier", "price_version",
+        "duration_ms", "first_token_ms", "status", "ip", "user_agent", "usage_estimated",
         "cache_ttl_overridden", "\"end\"",
     ]
 
@@ -237,7 +240,9 @@ package enum SettlementStore {
             .text(record.upstreamModel), .text(record.dialect.rawValue), .bool(record.isStream),
             .integer(record.usage.input), .integer(record.usage.output), .integer(record.usage.cacheWrite5m),
             .integer(record.usage.cacheWrite1h), .integer(record.usage.cacheRead),
-            .integer(record.usage.webSearches), .integer(record.cost.raw), .integer(record.accountCost.raw),
+            .integer(record.usage.webSearches), .integer(record.usage.inputMedia.image),
+            .integer(record.usage.inputMedia.audio), .integer(record.usage.outputMedia.image),
+            .integer(record.usage.outputMedia.audio), .integer(record.cost.raw), .integer(record.accountCost.raw),
             .integer(record.multiplier.raw), .integer(record.accountMultiplier.raw), .integer(record.priceVersion),
             .integer(record.durationMilliseconds), .optional(record.firstTokenMilliseconds),
             .integer(Int64(record.status)), .text(record.ip), .text(record.userAgent), .bool(record.isEstimated),

@@ -34,7 +34,8 @@ package enum MigrationError: Error, Equatable, CustomStringConvertible {
 package enum Migrations {
     /// The steps, in order. A released one is never changed: a new one follows it.
     package static let all = [
-        Migration(version: 1, name: "foundation", script: text(PackageResources._001_foundation_sql))
+        Migration(version: 1, name: "foundation", script: text(PackageResources._001_foundation_sql)),
+        Migration(version: 2, name: "token_classes", script: text(PackageResources._002_token_classes_sql)),
     ]
 
     /// Applies what is missing, each step in a transaction of its own; replicas that start together wait for one another.

@@ -13,14 +13,21 @@ package enum RateClass: String, Sendable, CaseIterable {
     case cacheReadAbove200k = "cache_read_above_200k"
     case inputAbove272k = "input_above_272k"
     case outputAbove272k = "output_above_272k"
+    case imageInput = "image_input"
+    case audioInput = "audio_input"
+    case imageOutput = "image_output"
+    case audioOutput = "audio_output"
     /// A call of the server-side web search: USD a call, not per million tokens.
     case webSearch = "web_search"
+    /// Each call, whatever its tokens: USD a call.
+    case request
 }
 
 package struct PriceDraft: Hashable, Sendable {
     package var model = ""
     package var match = ModelPrice.Match.exact
-    /// nano-USD per million tokens (`web_search`: per call); a class without an entry costs nothing.
+    /// nano-USD per million tokens (`web_search`, `request`: per call). Tokens of a class without an entry cost what those
+    /// of `input` or `output` do, which they are part of; what is billed by the call costs nothing then.
     package var rates: [RateClass: PricePerMillion] = [:]
 
     package init() {}
@@ -35,17 +42,22 @@ package struct PriceRecord: Hashable, Sendable {
 
     /// The price as workers use it.
     package var price: ModelPrice {
-        func rate(_ name: RateClass) -> PricePerMillion { fields.rates[name] ?? PricePerMillion(0) }
+        let input = fields.rates[.input] ?? PricePerMillion(0)
+        let written = fields.rates[.cacheWrite5m] ?? input
+        func amount(_ name: RateClass) -> NanoUSD { NanoUSD(fields.rates[name]?.raw ?? 0) }
         return ModelPrice(
             model: fields.model,
             match: fields.match,
             revision: revision,
-            input: rate(.input),
-            output: rate(.output),
-            cacheWrite5m: rate(.cacheWrite5m),
-            cacheWrite1h: rate(.cacheWrite1h),
-            cacheRead: rate(.cacheRead),
-            webSearch: NanoUSD(rate(.webSearch).raw)
+            input: input,
+            output: fields.rates[.output] ?? PricePerMillion(0),
+            cacheWrite5m: written,
+            cacheWrite1h: fields.rates[.cacheWrite1h] ?? written,
+            cacheRead: fields.rates[.cacheRead] ?? input,
+            inputMedia: .init(image: fields.rates[.imageInput], audio: fields.rates[.audioInput]),
+            outputMedia: .init(image: fields.rates[.imageOutput], audio: fields.rates[.audioOutput]),
+            webSearch: amount(.webSearch),
+            request: amount(.request)
         )
     }
 }

@@ -7,7 +7,7 @@ package enum UsageStore {
     private static let columns = """
         r.request_id, r.user_id, r.key_id, r.account_id, r.group_id, r.model, r.upstream_model, r.dialect, r.stream, \
         r.input_tokens, r.output_tokens, r.cache_creation_5m_tokens, r.cache_creation_1h_tokens, r.cache_read_tokens, \
-        r.web_searches, r.cost, r.account_cost, r.multiplier, r.account_multiplier, r.price_version, r.duration_ms, \
+        r.web_searches, r.image_input_tokens, r.audio_input_tokens, r.image_output_tokens, r.audio_output_tokens, r.cost, r.account_cost, r.multiplier, r.account_multiplier, r.price_version, r.duration_ms, \
         r.first_token_ms, r.status, r.ip, r.user_agent, r.usage_estimated, r.cache_ttl_overridden, r."end", \
         \(SQL.microseconds("r.created_at", as: "created_at"))
         """
@@ -79,7 +79,9 @@ package enum UsageStore {
             cacheWrite5m: try row.int("cache_creation_5m_tokens"),
             cacheWrite1h: try row.int("cache_creation_1h_tokens"),
             cacheRead: try row.int("cache_read_tokens"),
-            webSearches: try row.int("web_searches")
+            webSearches: try row.int("web_searches"),
+            inputMedia: .init(image: try row.int("image_input_tokens"), audio: try row.int("audio_input_tokens")),
+            outputMedia: .init(image: try row.int("image_output_tokens"), audio: try row.int("audio_output_tokens"))
         )
         record.cost = try row.money("cost")
         record.accountCost = try row.money("account_cost")

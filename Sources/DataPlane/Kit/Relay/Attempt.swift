@@ -17,6 +17,9 @@ struct Attempt {
     let hidesUsage: Bool
     var form = AnswerForm.plain
 
+    /// Callers are not told where their calls go.
+    var hiddenHosts: [String] { [account.target.host] }
+
     init(_ account: ServingAccount, _ call: Call) {
         self.account = account
         let mapped = account.mapping.upstreamModel(for: call.summary.model) ?? call.summary.model

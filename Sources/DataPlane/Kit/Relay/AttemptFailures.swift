@@ -10,14 +10,14 @@ extension AttemptFailure {
         switch status {
         case 404:
             self.init(
-                reason: verdict.reason,
+                reason: verdict.reason.rawValue,
                 status: 404,
                 message: "The model does not exist at the provider.",
                 usefulness: 5
             )
         case 429:
             self.init(
-                reason: verdict.reason,
+                reason: verdict.reason.rawValue,
                 status: 429,
                 message: "The provider is rate limiting; try again later.",
                 retryAfterSeconds: retryAfterSeconds,
@@ -25,7 +25,7 @@ extension AttemptFailure {
             )
         case 529, 503:
             self.init(
-                reason: verdict.reason,
+                reason: verdict.reason.rawValue,
                 status: status,
                 message: "The provider is overloaded; try again later.",
                 retryAfterSeconds: retryAfterSeconds,
@@ -33,21 +33,21 @@ extension AttemptFailure {
             )
         case 408, 504:
             self.init(
-                reason: verdict.reason,
+                reason: verdict.reason.rawValue,
                 status: 504,
                 message: "The provider took too long to answer.",
                 usefulness: 2
             )
         case 500...599:
             self.init(
-                reason: verdict.reason,
+                reason: verdict.reason.rawValue,
                 status: status,
                 message: "The provider reported an internal error.",
                 usefulness: 2
             )
         default:
             self.init(
-                reason: verdict.reason,
+                reason: verdict.reason.rawValue,
                 status: 502,
                 message: "The provider refused the gateway's request.",
                 usefulness: 0

@@ -25,6 +25,7 @@ final class CallTranslation {
         var request = try await read(translator, attempt.dialect)
         request.model = attempt.upstreamModel
         request.isStream = call.isStreaming
+        request.countsTokens = call.route.action == .countTokens
         guard call.body.count > Self.inlineLimit else {
             return try translator.upstreamBody(for: request, call.context.parser)
         }
@@ -39,7 +40,8 @@ final class CallTranslation {
         let envelope = RequestEnvelope(
             model: call.summary.model,
             isStream: call.isStreaming,
-            isSSE: !call.isArray
+            isSSE: !call.isArray,
+            countsTokens: call.route.action == .countTokens
         )
         let body = call.body
         let read =
@@ -78,6 +80,7 @@ final class CallTranslation {
             from: body,
             status: status,
             requestID: call.requestID,
+            hiding: attempt.hiddenHosts,
             call.context.parser
         )
     }
@@ -91,7 +94,8 @@ final class CallTranslation {
             model: call.summary.model,
             requestID: call.requestID,
             created: call.createdAt.microseconds / 1_000_000,
-            options: requests[attempt.dialect]?.answer ?? NeutralAnswerOptions()
+            options: requests[attempt.dialect]?.answer ?? NeutralAnswerOptions(),
+            hiddenHosts: attempt.hiddenHosts
         )
     }
 

@@ -102,6 +102,7 @@ package final class RelayRunner {
             answerEstimate()
             return false
         }
+        if candidates.isEmpty, call.route.action == .embed, !Self.canEmbed(call) { throw Self.noEmbeddings }
         while !call.exchange.isCallerGone {
             switch try nextStep() {
             case .ended: return false
@@ -148,6 +149,17 @@ package final class RelayRunner {
         }
     }
 
+    private static func canEmbed(_ call: Call) -> Bool {
+        call.group.accounts.contains { account in
+            account.provider.dialect(for: call.route, model: call.summary.model) != nil
+        }
+    }
+
+    private static let noEmbeddings = GatewayError(
+        .invalidRequest,
+        "model: the provider of this API key has no embeddings",
+        field: "model"
+    )
     private static let noAccount = GatewayError(
         .noAccountAvailable,
         "No account is available for this model.",
@@ -319,6 +331,14 @@ package final class RelayRunner {
         }.get()
     }
 
+    private func verdictContext(_ attempt: Attempt) -> VerdictContext {
+        VerdictContext(
+            now: Timestamp(microseconds: WallClock.microseconds),
+            accountType: attempt.account.snapshot.type,
+            model: attempt.upstreamModel
+        )
+    }
+
     /// An answer that is no success: the caller's own fault goes to the caller, all else may do better elsewhere.
     private func refused(_ response: FetchResponse, _ attempt: Attempt) async throws -> Outcome {
         let status = response.head.status
@@ -326,19 +346,22 @@ package final class RelayRunner {
         let body = (try? await collect(response, limit: Self.errorBodyLimit)) ?? []
         let provider = attempt.account.provider
         let error = provider.error(body, response.head.headers, in: attempt.dialect, context.parser)
-        let verdict = provider.verdict(status: status, error)
-        guard verdict.consequence == .callerFault else {
+        let answer = UpstreamAnswer(status: status, headers: response.head.headers, body: body, context.parser)
+        let verdict = provider.verdicts.verdict(.refused(answer), verdictContext(attempt))
+        guard verdict.request == .passThrough else {
             let retryAfter = response.head.headers["retry-after"].flatMap { Int($0) }
             return .failed(AttemptFailure(status: status, verdict: verdict, retryAfterSeconds: retryAfter))
         }
-        context.metrics.verdict(verdict.reason)
+        context.metrics.verdict(verdict.reason.rawValue)
         call.settleNothing()
         // A page of some proxy on the way is not for the caller: it would name hosts, in no shape of the dialect.
         guard let error, error.isForCallers, !call.exchange.isResponseStarted else {
             let message = error?.message ?? ""
             let refusal = GatewayError(
                 .upstreamError,
-                message.isEmpty ? "The provider refused the request." : message,
+                message.isEmpty
+                    ? "The provider refused the request."
+                    : LeakScrubber.scrub(message, hiding: attempt.hiddenHosts) ?? message,
                 status: status
             )
             CallerErrors.answer(call.exchange, refusal, requestID: call.requestID)
@@ -346,7 +369,8 @@ package final class RelayRunner {
         }
         if attempt.isNative {
             let headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
-            call.exchange.respond(HTTPResponseHead(status: status, headers: headers), body: body)
+            let scrubbed = ErrorScrub.body(body, hiding: attempt.hiddenHosts, context.parser)
+            call.exchange.respond(HTTPResponseHead(status: status, headers: headers), body: scrubbed ?? body)
         } else {
             respond(status, translation.error(body, status: status, attempt) ?? [])
         }

@@ -1,6 +1,7 @@
 import Decisions
 import Dialects
 import Domain
+import Formats
 import HTTPFetching
 import HTTPMessages
 import HTTPServing
@@ -11,6 +12,7 @@ import Telemetry
 /// `GET /v1/responses/{id}`: an earlier answer, read again from the account that gave it.
 struct ResponseLookup {
     private static let answerLimit = 64 << 20
+    private static let inlineParseLimit = 256 * 1024
 
     private let context: WorkerContext
     private let exchange: ServerExchange
@@ -56,11 +58,20 @@ struct ResponseLookup {
             {
                 body = Splice.replacing(range, in: body, with: owner.model)
             }
+            body = await scrubbed(body, hiding: [account.target.host])
             let headers = AnswerHeaders.forCaller(response.head.headers, requestID: requestID)
             exchange.respond(HTTPResponseHead(status: status, headers: headers), body: body)
         } catch let error as FetchError {
             let failure = AttemptFailure(error)
             throw GatewayError(.upstreamError, failure.message, detail: "\(error)", status: failure.status)
         }
+    }
+
+    /// An answer that failed says why in the upstream's words.
+    private func scrubbed(_ body: [UInt8], hiding hosts: [String]) async -> [UInt8] {
+        guard body.count > Self.inlineParseLimit else {
+            return ErrorScrub.body(body, hiding: hosts, context.parser) ?? body
+        }
+        return await context.loop.offload { ErrorScrub.body(body, hiding: hosts, JSONParser()) ?? body }
     }
 }

@@ -143,7 +143,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
                 commit()
             }
         case .streaming:
-            append(event, kind)
+            if kind == .error { appendError(event) } else { append(event, kind) }
             // Settlement is sent before the caller can see the end of its answer.
             if kind == .end { settle(.complete) }
             // Callers hang up at an error: how the call ended is settled before they see it.
@@ -167,6 +167,15 @@ final class StreamPump: SilentStream, DrainedAnswer {
         } else {
             if let changed { write(changed, to: &output) } else { write(event.raw, to: &output) }
         }
+    }
+
+    /// An error in the upstream's own words; translated ones are scrubbed already.
+    private func appendError(_ event: SSEEvent) {
+        guard translating == nil,
+            let clean = ErrorScrub.event(event, hiding: attempt.hiddenHosts, call.context.parser)
+        else { return append(event, .error) }
+        var scrubbed = SSEParser()
+        try? clean.withUnsafeBytes { try scrubbed.feed($0) { append($0, .error) } }
     }
 
     private func takeTranslation() {

@@ -30,16 +30,30 @@ package struct PriceList: Sendable {
             scale *= 10_000
             factor *= Int128(multiplier.raw)
         }
-        let classes: [(Int64, Int64)] = [
-            (usage.input, price.input.raw), (usage.output, price.output.raw),
-            (usage.cacheWrite5m, price.cacheWrite5m.raw), (usage.cacheWrite1h, price.cacheWrite1h.raw),
-            (usage.cacheRead, price.cacheRead.raw),
-        ]
         var total: Int128 = 0
-        for (tokens, rate) in classes {
-            total += rounded(tokens, times: rate, times: factor, over: scale)
+        func add(_ count: Int64, at rate: Int64, per unit: Int128 = 1_000_000) {
+            total += rounded(count, times: rate, times: factor, over: scale / 1_000_000 * unit)
         }
-        total += rounded(usage.webSearches, times: price.webSearch.raw, times: factor, over: scale / 1_000_000)
+        /// Tokens of a medium with a price of its own are taken out of the others.
+        func add(_ count: Int64, of media: TokenUsage.Media, at rate: PricePerMillion, _ own: ModelPrice.Media) {
+            var text = count
+            if !media.isZero {
+                let media = media.within(count)
+                for (tokens, rate) in [(media.image, own.image), (media.audio, own.audio)] {
+                    guard let rate else { continue }
+                    add(tokens, at: rate.raw)
+                    text -= tokens
+                }
+            }
+            add(text, at: rate.raw)
+        }
+        add(usage.input, of: usage.inputMedia, at: price.input, price.inputMedia)
+        add(usage.output, of: usage.outputMedia, at: price.output, price.outputMedia)
+        add(usage.cacheWrite5m, at: price.cacheWrite5m.raw)
+        add(usage.cacheWrite1h, at: price.cacheWrite1h.raw)
+        add(usage.cacheRead, at: price.cacheRead.raw)
+        add(usage.webSearches, at: price.webSearch.raw, per: 1)
+        add(1, at: price.request.raw, per: 1)
         return NanoUSD(Int64(clamping: min(total, Int128(NanoUSD.maximum.raw))))
     }
 

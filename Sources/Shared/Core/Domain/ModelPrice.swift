@@ -1,4 +1,4 @@
-/// What a model costs; classes without a price cost nothing.
+/// What a model costs.
 package struct ModelPrice: Hashable, Sendable {
     package enum Match: String, Sendable { case exact, prefix }
     package var model: String
@@ -10,8 +10,23 @@ package struct ModelPrice: Hashable, Sendable {
     package var cacheWrite5m: PricePerMillion
     package var cacheWrite1h: PricePerMillion
     package var cacheRead: PricePerMillion
+    package var inputMedia: Media
+    package var outputMedia: Media
     /// Of one call of the server-side web search.
     package var webSearch: NanoUSD
+    /// Of one call, whatever its tokens.
+    package var request: NanoUSD
+
+    /// Prices of tokens that are no text; nil is the price of text.
+    package struct Media: Hashable, Sendable {
+        package var image: PricePerMillion?
+        package var audio: PricePerMillion?
+
+        package init(image: PricePerMillion? = nil, audio: PricePerMillion? = nil) {
+            self.image = image
+            self.audio = audio
+        }
+    }
 
     package init(
         model: String,
@@ -22,7 +37,10 @@ package struct ModelPrice: Hashable, Sendable {
         cacheWrite5m: PricePerMillion = .init(0),
         cacheWrite1h: PricePerMillion = .init(0),
         cacheRead: PricePerMillion = .init(0),
-        webSearch: NanoUSD = .zero
+        inputMedia: Media = Media(),
+        outputMedia: Media = Media(),
+        webSearch: NanoUSD = .zero,
+        request: NanoUSD = .zero
     ) {
         self.model = model
         self.match = match
@@ -32,6 +50,9 @@ package struct ModelPrice: Hashable, Sendable {
         self.cacheWrite5m = cacheWrite5m
         self.cacheWrite1h = cacheWrite1h
         self.cacheRead = cacheRead
+        self.inputMedia = inputMedia
+        self.outputMedia = outputMedia
         self.webSearch = webSearch
+        self.request = request
     }
 }

@@ -1,4 +1,7 @@
 /// Tokens of one call by price class, as the upstream counted them.
+///
+/// `input`, `output` and the cache's classes share no token. Those of images and sound stand within `input` and
+/// `output`: they are told apart because they may have a price of their own.
 package struct TokenUsage: Hashable, Sendable {
     package var input: Int64 = 0
     package var output: Int64 = 0
@@ -7,6 +10,29 @@ package struct TokenUsage: Hashable, Sendable {
     package var cacheRead: Int64 = 0
     /// Server-side tool calls that cost by the call (web search).
     package var webSearches: Int64 = 0
+    /// Of `input`.
+    package var inputMedia = Media()
+    /// Of `output`.
+    package var outputMedia = Media()
+
+    /// What of a count is no text.
+    package struct Media: Hashable, Sendable {
+        package var image: Int64
+        package var audio: Int64
+
+        package init(image: Int64 = 0, audio: Int64 = 0) {
+            self.image = image
+            self.audio = audio
+        }
+
+        /// The part of this that fits into a count, whatever an upstream reports.
+        package func within(_ count: Int64) -> Media {
+            let image = min(max(0, image), max(0, count))
+            return Media(image: image, audio: min(max(0, audio), max(0, count) - image))
+        }
+
+        package var isZero: Bool { image == 0 && audio == 0 }
+    }
 
     package init(
         input: Int64 = 0,
@@ -14,7 +40,9 @@ package struct TokenUsage: Hashable, Sendable {
         cacheWrite5m: Int64 = 0,
         cacheWrite1h: Int64 = 0,
         cacheRead: Int64 = 0,
-        webSearches: Int64 = 0
+        webSearches: Int64 = 0,
+        inputMedia: Media = Media(),
+        outputMedia: Media = Media()
     ) {
         self.input = input
         self.output = output
@@ -22,6 +50,8 @@ package struct TokenUsage: Hashable, Sendable {
         self.cacheWrite1h = cacheWrite1h
         self.cacheRead = cacheRead
         self.webSearches = webSearches
+        self.inputMedia = inputMedia
+        self.outputMedia = outputMedia
     }
 
     package var isZero: Bool { self == TokenUsage() }

@@ -31,6 +31,16 @@ package enum SSEWriter {
         data.withUTF8 { append(event: name, data: UnsafeRawBufferPointer($0), to: &out) }
     }
 
+    /// Appends an event that was read with other data.
+    package static func append(_ data: [UInt8], inPlaceOf event: SSEEvent, to out: inout [UInt8]) {
+        if !event.name.isEmpty {
+            out.append(contentsOf: "event: ".utf8)
+            out.append(contentsOf: event.name)
+            out.append(UInt8(ascii: "\n"))
+        }
+        append(data: data, to: &out)
+    }
+
     /// Appends a comment line and a blank line: bytes that every client ignores.
     package static func append(comment: StaticString, to out: inout [UInt8]) {
         out.append(contentsOf: ": ".utf8)

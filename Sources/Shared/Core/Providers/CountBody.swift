@@ -1,23 +1,7 @@
 import Formats
 
-/// Bodies of requests that count tokens, made of translated requests for answers.
+/// Google's bodies of requests that count tokens, made of translated requests.
 enum CountBody {
-    /// What Anthropic counts; it refuses members that only matter for an answer.
-    private static let counted: [StaticString] = ["model", "messages", "system", "tools", "tool_choice", "thinking"]
-
-    static func anthropic(_ call: UpstreamCall) throws -> [UInt8] {
-        try JSONParser().parse(call.body) { document in
-            var json = JSONWriter(capacity: call.body.count)
-            json.object { json in
-                for (name, value) in document.root.members where counted.contains(where: { name == $0 }) {
-                    json.key(name.string)
-                    json.raw(UnsafeRawBufferPointer(rebasing: document.source[document.location(of: value).value]))
-                }
-            }
-            return json.bytes
-        }
-    }
-
     /// `{"generateContentRequest":{"model":"models/…",…}}`
     static func wholeRequest(_ call: UpstreamCall) -> [UInt8] {
         var json = JSONWriter(capacity: call.body.count + 128)

@@ -1,18 +1,50 @@
-package import Dialects
-package import Domain
+import Domain
+import Formats
 
-/// What an answer of Google means for the call.
-package enum GoogleVerdicts {
-    package static func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict {
-        let message = error?.message ?? ""
-        return switch status {
-        // How it refuses a key.
-        case 400
-        where StatusVerdicts.says("api key not valid", message) || StatusVerdicts.says("api key expired", message):
-            UpstreamVerdict(.failover, reason: "credential_rejected")
-        case 400 where StatusVerdicts.says("invalid project resource name", message):
-            UpstreamVerdict(.failover, reason: "invalid_project")
-        default: StatusVerdicts.verdict(status: status, isModelMissing: error?.type == "NOT_FOUND")
+/// What answers in Google's shape mean, for Gemini and Antigravity.
+struct GoogleVerdicts: VerdictRows {
+    func own(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict? {
+        guard answer.status == 400 else { return nil }
+        if answer.says("invalid project resource name") { return VerdictTable.invalidProject(answer, context) }
+        // How it refuses a key: its own words for a 401.
+        if context.accountType == .apikey, answer.says(anyOf: ["api key not valid", "api key expired", "api_key_invalid"]) {
+            return .error(.credentialRejected, answer)
+        }
+        return nil
+    }
+
+    /// Cached contents and files can be missing as well.
+    func isModelMissing(_ answer: UpstreamAnswer) -> Bool {
+        let message = answer.message.lowercased()
+        return answer.error?["status"]?.string == "NOT_FOUND"
+            && Words.contains(message, anyOf: ["model", "requested entity was not found"])
+    }
+
+    /// `RetryInfo.retryDelay`, `ErrorInfo.metadata.quotaResetDelay` and `.quotaResetTimeStamp`; all must be over.
+    func limits(_ answer: UpstreamAnswer, _ context: VerdictContext, _ reader: inout ResetReader) -> StatedLimits {
+        var ends: [Timestamp] = []
+        var isModels = false
+        for detail in answer.details.prefix(32) {
+            let metadata = detail["metadata"]
+            let delays = [
+                reader.delay(detail["retryDelay"], "retryDelay"),
+                reader.delay(metadata?["quotaResetDelay"], "quotaResetDelay"),
+            ].compactMap { $0 }
+            ends += delays
+            if delays.isEmpty, let end = reader.time(metadata?["quotaResetTimeStamp"], "quotaResetTimeStamp") {
+                ends.append(end)
+            }
+            isModels = isModels || metadata?["model"]?.string?.isEmpty == false || Self.isPerModel(detail)
+        }
+        guard let end = ends.max() else { return StatedLimits() }
+        return isModels && !context.model.isEmpty ? StatedLimits(model: end) : StatedLimits(account: end)
+    }
+
+    /// `QuotaFailure` names the quota: `GenerateRequestsPerDayPerProjectPerModel-FreeTier`.
+    private static func isPerModel(_ detail: JSON) -> Bool {
+        (detail["violations"]?.array ?? []).prefix(32).contains { violation in
+            violation["quotaDimensions"]?["model"]?.string?.isEmpty == false
+                || Words.contains(violation["quotaId"]?.string ?? "", "PerModel")
         }
     }
 }

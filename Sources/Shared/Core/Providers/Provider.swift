@@ -24,8 +24,8 @@ package protocol Provider: Sendable {
     /// Reads an error body; nil when it is none of the upstream's own: a proxy's page, for example.
     func error(_ body: [UInt8], _ headers: HeaderFields, in dialect: Dialect, _ parser: JSONParser)
         -> UpstreamErrorBody?
-    /// What an answer that is no success means.
-    func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict
+    /// What answers mean.
+    var verdicts: VerdictTable { get }
 }
 
 extension Provider {

@@ -194,13 +194,26 @@ extension ModelPrice {
             $0.member("cache_write_5m", cacheWrite5m.raw)
             $0.member("cache_write_1h", cacheWrite1h.raw)
             $0.member("cache_read", cacheRead.raw)
+            if let price = inputMedia.image { $0.member("image_input", price.raw) }
+            if let price = inputMedia.audio { $0.member("audio_input", price.raw) }
+            if let price = outputMedia.image { $0.member("image_output", price.raw) }
+            if let price = outputMedia.audio { $0.member("audio_output", price.raw) }
             $0.member("web_search", webSearch.raw)
+            if request != .zero { $0.member("request", request.raw) }
         }
     }
 
     fileprivate init(_ fields: FieldReader) throws(SnapshotError) {
+        let rates: ClosedRange<Int64> = 0...1_000_000_000_000_000
         func price(_ name: StaticString) throws(SnapshotError) -> PricePerMillion {
-            PricePerMillion(try fields.int(name, in: 0...1_000_000_000_000_000))
+            PricePerMillion(try fields.int(name, in: rates))
+        }
+        /// Those that publishers before this one did not know may be missing.
+        func media(_ image: StaticString, _ audio: StaticString) throws(SnapshotError) -> Media {
+            Media(
+                image: try fields.optionalInt(image, in: rates).map { PricePerMillion($0) },
+                audio: try fields.optionalInt(audio, in: rates).map { PricePerMillion($0) }
+            )
         }
         self.init(
             model: try fields.text("model"),
@@ -211,7 +224,10 @@ extension ModelPrice {
             cacheWrite5m: try price("cache_write_5m"),
             cacheWrite1h: try price("cache_write_1h"),
             cacheRead: try price("cache_read"),
-            webSearch: NanoUSD(try fields.int("web_search", in: 0...NanoUSD.maximum.raw))
+            inputMedia: try media("image_input", "audio_input"),
+            outputMedia: try media("image_output", "audio_output"),
+            webSearch: NanoUSD(try fields.int("web_search", in: 0...NanoUSD.maximum.raw)),
+            request: NanoUSD(try fields.optionalInt("request", in: 0...NanoUSD.maximum.raw) ?? 0)
         )
     }
 }

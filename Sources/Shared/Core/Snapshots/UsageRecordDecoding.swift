@@ -26,6 +26,12 @@ extension UsageRecord {
         func count(_ name: StaticString) throws(SnapshotError) -> Int64 {
             try fields.int(name, in: 0...Self.countLimit)
         }
+        func media(_ image: StaticString, _ audio: StaticString) throws(SnapshotError) -> TokenUsage.Media {
+            TokenUsage.Media(
+                image: try fields.optionalInt(image, in: 0...Self.countLimit) ?? 0,
+                audio: try fields.optionalInt(audio, in: 0...Self.countLimit) ?? 0
+            )
+        }
         func amount(_ name: StaticString) throws(SnapshotError) -> NanoUSD {
             NanoUSD(try fields.int(name, in: 0...NanoUSD.maximum.raw))
         }
@@ -54,7 +60,9 @@ extension UsageRecord {
             cacheWrite5m: try count("cache_write_5m"),
             cacheWrite1h: try count("cache_write_1h"),
             cacheRead: try count("cache_read"),
-            webSearches: try count("web_searches")
+            webSearches: try count("web_searches"),
+            inputMedia: try media("image_input", "audio_input"),
+            outputMedia: try media("image_output", "audio_output")
         )
         cost = try amount("cost")
         accountCost = try amount("account_cost")

@@ -17,8 +17,8 @@ extension UsageRecord {
         let names = [requestID, model, upstreamModel, ip, userAgent].reduce(0) { bytes, text in
             bytes + min(text.utf8.count, Self.textLimit)
         }
-        // An escape takes six bytes; everything else is below 1,200 bytes even with every number at its longest.
-        return [UInt8](unsafeUninitializedCapacity: 1200 + names * 6) { out, count in
+        // An escape takes six bytes; everything else is below 1,400 bytes even with every number at its longest.
+        return [UInt8](unsafeUninitializedCapacity: 1400 + names * 6) { out, count in
             var json = ByteCursor(out)
             json.member("{\"id\":", text: requestID)
             json.member(",\"phase\":", text: phase.rawValue)
@@ -37,6 +37,10 @@ extension UsageRecord {
             json.member(",\"cache_write_1h\":", count: usage.cacheWrite1h)
             json.member(",\"cache_read\":", count: usage.cacheRead)
             json.member(",\"web_searches\":", count: usage.webSearches)
+            json.member(",\"image_input\":", countUnlessZero: usage.inputMedia.image)
+            json.member(",\"audio_input\":", countUnlessZero: usage.inputMedia.audio)
+            json.member(",\"image_output\":", countUnlessZero: usage.outputMedia.image)
+            json.member(",\"audio_output\":", countUnlessZero: usage.outputMedia.audio)
             json.member(",\"cost\":", cost.raw)
             json.member(",\"account_cost\":", accountCost.raw)
             json.member(",\"multiplier\":", multiplier.raw)
@@ -64,6 +68,11 @@ extension ByteCursor {
 
     fileprivate mutating func member(_ name: StaticString, count value: Int64) {
         member(name, min(max(value, 0), UsageRecord.countLimit))
+    }
+
+    /// Few calls have such tokens, and records from before they were counted have no such member.
+    fileprivate mutating func member(_ name: StaticString, countUnlessZero value: Int64) {
+        if value > 0 { member(name, count: value) }
     }
 
     fileprivate mutating func member(_ name: StaticString, _ value: Bool) {

@@ -29,9 +29,14 @@ struct AnswerScript {
         usage.reasoning = words.reasoningTokens ?? min(content.thinkingTokens, usage.output)
         usage.input = words.inputTokens ?? usage.input
         usage.cacheRead = words.cacheReadTokens ?? usage.cacheRead
+        if request.countsCacheWrites { usage.cacheWrite5m = words.cacheWriteTokens ?? usage.cacheWrite5m }
         if !request.prompt.isCachedUnasked {
-            usage.cacheWrite5m = words.cacheWriteTokens ?? usage.cacheWrite5m
             usage.cacheWrite1h = words.cacheWrite1hTokens ?? usage.cacheWrite1h
+        } else {
+            usage.imageInput = words.imageInputTokens ?? 0
+            usage.audioInput = words.audioInputTokens ?? 0
+            usage.imageOutput = words.imageOutputTokens ?? 0
+            usage.audioOutput = words.audioOutputTokens ?? 0
         }
         if request.countsWebSearches { usage.webSearches = words.webSearches ?? 0 }
         return Answer(digest: digest, model: request.model, content: content, usage: usage, now: turn.call.now)

@@ -18,6 +18,8 @@ package struct GenerationRequest {
     package var prompt: Prompt
     /// Whether the dialect says how many web searches were made.
     package var countsWebSearches = true
+    /// Whether the dialect says what was written to the cache.
+    package var countsCacheWrites = true
 
     /// Text beyond this is not echoed.
     static let mostEchoedBytes = 4_096

@@ -29,7 +29,8 @@ struct Turn {
         do {
             return try parser.parse(body) { document in
                 let subject = Subject(
-                    model: path.model ?? document.root["model"]?.string,
+                    model: path.model
+                        ?? (document.root["model"] ?? document.root["request"]?["model"])?.string,
                     isStream: path.isStream ?? document.root["stream"]?.bool ?? false
                 )
                 var words = state.faults.words(credential: credential.secret, model: subject.model)
@@ -45,6 +46,11 @@ struct Turn {
         }
     }
 
+    /// What tells whose account it is, and where.
+    private static let leak =
+        "org-SimAbC0123456789 of owner@sim-corp.example (key sk-sim-0123456789ab) may not do this at"
+        + " http://10.0.0.7:9000/internal"
+
     /// Answers a call whose body does not matter; `known` are its words where they have been asked for.
     func answer(
         _ state: inout SimulatorState,
@@ -55,6 +61,7 @@ struct Turn {
         let words = known ?? state.faults.words(credential: credential.secret, model: subject.model)
         var plan: AnswerPlan
         switch words.fault {
+        case .status(let status, "leak", _): plan = errors.refusal(Refusal(Self.leak, status: status))
         case .status(let status, let variant, let amount):
             plan = errors.fault(status, variant: variant, amount: amount, model: subject.model)
         case .hang: plan = .silence()

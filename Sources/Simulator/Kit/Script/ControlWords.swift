@@ -15,9 +15,11 @@
 /// | `tools`, `toolsN` | calls one, N of the request's tools |
 /// | `iN` `oN` `crN` `cwN` `c1hN` `wsN` | usage: input, output, cache read, cache write 5 m and 1 h, web searches |
 /// | `rtN` | usage: so many of the output tokens were reasoning |
+/// | `iiN` `aiN` `ioN` `aoN` | usage: so many of the input, of the output tokens were of images, of sound |
 /// | `think`, `refuse` | thinks unasked; the model refuses |
 /// | `interim` | a 103 precedes the answer |
 /// | `400`…`599` | that status with the platform's own body; a variant may follow: `400credit`, `403html`, `429retry30` |
+/// | `400leak` | a refusal whose text names the account's owner, a key and a host inside |
 /// | `nostatusbody` | the error status comes without a body |
 /// | `hang`, `reset`, `slowN` | no answer ever; the connection is reset; the head comes after N ms (10,000) |
 /// | `cutN`, `cutcleanN`, `stallN`, `erreventN` | after N content events (half of them): reset, end, silence, error event |
@@ -42,6 +44,10 @@ package struct ControlWords: Hashable, Sendable {
     package var cacheWrite1hTokens: Int?
     package var webSearches: Int?
     package var reasoningTokens: Int?
+    package var imageInputTokens: Int?
+    package var audioInputTokens: Int?
+    package var imageOutputTokens: Int?
+    package var audioOutputTokens: Int?
     package var isThinking = false
     package var isRefusing = false
     package var hasInterim = false
@@ -114,6 +120,10 @@ package struct ControlWords: Hashable, Sendable {
         case ("c1h", let number?): cacheWrite1hTokens = number
         case ("ws", let number?): webSearches = number
         case ("rt", let number?): reasoningTokens = number
+        case ("ii", let number?): imageInputTokens = number
+        case ("ai", let number?): audioInputTokens = number
+        case ("io", let number?): imageOutputTokens = number
+        case ("ao", let number?): audioOutputTokens = number
         case ("think", nil): isThinking = true
         case ("refuse", nil): isRefusing = true
         case ("interim", nil): hasInterim = true
@@ -154,6 +164,10 @@ package struct ControlWords: Hashable, Sendable {
         words.cacheWrite1hTokens = other.cacheWrite1hTokens ?? cacheWrite1hTokens
         words.webSearches = other.webSearches ?? webSearches
         words.reasoningTokens = other.reasoningTokens ?? reasoningTokens
+        words.imageInputTokens = other.imageInputTokens ?? imageInputTokens
+        words.audioInputTokens = other.audioInputTokens ?? audioInputTokens
+        words.imageOutputTokens = other.imageOutputTokens ?? imageOutputTokens
+        words.audioOutputTokens = other.audioOutputTokens ?? audioOutputTokens
         words.isThinking = isThinking || other.isThinking
         words.isRefusing = isRefusing || other.isRefusing
         words.hasInterim = hasInterim || other.hasInterim

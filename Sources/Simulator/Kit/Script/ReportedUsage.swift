@@ -10,6 +10,11 @@ package struct ReportedUsage: Hashable, Sendable {
     package var webSearches = 0
     /// Of the output.
     package var reasoning = 0
+    /// Of the input, and of the output; none for Anthropic's models, which do not tell them apart.
+    package var imageInput = 0
+    package var audioInput = 0
+    package var imageOutput = 0
+    package var audioOutput = 0
 
     package init() {}
 
@@ -22,6 +27,10 @@ package struct ReportedUsage: Hashable, Sendable {
         sum.cacheWrite1h = left.cacheWrite1h &+ right.cacheWrite1h
         sum.webSearches = left.webSearches &+ right.webSearches
         sum.reasoning = left.reasoning &+ right.reasoning
+        sum.imageInput = left.imageInput &+ right.imageInput
+        sum.audioInput = left.audioInput &+ right.audioInput
+        sum.imageOutput = left.imageOutput &+ right.imageOutput
+        sum.audioOutput = left.audioOutput &+ right.audioOutput
         return sum
     }
 
@@ -35,6 +44,10 @@ package struct ReportedUsage: Hashable, Sendable {
             $0.member("cache_creation_1h_tokens", cacheWrite1h)
             $0.member("web_searches", webSearches)
             $0.member("reasoning_tokens", reasoning)
+            $0.member("image_input_tokens", imageInput)
+            $0.member("audio_input_tokens", audioInput)
+            $0.member("image_output_tokens", imageOutput)
+            $0.member("audio_output_tokens", audioOutput)
         }
     }
 }

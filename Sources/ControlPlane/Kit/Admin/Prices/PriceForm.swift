@@ -31,7 +31,12 @@ package enum PriceForm {
 extension RateClass {
     package var description: String {
         switch self {
-        case .webSearch: "USD a call"
+        case .webSearch: "USD a search"
+        case .request: "USD a call, whatever its tokens"
+        case .cacheWrite5m, .cacheRead, .imageInput, .audioInput:
+            "USD per million tokens; without a price they cost what input does"
+        case .cacheWrite1h: "USD per million tokens; without a price they cost what those written for 5 minutes do"
+        case .imageOutput, .audioOutput: "USD per million tokens; without a price they cost what output does"
         case .inputAbove200k, .outputAbove200k, .cacheReadAbove200k:
             "USD per million tokens of calls with more than 200,000 input tokens"
         case .inputAbove272k, .outputAbove272k: "USD per million tokens of calls with more than 272,000 input tokens"

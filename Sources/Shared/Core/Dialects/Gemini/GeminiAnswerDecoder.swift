@@ -11,6 +11,7 @@ internal final class GeminiAnswerDecoder: StreamDecoder {
     private var responseID = ""
     private var calls = 0
     private var sources: Set<String> = []
+    private var searches = GeminiSearches()
 
     /// More sources than this are no citations.
     private static let maximumSources = 256
@@ -46,6 +47,10 @@ internal final class GeminiAnswerDecoder: StreamDecoder {
         }
         for candidate in chunk["candidates"]?.elements ?? chunk.elements where candidate["index"]?.int64 ?? 0 == 0 {
             receive(candidate: candidate, document, sink)
+            if let grounding = candidate["groundingMetadata"] {
+                usage.tokens.webSearches = searches.read(grounding, model: chunk["modelVersion"])
+                receive(grounding: grounding, sink)
+            }
         }
         if stop == nil, let reason = chunk["promptFeedback"]?["blockReason"]?.string { stop = .refusal(reason) }
         if let reported = chunk["usageMetadata"], reported.isObject {
@@ -63,7 +68,6 @@ internal final class GeminiAnswerDecoder: StreamDecoder {
         if let parts = candidate["content"]?["parts"] {
             for part in parts.elements { receive(part: part, document, sink) }
         }
-        if let grounding = candidate["groundingMetadata"] { receive(grounding: grounding, sink) }
         // The first reason stands.
         if stop == nil, let reason = candidate["finishReason"]?.string { stop = Self.stop(reason) }
     }

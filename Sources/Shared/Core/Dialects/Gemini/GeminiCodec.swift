@@ -8,7 +8,7 @@ package enum GeminiCodec: DialectCodec {
     package static func decodeRequest(_ document: JSONDocument, _ envelope: RequestEnvelope, _ parser: JSONParser)
         throws -> NeutralRequest
     {
-        try GeminiRequestDecoder(document, parser).decode(envelope)
+        try GeminiRequestDecoder(document, envelope, parser).decode()
     }
 
     package static func encodeRequest(_ request: NeutralRequest, _ parser: JSONParser) throws -> [UInt8] {

@@ -4,6 +4,7 @@ package import Formats
 /// Follows a `streamGenerateContent` stream. Nothing marks its end: the upstream ends it after a reason to finish.
 package final class GeminiMeter: StreamMeter {
     private var hasFinishReason = false
+    private var searches = GeminiSearches()
 
     package override init() {}
 
@@ -30,6 +31,9 @@ package final class GeminiMeter: StreamMeter {
                 } else if part.count > 0 {
                     isContent = true
                 }
+            }
+            if let grounding = candidate["groundingMetadata"] {
+                usage.webSearches = searches.read(grounding, model: chunk["modelVersion"])
             }
             guard let reason = candidate["finishReason"], reason.isString else { return }
             hasFinishReason = true

@@ -9,12 +9,22 @@ internal struct GeminiRequestDecoder {
     private static let elsewhere = "is not available on the platform that serves this key"
 
     private let root: FieldReader
+    private let envelope: RequestEnvelope
 
-    init(_ document: JSONDocument, _ parser: JSONParser) throws {
-        root = try FieldReader(document.root, "", RequestSource(document, .brackets, parser))
+    init(_ document: JSONDocument, _ envelope: RequestEnvelope, _ parser: JSONParser) throws {
+        self.envelope = envelope
+        let body = try FieldReader(document.root, "", RequestSource(document, .brackets, parser))
+        let whole = try body.either("generateContentRequest", "generate_content_request")
+        // Tokens are counted of contents, or of a whole request.
+        if envelope.countsTokens, let request = try body.object(whole) {
+            if body.has("contents") { throw body.fault(whole, "cannot stand beside contents") }
+            root = request
+        } else {
+            root = body
+        }
     }
 
-    func decode(_ envelope: RequestEnvelope) throws -> NeutralRequest {
+    func decode() throws -> NeutralRequest {
         var request = NeutralRequest(model: envelope.model ?? "")
         request.isStream = envelope.isStream ?? false
         request.answer.isSSE = envelope.isSSE ?? true

@@ -36,7 +36,7 @@ internal struct GeminiRequestEncoder {
             write(system, to: &json)
             try writeTools(to: &json)
             writeToolConfig(to: &json)
-            try writeConfig(to: &json)
+            if !request.countsTokens { try writeConfig(to: &json) }
         }
         return json.bytes
     }

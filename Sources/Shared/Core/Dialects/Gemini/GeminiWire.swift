@@ -8,9 +8,14 @@ package struct GeminiWire: WireDialect {
     package func summary(of body: [UInt8], _ route: CallRoute, _ parser: JSONParser) throws -> CallSummary {
         guard let model = route.model else { throw RequestFields.invalid("model: field required", field: "model") }
         try RequestFields.check(model: model)
-        let fields = try RequestFields(["contents", "generateContentRequest"], in: body, parser)
-        // Tokens can be counted of a whole request as well, which has its contents inside.
-        if try route.action == .generate || fields.range(1) == nil { try fields.requireArray(0) }
+        if route.action == .generate {
+            try RequestFields(["contents"], in: body, parser).requireArray(0)
+        } else {
+            // Tokens can be counted of a whole request as well, which has its contents inside.
+            let names: [StaticString] = ["contents", "generateContentRequest", "generate_content_request"]
+            let fields = try RequestFields(names, in: body, parser)
+            if try fields.range(1) == nil, try fields.range(2) == nil { try fields.requireArray(0) }
+        }
         return CallSummary(model: model, isStream: route.isStream, modelRange: nil)
     }
 
@@ -21,6 +26,11 @@ package struct GeminiWire: WireDialect {
             if let object = document.root["usageMetadata"], object.isObject {
                 GeminiUsage.update(&answer.usage, from: object)
                 answer.hasUsage = true
+            }
+            var searches = GeminiSearches()
+            document.root["candidates"]?.forEachElement { candidate in
+                guard let grounding = candidate["groundingMetadata"] else { return }
+                answer.usage.webSearches = searches.read(grounding, model: document.root["modelVersion"])
             }
             answer.isError = document.root["error"].map { !$0.isNull } ?? false
             answer.modelRange = document.locateTopLevel("modelVersion").value

@@ -10,12 +10,21 @@ package struct AnswerContext: Hashable, Sendable {
     /// Unix seconds.
     package var created: Int64
     package var options: NeutralAnswerOptions
+    /// Names that must not stand in what callers read of errors.
+    package var hiddenHosts: [String]
 
-    package init(model: String, requestID: String, created: Int64, options: NeutralAnswerOptions) {
+    package init(
+        model: String,
+        requestID: String,
+        created: Int64,
+        options: NeutralAnswerOptions,
+        hiddenHosts: [String] = []
+    ) {
         self.model = model
         self.requestID = requestID
         self.created = created
         self.options = options
+        self.hiddenHosts = hiddenHosts
     }
 }
 
@@ -24,11 +33,14 @@ package struct RequestEnvelope: Hashable, Sendable {
     package var model: String?
     package var isStream: Bool?
     package var isSSE: Bool?
+    /// The path asks for a count of tokens, whose body can have another form (Gemini).
+    package var countsTokens: Bool
 
-    package init(model: String? = nil, isStream: Bool? = nil, isSSE: Bool? = nil) {
+    package init(model: String? = nil, isStream: Bool? = nil, isSSE: Bool? = nil, countsTokens: Bool = false) {
         self.model = model
         self.isStream = isStream
         self.isSSE = isSSE
+        self.countsTokens = countsTokens
     }
 }
 

@@ -20,6 +20,16 @@ package struct NeutralError: Error, Hashable, Sendable {
         self.field = field
     }
 
+    /// The error without what would give the upstream's account away.
+    package func scrubbed(hiding hosts: [String]) -> NeutralError {
+        NeutralError(
+            kind,
+            LeakScrubber.scrub(message, hiding: hosts) ?? message,
+            code: code.map { LeakScrubber.scrub($0, hiding: hosts) ?? $0 },
+            field: field.map { LeakScrubber.scrub($0, hiding: hosts) ?? $0 }
+        )
+    }
+
     /// What a status without a readable body means.
     package static func kind(ofStatus status: Int) -> Kind {
         switch status {

@@ -24,13 +24,21 @@ package final class StreamTranslator: NeutralSink {
 
     private let decoder: any StreamDecoder
     private let encoder: any StreamEncoder
+    private let hiddenHosts: [String]
     private var events: SSEParser
     private var out: [UInt8] = []
     private var countsContent = true
 
-    package init(from decoder: any StreamDecoder, to encoder: any StreamEncoder, maximumEventBytes: Int = 16 << 20) {
+    /// - Parameter hosts: what callers must not read in the text of an error.
+    package init(
+        from decoder: any StreamDecoder,
+        to encoder: any StreamEncoder,
+        hiding hosts: [String] = [],
+        maximumEventBytes: Int = 16 << 20
+    ) {
         self.decoder = decoder
         self.encoder = encoder
+        hiddenHosts = hosts
         events = SSEParser(maximumEventBytes: maximumEventBytes)
     }
 
@@ -88,6 +96,10 @@ package final class StreamTranslator: NeutralSink {
         case .text(let piece), .thinking(let piece), .arguments(let piece):
             // Its block has begun, so that there is content.
             if countsContent { contentBytes += piece.bytes.count }
+        case .error(let fault):
+            hasNews = true
+            note(event)
+            return encoder.encode(.error(fault.scrubbed(hiding: hiddenHosts)), into: &out)
         default:
             hasNews = true
             note(event)

@@ -79,25 +79,27 @@ package struct Translator: Sendable {
         let stops = context.options.stopSequences
         return StreamTranslator(
             from: upstream.makeStreamDecoder(),
-            to: stops.isEmpty ? encoder : StopSequenceEncoder(encoder, stops)
+            to: stops.isEmpty ? encoder : StopSequenceEncoder(encoder, stops),
+            hiding: context.hiddenHosts
         )
     }
 
     /// For an upstream that can only stream and a caller who does not: feed the events, then take `fold.answer`.
     package func decoder() -> any StreamDecoder { upstream.makeStreamDecoder() }
 
-    /// An upstream's error body in the caller's dialect.
+    /// An upstream's error body in the caller's dialect, scrubbed.
     package func callerError(
         from body: [UInt8],
         status: Int,
         requestID: String,
+        hiding hosts: [String] = [],
         _ parser: JSONParser
     ) -> [UInt8] {
         let found: NeutralError?? = try? parser.parse(body) { upstream.decodeError($0, status: status) }
         let error =
             (found ?? nil)
             ?? NeutralError(NeutralError.kind(ofStatus: status), "The upstream answered with status \(status).")
-        return caller.encodeError(error, status: status, requestID: requestID)
+        return caller.encodeError(error.scrubbed(hiding: hosts), status: status, requestID: requestID)
     }
 
     private func callersFaults<Result>(_ body: () throws -> Result) throws -> Result {

@@ -1,23 +1,55 @@
 import Domain
 import Formats
 
-/// The `usage` objects of the OpenAI APIs. Their input counts include what was read from the cache.
+/// The `usage` objects of the OpenAI APIs. Their input counts include what was read from the cache, what was written to
+/// it (`cache_write_tokens`, which models from GPT-5.6 on report and bill) and what was no text.
 enum OpenAIUsage {
-    static func update(_ usage: inout TokenUsage, fromChat object: JSONValue) {
-        let cached = ReportedCount.read(object["prompt_tokens_details"]?["cached_tokens"]) ?? 0
-        if let input = ReportedCount.read(object["prompt_tokens"]) {
-            usage.cacheRead = min(cached, input)
-            usage.input = input - usage.cacheRead
-        }
-        if let output = ReportedCount.read(object["completion_tokens"]) { usage.output = output }
+    private struct Names {
+        let input: StaticString
+        let inputDetails: StaticString
+        let output: StaticString
+        let outputDetails: StaticString
     }
 
+    private static let chat = Names(
+        input: "prompt_tokens",
+        inputDetails: "prompt_tokens_details",
+        output: "completion_tokens",
+        outputDetails: "completion_tokens_details"
+    )
+    private static let responses = Names(
+        input: "input_tokens",
+        inputDetails: "input_tokens_details",
+        output: "output_tokens",
+        outputDetails: "output_tokens_details"
+    )
+
+    static func update(_ usage: inout TokenUsage, fromChat object: JSONValue) { update(&usage, from: object, chat) }
+
     static func update(_ usage: inout TokenUsage, fromResponse object: JSONValue) {
-        let cached = ReportedCount.read(object["input_tokens_details"]?["cached_tokens"]) ?? 0
-        if let input = ReportedCount.read(object["input_tokens"]) {
-            usage.cacheRead = min(cached, input)
-            usage.input = input - usage.cacheRead
+        update(&usage, from: object, responses)
+    }
+
+    private static func update(_ usage: inout TokenUsage, from object: JSONValue, _ names: Names) {
+        if let input = ReportedCount.read(object[names.input]) {
+            let details = object[names.inputDetails]
+            usage.cacheRead = min(count("cached_tokens", details), input)
+            usage.cacheWrite5m = min(count("cache_write_tokens", details), input - usage.cacheRead)
+            usage.input = input - usage.cacheRead - usage.cacheWrite5m
+            // What of it came from the cache is not said; at most the rest is.
+            usage.inputMedia = media(details).within(usage.input)
         }
-        if let output = ReportedCount.read(object["output_tokens"]) { usage.output = output }
+        if let output = ReportedCount.read(object[names.output]) {
+            usage.output = output
+            usage.outputMedia = media(object[names.outputDetails]).within(output)
+        }
+    }
+
+    private static func media(_ details: JSONValue?) -> TokenUsage.Media {
+        TokenUsage.Media(image: count("image_tokens", details), audio: count("audio_tokens", details))
+    }
+
+    private static func count(_ name: StaticString, _ details: JSONValue?) -> Int64 {
+        ReportedCount.read(details?[name]) ?? 0
     }
 }

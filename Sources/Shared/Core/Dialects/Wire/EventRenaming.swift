@@ -16,12 +16,7 @@ enum EventRenaming {
         let data = Array(event.data)
         var out: [UInt8] = []
         out.reserveCapacity(data.count + model.utf8.count + 64)
-        if !event.name.isEmpty {
-            out.append(contentsOf: "event: ".utf8)
-            out.append(contentsOf: event.name)
-            out.append(UInt8(ascii: "\n"))
-        }
-        SSEWriter.append(data: Splice.replacing(range, in: data, with: model), to: &out)
+        SSEWriter.append(Splice.replacing(range, in: data, with: model), inPlaceOf: event, to: &out)
         return out
     }
 }

@@ -45,7 +45,7 @@ package struct AnthropicProvider: Provider {
                 query: call.isTranslated ? "" : call.callerQuery,
                 overrides: overrides
             ),
-            body: call.action == .countTokens && call.isTranslated ? try CountBody.anthropic(call) : call.body
+            body: call.body
         )
     }
 
@@ -59,11 +59,5 @@ package struct AnthropicProvider: Provider {
         if !betas.isEmpty { head.add("anthropic-beta", betas.joined(separator: ",")) }
     }
 
-    package func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict {
-        AnthropicVerdicts.verdict(
-            status: status,
-            isModelMissing: error?.type == "not_found_error",
-            message: error?.message ?? ""
-        )
-    }
+    package var verdicts: VerdictTable { VerdictTable(AnthropicVerdicts()) }
 }

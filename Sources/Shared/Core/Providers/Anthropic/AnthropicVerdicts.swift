@@ -1,18 +1,39 @@
-package import Domain
+import Domain
+import HTTPMessages
 
-/// What an answer of Anthropic means for the call.
-package enum AnthropicVerdicts {
-    /// - Parameters:
-    ///   - isModelMissing: whether the body says that the model does not exist (404).
-    ///   - message: what the body says.
-    package static func verdict(status: Int, isModelMissing: Bool, message: String = "") -> UpstreamVerdict {
-        switch status {
+/// What an answer of Anthropic means.
+struct AnthropicVerdicts: VerdictRows {
+    func own(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict? {
         // The account's trouble in the clothes of the caller's.
-        case 400 where StatusVerdicts.says("credit balance", message):
-            UpstreamVerdict(.failover, reason: "payment_required")
-        case 400 where StatusVerdicts.says("organization has been disabled", message):
-            UpstreamVerdict(.failover, reason: "organization_disabled")
-        default: StatusVerdicts.verdict(status: status, isModelMissing: isModelMissing)
+        guard answer.status == 400, context.accountType == .apikey, answer.says("credit balance") else { return nil }
+        return .error(.paymentRequired, answer)
+    }
+
+    /// Files and batches can be missing as well.
+    func isModelMissing(_ answer: UpstreamAnswer) -> Bool {
+        answer.errorType == "not_found_error" && Words.contains(answer.message.lowercased(), "model")
+    }
+
+    func limits(_ answer: UpstreamAnswer, _ context: VerdictContext, _ reader: inout ResetReader) -> StatedLimits {
+        let windows = AnthropicWindows(answer.headers)
+        let unified = windows.limits(of: context.model, &reader)
+        guard unified.isEmpty else { return unified }
+        // Of a key: each kind of limit has its own end. `retry-after` comes first, where it is there.
+        if let end = reader.retryAfter(answer.headers) { return StatedLimits(account: end) }
+        return StatedLimits(account: windows.keyLimit(&reader))
+    }
+
+    func windows(_ headers: HeaderFields, _ reader: inout ResetReader) -> AccountWindows {
+        AnthropicWindows(headers).sample(&reader)
+    }
+
+    func disproved(by headers: HeaderFields, _ context: VerdictContext) -> ClearedFlags {
+        var cleared = ClearedFlags.bySuccess(context)
+        // A call paid beyond the subscription succeeds while the subscription is used up.
+        if headers["anthropic-ratelimit-unified-status"] == "rejected" {
+            cleared.rateLimited = false
+            cleared.models = []
         }
+        return cleared
     }
 }

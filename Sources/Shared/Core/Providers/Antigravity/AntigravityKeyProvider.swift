@@ -33,8 +33,7 @@ package struct AntigravityKeyProvider: Provider {
             head.add("x-api-key", key.reveal())
             let path = call.action == .countTokens ? "/v1/messages/count_tokens" : "/v1/messages"
             let query = call.isTranslated ? "" : call.callerQuery
-            let body = call.action == .countTokens && call.isTranslated ? try CountBody.anthropic(call) : call.body
-            return UpstreamRequest(head.finish(path, query: query, overrides: overrides), body: body)
+            return UpstreamRequest(head.finish(path, query: query, overrides: overrides), body: call.body)
         }
         var head = UpstreamHead(to: target, call, forwarding: CallerHeaders.isForwardedToGoogle)
         head.add("x-goog-api-key", key.reveal())
@@ -44,10 +43,5 @@ package struct AntigravityKeyProvider: Provider {
         )
     }
 
-    package func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict {
-        StatusVerdicts.verdict(
-            status: status,
-            isModelMissing: error?.type == "not_found_error" || error?.type == "NOT_FOUND"
-        )
-    }
+    package var verdicts: VerdictTable { VerdictTable(AntigravityVerdicts()) }
 }

@@ -33,7 +33,8 @@ package struct AntigravityProvider: Provider {
                 overrides: overrides
             ),
             body: wrapped(call),
-            form: .enveloped
+            // A count comes as it is.
+            form: call.action == .countTokens ? .plain : .enveloped
         )
     }
 
@@ -53,7 +54,5 @@ package struct AntigravityProvider: Provider {
         return json.bytes
     }
 
-    package func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict {
-        GoogleVerdicts.verdict(status: status, error)
-    }
+    package var verdicts: VerdictTable { VerdictTable(AntigravityVerdicts()) }
 }

@@ -54,7 +54,7 @@ package struct BedrockError: Error, Hashable, Sendable {
             "model identifier is invalid", "on-demand throughput isn",
             "access to the model with the specified model id",
             "end of its life", "don't have access to the model",
-        ].contains { text.firstRange(of: $0) != nil }
+        ].contains { Words.contains(text, $0) }
     }
 
     /// Anthropic's name for the kind.

@@ -77,24 +77,13 @@ package struct BedrockProvider: Provider {
     {
         guard let error = BedrockError(body, errorType: headers["x-amzn-errortype"], parser) else { return nil }
         return UpstreamErrorBody(
-            type: error.saysModelIsMissing ? Self.modelIsMissing : error.type,
+            type: error.type,
             message: error.callerMessage,
             isForCallers: false
         )
     }
 
-    private static let modelIsMissing = "model_is_missing"
-
-    package func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict {
-        if (400..<500).contains(status), error?.type == Self.modelIsMissing {
-            return UpstreamVerdict(.failover, reason: "model_not_found")
-        }
-        return switch error?.type {
-        case "ServiceQuotaExceededException": UpstreamVerdict(.failover, reason: "rate_limited")
-        case "ModelErrorException", "ModelStreamErrorException": UpstreamVerdict(.failover, reason: "upstream_error")
-        default: StatusVerdicts.verdict(status: status, isModelMissing: false)
-        }
-    }
+    package var verdicts: VerdictTable { VerdictTable(BedrockVerdicts()) }
 }
 
 extension BedrockStream: AnswerTransform {}

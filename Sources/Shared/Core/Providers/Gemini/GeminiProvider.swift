@@ -53,7 +53,5 @@ package struct GeminiProvider: Provider {
         )
     }
 
-    package func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict {
-        GoogleVerdicts.verdict(status: status, error)
-    }
+    package var verdicts: VerdictTable { VerdictTable(GoogleVerdicts()) }
 }

@@ -96,17 +96,5 @@ package struct OpenAIProvider: Provider {
         return head
     }
 
-    package func verdict(status: Int, _ error: UpstreamErrorBody?) -> UpstreamVerdict {
-        switch status {
-        // What an unpaid bill looks like.
-        case 429 where error?.type == "insufficient_quota":
-            UpstreamVerdict(.failover, reason: "insufficient_quota")
-        default:
-            StatusVerdicts.verdict(
-                status: status,
-                isModelMissing: error?.type == "model_not_found"
-                    || StatusVerdicts.says("does not exist", error?.message ?? "")
-            )
-        }
-    }
+    package var verdicts: VerdictTable { VerdictTable(OpenAIVerdicts()) }
 }

@@ -81,13 +81,36 @@ struct GeminiAnswer: AnswerWriter {
             text.member("candidatesTokenCount", usage.output &- usage.reasoning)
             text.member("totalTokenCount", prompt &+ usage.output)
             if usage.cacheRead > 0 { text.member("cachedContentTokenCount", usage.cacheRead) }
-            text.arrayMember("promptTokensDetails") { text in
+            let textTokens = prompt &- usage.imageInput &- usage.audioInput
+            write(
+                "promptTokensDetails",
+                [("TEXT", textTokens), ("IMAGE", usage.imageInput), ("AUDIO", usage.audioInput)],
+                to: &text
+            )
+            write(
+                "candidatesTokensDetails",
+                [("IMAGE", usage.imageOutput), ("AUDIO", usage.audioOutput)],
+                to: &text
+            )
+            if usage.reasoning > 0 { text.member("thoughtsTokenCount", usage.reasoning) }
+        }
+    }
+
+    /// Those of no tokens are left out.
+    private static func write(
+        _ name: StaticString,
+        _ details: [(modality: String, count: Int)],
+        to text: inout JSONWriter
+    ) {
+        let details = details.filter { $0.count > 0 }
+        guard !details.isEmpty else { return }
+        text.arrayMember(name) { text in
+            for detail in details {
                 text.object {
-                    $0.member("modality", "TEXT")
-                    $0.member("tokenCount", prompt)
+                    $0.member("modality", detail.modality)
+                    $0.member("tokenCount", detail.count)
                 }
             }
-            if usage.reasoning > 0 { text.member("thoughtsTokenCount", usage.reasoning) }
         }
     }
 

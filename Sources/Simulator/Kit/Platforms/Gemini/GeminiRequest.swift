@@ -20,6 +20,7 @@ struct GeminiRequest {
         self.document = document
         asked = GenerationRequest(owner: owner)
         asked.prompt.isCachedUnasked = true
+        asked.countsCacheWrites = false
         asked.model = model
         asked.isStream = isStream
         guard root.isObject else { throw Refusal("Invalid JSON payload received. Expected an object.") }

@@ -36,18 +36,20 @@ struct ChatCompletion: AnswerWriter {
 
     private func writeUsage(to text: inout JSONWriter) {
         let usage = answer.usage
-        let prompt = usage.input &+ usage.cacheRead
+        let prompt = usage.input &+ usage.cacheRead &+ usage.cacheWrite5m
         text.objectMember("usage") { text in
             text.member("prompt_tokens", prompt)
             text.member("completion_tokens", usage.output)
             text.member("total_tokens", prompt &+ usage.output)
             text.objectMember("prompt_tokens_details") {
                 $0.member("cached_tokens", usage.cacheRead)
-                $0.member("audio_tokens", 0)
+                OpenAIMembers.writeInput(usage, to: &$0)
+                if usage.audioInput == 0 { $0.member("audio_tokens", 0) }
             }
             text.objectMember("completion_tokens_details") {
                 $0.member("reasoning_tokens", usage.reasoning)
-                $0.member("audio_tokens", 0)
+                OpenAIMembers.writeOutput(usage, to: &$0)
+                if usage.audioOutput == 0 { $0.member("audio_tokens", 0) }
                 $0.member("accepted_prediction_tokens", 0)
                 $0.member("rejected_prediction_tokens", 0)
             }

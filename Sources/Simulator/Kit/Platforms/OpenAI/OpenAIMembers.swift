@@ -88,4 +88,20 @@ enum OpenAIMembers {
         }
         return .named(name)
     }
+
+    /// What usage says of the input beside the cached part, where there is any.
+    static func writeInput(_ usage: ReportedUsage, to text: inout JSONWriter) {
+        if usage.cacheWrite5m > 0 { text.member("cache_write_tokens", usage.cacheWrite5m) }
+        writeMedia(image: usage.imageInput, audio: usage.audioInput, to: &text)
+    }
+
+    /// What usage says of the output beside the reasoning, where there is any.
+    static func writeOutput(_ usage: ReportedUsage, to text: inout JSONWriter) {
+        writeMedia(image: usage.imageOutput, audio: usage.audioOutput, to: &text)
+    }
+
+    private static func writeMedia(image: Int, audio: Int, to text: inout JSONWriter) {
+        if image > 0 { text.member("image_tokens", image) }
+        if audio > 0 { text.member("audio_tokens", audio) }
+    }
 }

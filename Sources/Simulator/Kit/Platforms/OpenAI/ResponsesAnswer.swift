@@ -93,12 +93,18 @@ struct ResponsesAnswer: AnswerWriter {
 
     private func writeUsage(to text: inout JSONWriter) {
         let usage = answer.usage
-        let input = usage.input &+ usage.cacheRead
+        let input = usage.input &+ usage.cacheRead &+ usage.cacheWrite5m
         text.objectMember("usage") {
             $0.member("input_tokens", input)
-            $0.objectMember("input_tokens_details") { $0.member("cached_tokens", usage.cacheRead) }
+            $0.objectMember("input_tokens_details") {
+                $0.member("cached_tokens", usage.cacheRead)
+                OpenAIMembers.writeInput(usage, to: &$0)
+            }
             $0.member("output_tokens", usage.output)
-            $0.objectMember("output_tokens_details") { $0.member("reasoning_tokens", usage.reasoning) }
+            $0.objectMember("output_tokens_details") {
+                $0.member("reasoning_tokens", usage.reasoning)
+                OpenAIMembers.writeOutput(usage, to: &$0)
+            }
             $0.member("total_tokens", input &+ usage.output)
         }
     }

@@ -1,0 +1,57 @@
+import Domain
+import HTTPMessages
+
+/// What an answer of OpenAI means.
+struct OpenAIVerdicts: VerdictRows {
+    private static let forbiddenPause = Duration.seconds(600)
+    private static let forbiddenPeriod = Duration.seconds(180 * 60)
+    private static let forbiddenLimit = 3
+
+    func unauthorized(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict {
+        // Logins that are gone for good; the first is not the API's own shape.
+        let isGone = answer.error == nil && answer.json?["detail"]?.string?.lowercased() == "unauthorized"
+        if isGone || ["token_invalidated", "token_revoked"].contains(answer.errorCode.lowercased()) {
+            return .error(.credentialRevoked, answer)
+        }
+        return CredentialRows.unauthorized(answer, context)
+    }
+
+    /// A single 403 can be a passing mood of its edge.
+    func forbidden(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict {
+        if answer.isHTML { return UpstreamVerdict(.failover, .proxyPage) }
+        let earlier = context.forbidden
+        // In flight together with the one that counted.
+        if let end = earlier.pausedUntil, context.startedAt < end { return UpstreamVerdict(.failover, .forbidden) }
+        if earlier.count >= Self.forbiddenLimit - 1 { return .error(.forbidden, answer) }
+        let end = context.now + Self.forbiddenPause
+        return UpstreamVerdict(
+            .failover,
+            .forbidden,
+            [
+                .countForbidden(until: context.now + Self.forbiddenPeriod),
+                .paused(until: end, .forbidden, reason: ErrorText.kept(answer)),
+            ]
+        )
+    }
+
+    func isModelMissing(_ answer: UpstreamAnswer) -> Bool {
+        if answer.errorCode == "model_not_found" { return true }
+        let message = answer.message.lowercased()
+        return Words.contains(message, "model") && Words.contains(message, anyOf: ["does not exist", "not found"])
+    }
+
+    func limits(_ answer: UpstreamAnswer, _ context: VerdictContext, _ reader: inout ResetReader) -> StatedLimits {
+        let windows = OpenAIWindows(answer.headers)
+        var ends = windows.exhaustedEnds(&reader)
+        let error = answer.error
+        let stated = reader.time(error?["resets_at"], "resets_at")
+            ?? reader.delay(error?["resets_in_seconds"], "resets_in_seconds")
+        if let stated { ends.append(stated) }
+        if ends.isEmpty { ends = reader.retryAfter(answer.headers).map { [$0] } ?? windows.keyEnds(&reader) }
+        return StatedLimits(account: ends.max())
+    }
+
+    func windows(_ headers: HeaderFields, _ reader: inout ResetReader) -> AccountWindows {
+        OpenAIWindows(headers).sample(&reader)
+    }
+}

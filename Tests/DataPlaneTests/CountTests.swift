@@ -1,0 +1,117 @@
+import Dialects
+import Domain
+import Formats
+import HTTPFetching
+import HTTPMessages
+import Reactor
+import SimulatorKit
+import TestSupport
+import Testing
+
+@testable import GatewayKit
+
+@Suite(
+    "Counting tokens",
+    .serialized,
+    .enabled(if: PrivateRedis.isAvailable, "needs the program redis-server")
+)
+struct CountTests {
+    /// Members that only matter for an answer, which no API that counts takes.
+    private static let ofAnswers = [
+        "max_tokens", "stream", "temperature", "top_p", "stop_sequences", "metadata", "generationConfig",
+    ]
+    private static let anthropicBody =
+        #""max_tokens":9,"stream":true,"temperature":0.5,"system":"Be brief.","messages":[{"role":"user","content":"hi"}],"tools":[{"name":"get_time","input_schema":{"type":"object"}}]}"#
+    private static let geminiRequest =
+        #""contents":[{"role":"user","parts":[{"text":"hi"}]}],"systemInstruction":{"parts":[{"text":"Be brief."}]}"#
+
+    private func options(_ platform: Platform, _ type: AccountType = .apikey) -> Stand.Options {
+        var options = Stand.Options()
+        options.isSimulated = true
+        options.platform = platform
+        options.type = type
+        if platform == .antigravity { options.fields = ["project_id": "p-1"] }
+        return options
+    }
+
+    /// What the upstream got: where, and which members its request has.
+    private func sent(_ stand: Stand) throws -> (path: Substring, JSON) {
+        let records = stand.simulator.log.records(after: 0, limit: 10)
+        try #require(records.count == 1, "one request went up")
+        let record = try #require(records.first)
+        let body = try JSON(record.body ?? [])
+        return (record.head.path, body["generateContentRequest"] ?? body["request"] ?? body)
+    }
+
+    @Test(
+        "an Anthropic caller's tokens are counted by Google, of the request and nothing of an answer",
+        arguments: [(Platform.gemini, AccountType.apikey), (.gemini, .oauth), (.antigravity, .oauth)]
+    )
+    func byGoogle(platform: Platform, type: AccountType) async throws {
+        try await standing(options(platform, type)) { (stand) async throws in
+            let model = "gemini-sim-i77"
+            let body = #"{"model":"\#(model)","# + Self.anthropicBody
+            let response = try await stand.post("/v1/messages/count_tokens", body)
+            let text = try await response.text()
+            #expect(response.head.status == 200 && text == #"{"input_tokens":77}"#, "had \(text)")
+            let (path, request) = try sent(stand)
+            #expect(path.hasSuffix(":countTokens"))
+            #expect(request["contents"]?[0]?["parts"]?[0]?["text"]?.string == "hi")
+            #expect(request["systemInstruction"]?["parts"]?[0]?["text"]?.string == "Be brief.")
+            #expect(request["tools"]?[0]?["functionDeclarations"]?[0]?["name"]?.string == "get_time")
+            for name in Self.ofAnswers { #expect(request[name] == nil, "had \(name)") }
+            #expect(try await stand.records().isEmpty)
+        }
+    }
+
+    @Test("Antigravity's count reaches a Gemini caller, whose contents it gets in an envelope")
+    func byAntigravity() async throws {
+        try await standing(options(.antigravity, .oauth)) { (stand) async throws in
+            let path = "/antigravity/v1beta/models/gemini-sim-i79:countTokens"
+            let response = try await stand.post(path, "{\(Self.geminiRequest)}")
+            #expect(try JSON(text: try await response.text())["totalTokens"]?.int == 79)
+            let (upstreamPath, request) = try sent(stand)
+            #expect(upstreamPath == "/v1internal:countTokens")
+            #expect(request["model"]?.string == "models/gemini-sim-i79")
+        }
+    }
+
+    @Test(
+        "a Gemini caller's tokens are counted by Anthropic, of contents as of a whole request",
+        arguments: [
+            "{\(geminiRequest)}",
+            #"{"generateContentRequest":{"model":"models/x",\#(geminiRequest),"generationConfig":{"maxOutputTokens":9,"temperature":0.5}}}"#,
+            #"{"generate_content_request":{\#(geminiRequest)}}"#,
+        ],
+        [AccountType.apikey, .oauth]
+    )
+    func byAnthropic(body: String, type: AccountType) async throws {
+        try await standing(options(.anthropic, type)) { (stand) async throws in
+            let response = try await stand.post("/v1beta/models/claude-sim-i78:countTokens", body)
+            let text = try await response.text()
+            #expect(response.head.status == 200 && text == #"{"totalTokens":78}"#, "had \(text)")
+            let (path, request) = try sent(stand)
+            #expect(path == "/v1/messages/count_tokens")
+            #expect(request["model"]?.string == "claude-sim-i78")
+            #expect(request["messages"]?[0]?["content"]?[0]?["text"]?.string == "hi")
+            #expect(request["system"]?[0]?["text"]?.string == "Be brief.")
+            for name in Self.ofAnswers { #expect(request[name] == nil, "had \(name)") }
+            #expect(try await stand.records().isEmpty)
+        }
+    }
+
+    @Test("where no upstream counts, a token is four bytes of the body without its media", arguments: [0, 40_000])
+    func estimated(mediaBytes: Int) async throws {
+        try await standing(options(.openai)) { (stand) async throws in
+            let media = String(repeating: "A", count: mediaBytes)
+            let text = #"{"contents":[{"role":"user","parts":[{"text":"hi"},{"inlineData":{"data":"\#(media)"}}]}]}"#
+            let expected = (text.utf8.count - mediaBytes) / 4 + 1
+            let response = try await stand.post("/v1beta/models/gpt-sim:countTokens", text)
+            #expect(try await response.text() == #"{"totalTokens":\#(expected)}"#)
+            let whole = #"{"model":"gpt-sim","# + Self.anthropicBody
+            let count = try await stand.post("/v1/messages/count_tokens", whole).text()
+            #expect(count == #"{"input_tokens":\#(whole.utf8.count / 4 + 1)}"#)
+            #expect(stand.simulator.log.totals.calls == 0)
+        }
+    }
+}

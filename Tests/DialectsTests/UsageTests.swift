@@ -1,0 +1,169 @@
+import Domain
+import Formats
+import Testing
+
+@testable import Dialects
+
+/// A report of usage in each dialect, as a whole answer and as a stream have it, and what it amounts to.
+struct UsageReport: Sendable, CustomTestStringConvertible {
+    let name: String
+    let dialect: Dialect
+    /// The whole answer; as the data of an event it ends a stream.
+    let answer: String
+    let usage: TokenUsage
+    var testDescription: String { name }
+
+    private static func chat(_ usage: String) -> String {
+        #"{"model":"m","choices":[{"index":0,"delta":{"content":"x"},"message":{"content":"x"},"finish_reason":"stop"}],"#
+            + #""usage":\#(usage)}"#
+    }
+    private static func responses(_ usage: String, output: String = "") -> String {
+        #"{"id":"r","output":[\#(output)],"usage":\#(usage)}"#
+    }
+    private static func gemini(_ usage: String, model: String = "gemini-3-pro", grounding: String = "{}") -> String {
+        #"{"modelVersion":"\#(model)","candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP","#
+            + #""groundingMetadata":\#(grounding)}],"usageMetadata":\#(usage)}"#
+    }
+    private static let queries = #"{"webSearchQueries":["tide calais","","tide calais","moon"]}"#
+
+    static let all = [
+        UsageReport(
+            name: "chat with sound and images",
+            dialect: .openaiChat,
+            answer: chat(
+                #"{"prompt_tokens":1000,"completion_tokens":90,"prompt_tokens_details":{"cached_tokens":200,"audio_tokens":300,"image_tokens":50},"completion_tokens_details":{"audio_tokens":60,"reasoning_tokens":5}}"#
+            ),
+            usage: TokenUsage(
+                input: 800,
+                output: 90,
+                cacheRead: 200,
+                inputMedia: .init(image: 50, audio: 300),
+                outputMedia: .init(audio: 60)
+            )
+        ),
+        UsageReport(
+            name: "chat with writes to the cache",
+            dialect: .openaiChat,
+            answer: chat(
+                #"{"prompt_tokens":1000,"completion_tokens":9,"prompt_tokens_details":{"cached_tokens":200,"cache_write_tokens":500}}"#
+            ),
+            usage: TokenUsage(input: 300, output: 9, cacheWrite5m: 500, cacheRead: 200)
+        ),
+        UsageReport(
+            name: "chat whose parts are more than the whole",
+            dialect: .openaiChat,
+            answer: chat(
+                #"{"prompt_tokens":10,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":900,"audio_tokens":99},"completion_tokens_details":{"audio_tokens":99,"image_tokens":-1}}"#
+            ),
+            usage: TokenUsage(output: 3, cacheWrite5m: 6, cacheRead: 4, outputMedia: .init(audio: 3))
+        ),
+        UsageReport(
+            name: "responses with images, writes and searches",
+            dialect: .openaiResponses,
+            answer: responses(
+                #"{"input_tokens":500,"output_tokens":70,"input_tokens_details":{"cached_tokens":100,"cache_write_tokens":50,"image_tokens":120},"output_tokens_details":{"image_tokens":40,"audio_tokens":2}}"#,
+                output: #"{"type":"web_search_call","id":"a"},{"type":"message"},{"type":"web_search_call","id":"b"}"#
+            ),
+            usage: TokenUsage(
+                input: 350,
+                output: 70,
+                cacheWrite5m: 50,
+                cacheRead: 100,
+                webSearches: 2,
+                inputMedia: .init(image: 120),
+                outputMedia: .init(image: 40, audio: 2)
+            )
+        ),
+        UsageReport(
+            name: "gemini by modality, what the cache had taken out",
+            dialect: .gemini,
+            answer: gemini(
+                #"{"promptTokenCount":1000,"cachedContentTokenCount":400,"toolUsePromptTokenCount":30,"candidatesTokenCount":1300,"thoughtsTokenCount":20,"promptTokensDetails":[{"modality":"TEXT","tokenCount":200},{"modality":"IMAGE","tokenCount":500},{"modality":"AUDIO","tokenCount":250},{"modality":"VIDEO","tokenCount":50}],"cacheTokensDetails":[{"modality":"IMAGE","tokenCount":390},{"modality":"AUDIO","tokenCount":10}],"toolUsePromptTokensDetails":[{"modality":"IMAGE","tokenCount":30}],"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":1290},{"modality":"TEXT","tokenCount":10}]}"#
+            ),
+            usage: TokenUsage(
+                input: 630,
+                output: 1320,
+                cacheRead: 400,
+                inputMedia: .init(image: 140, audio: 240),
+                outputMedia: .init(image: 1290)
+            )
+        ),
+        UsageReport(
+            name: "gemini 3 that searched: each different query",
+            dialect: .gemini,
+            answer: gemini(#"{"promptTokenCount":5,"candidatesTokenCount":6}"#, grounding: queries),
+            usage: TokenUsage(input: 5, output: 6, webSearches: 2)
+        ),
+        UsageReport(
+            name: "gemini 2.5 that searched: the answer",
+            dialect: .gemini,
+            answer: gemini(
+                #"{"promptTokenCount":5,"candidatesTokenCount":6}"#,
+                model: "gemini-2.5-flash",
+                grounding: queries
+            ),
+            usage: TokenUsage(input: 5, output: 6, webSearches: 1)
+        ),
+        UsageReport(
+            name: "gemini with figures that are none",
+            dialect: .gemini,
+            answer: gemini(
+                #"{"promptTokenCount":5,"candidatesTokenCount":6,"promptTokensDetails":{"modality":"IMAGE"},"candidatesTokensDetails":[7,{"modality":"AUDIO","tokenCount":"9"},{"modality":8,"tokenCount":9}]}"#,
+                grounding: #"{"webSearchQueries":[1,null,{}]}"#
+            ),
+            usage: TokenUsage(input: 5, output: 6)
+        ),
+    ]
+
+    /// The end of a stream that says so.
+    var stream: String {
+        switch dialect {
+        case .openaiResponses:
+            "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":\(answer)}\n\n"
+        case .openaiChat: "data: \(answer)\n\ndata: [DONE]\n\n"
+        case .gemini, .anthropic: "data: \(answer)\n\n"
+        }
+    }
+}
+
+@Suite("What upstreams report")
+struct UsageTests {
+    private let parser = JSONParser()
+
+    @Test("a whole answer is read class by class", arguments: UsageReport.all)
+    func whole(report: UsageReport) throws {
+        let answer = try #require(report.dialect.wire.answer(Array(report.answer.utf8), parser))
+        #expect(answer.usage == report.usage && answer.hasUsage)
+    }
+
+    @Test("a stream is read class by class, passed through and translated", arguments: UsageReport.all)
+    func stream(report: UsageReport) throws {
+        let caller = Dialect.allCases.first { $0 != report.dialect } ?? .anthropic
+        let translator = try #require(Translator(caller: caller, upstream: report.dialect))
+        let context = AnswerContext(model: "m", requestID: "r", created: 0, options: NeutralAnswerOptions())
+        let translating = TranslatingMeter(translator.stream(context))
+        for meter in [report.dialect.wire.makeMeter(), translating] {
+            var events = SSEParser()
+            try events.feed(Array(report.stream.utf8)) { _ = meter.receive($0, parser) }
+            (meter as? TranslatingMeter)?.finish()
+            var usage = meter.usage
+            // The translation counts searches where their items appear, of which this stream has none.
+            if meter is TranslatingMeter, report.dialect == .openaiResponses {
+                usage.webSearches = report.usage.webSearches
+            }
+            #expect(usage == report.usage && meter.hasFinalUsage)
+        }
+    }
+
+    @Test("counts of a Gemini stream grow, and a query that comes again is the same search")
+    func growing() throws {
+        let meter = GeminiMeter()
+        var events = SSEParser()
+        for queries in [#"["a"]"#, #"["a","b"]"#, #"["b","c"]"#] {
+            let chunk =
+                #"{"modelVersion":"gemini-4","candidates":[{"content":{"parts":[{"text":"x"}]},"groundingMetadata":{"webSearchQueries":\#(queries)}}]}"#
+            try events.feed(Array("data: \(chunk)\n\n".utf8)) { _ = meter.receive($0, parser) }
+        }
+        #expect(meter.usage.webSearches == 3)
+    }
+}
