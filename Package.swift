@@ -245,7 +245,7 @@ if Context.environment["TOLLGATE_FUZZ"] != nil {
     package.targets.append(
         .executableTarget(
             name: "fuzz",
-            dependencies: ["Formats", "HTTPMessages", "HTTPWire", "HTTPServing", "Reactor"],
+            dependencies: ["Formats", "HTTPMessages", "HTTPWire", "HTTPServing", "HTTPFetching", "Reactor"],
             path: "Tests/Fuzz",
             exclude: ["Corpus"],
             // libFuzzer has the main function.

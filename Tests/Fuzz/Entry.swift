@@ -16,6 +16,7 @@ private let target: @Sendable ([UInt8]) -> Void = {
     case "http1-responses": return { HTTP1Target.feed($0, .responses) }
     case "server-http1": return { ServerTarget.shared.feed($0, preface: []) }
     case "server-http2": return { ServerTarget.shared.feed($0, preface: ServerTarget.http2Preface) }
+    case "client-http2": return { ClientTarget.shared.feed($0) }
     case let name: fatalError("no fuzz target \(name ?? "")")
     }
 }()

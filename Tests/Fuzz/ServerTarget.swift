@@ -1,4 +1,3 @@
-import Glibc
 import HTTPMessages
 import Reactor
 
@@ -17,21 +16,7 @@ final class ServerTarget: @unchecked Sendable {
         do { thread = try LoopThread(name: "fuzz") } catch { fatalError("\(error)") }
     }
 
-    func feed(_ input: [UInt8], preface: [UInt8]) {
-        var done = sem_t()
-        sem_init(&done, 0, 0)
-        withUnsafeMutablePointer(to: &done) { done in
-            nonisolated(unsafe) let done = done
-            thread.loop.execute { [self] in
-                thread.loop.spawn { [self] in
-                    await run(input, preface)
-                    sem_post(done)
-                }
-            }
-            while sem_wait(done) != 0 {}
-        }
-        sem_destroy(&done)
-    }
+    func feed(_ input: [UInt8], preface: [UInt8]) { thread.finish { await self.run(input, preface) } }
 
     private func run(_ input: [UInt8], _ preface: [UInt8]) async {
         let loop = thread.loop
@@ -67,41 +52,5 @@ final class ServerTarget: @unchecked Sendable {
                 if handled % 5 == 0 { exchange.cut() } else { exchange.finish() }
             }
         }
-    }
-}
-
-/// A byte stream that takes everything and sends what it is told.
-private final class FuzzedStream: ByteStream, TurnEndObserver {
-    var handler: (any ByteStreamHandler)?
-    let peer: SocketAddress
-    let bufferedBytes = 0
-    let negotiatedProtocol: String? = nil
-    private let loop: EventLoop
-    private(set) var isOpen = true
-
-    init(_ loop: EventLoop, peer: SocketAddress) {
-        self.loop = loop
-        self.peer = peer
-    }
-
-    func write(_ bytes: UnsafeRawBufferPointer) {}
-    func setReading(_ isOn: Bool) {}
-    func notifyWhenDrained() { loop.notifyAtTurnEnd(self) }
-    func turnDidEnd() { handler?.streamDidDrain() }
-    func close() { abort() }
-
-    func abort() {
-        isOpen = false
-        handler = nil
-    }
-
-    func receive(_ bytes: ArraySlice<UInt8>) {
-        // A copy of its own, so that a read beyond the piece is a read beyond the allocation.
-        Array(bytes).withUnsafeBytes { handler?.streamDidRead($0) }
-    }
-
-    func end() {
-        let handler = handler
-        handler?.streamDidEnd(nil)
     }
 }

@@ -156,7 +156,7 @@ final class EndpointPool {
         }
     }
 
-    private func didConnect(_ stream: any ByteStream) {
+    func didConnect(_ stream: any ByteStream) {
         let isHTTP2 =
             endpoint.isTLS ? stream.negotiatedProtocol == "h2" : endpoint.wireProtocol == .http2
         version = isHTTP2 ? .http2 : .http1
