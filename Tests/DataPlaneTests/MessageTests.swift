@@ -148,12 +148,17 @@ struct MessageTests {
         }
     }
 
-    @Test("a wait too long to obey is no Retry-After")
+    @Test("a wait too long to obey is no Retry-After but told in words, a short one the other way round")
     func longWait() async throws {
         try await standing { (stand) async throws in
-            stand.upstream.script = { $0.answer(429, "", ["retry-after": "3600"]) }
-            let response = try await stand.ask()
-            #expect(response.head.headers["retry-after"] == nil && response.head.headers["x-should-retry"] == "false")
+            stand.upstream.script = { $0.answer(429, "", ["retry-after": "6000"]) }
+            let long = try await stand.ask()
+            #expect(long.head.headers["retry-after"] == nil && long.head.headers["x-should-retry"] == "false")
+            #expect(try await long.text().contains("in about 2 hours."))
+            stand.upstream.script = { $0.answer(429, "", ["retry-after": "60"]) }
+            let short = try await stand.ask()
+            #expect(short.head.headers["retry-after"] == "60" && short.head.headers["x-should-retry"] == nil)
+            #expect(try await !short.text().contains("about"))
         }
     }
 

@@ -18,6 +18,7 @@ package enum CallerErrors {
         allow: String? = nil
     ) {
         let wire = RouteTable.dialect(of: exchange.request).wire
+        let error = inWords(error)
         guard !exchange.isResponseStarted else {
             exchange.write(event(error, wire, requestID: requestID, isArray: CallerStream.isArray(exchange.request)))
             return exchange.finish()
@@ -38,6 +39,14 @@ package enum CallerErrors {
             HTTPResponseHead(status: error.status, headers: headers),
             body: wire.errorBody(error, requestID: requestID)
         )
+    }
+
+    /// The error, with the wait in its text where that is too long for the header.
+    private static func inWords(_ error: GatewayError) -> GatewayError {
+        guard let seconds = error.retryAfterSeconds, seconds > longestRetryAfter else { return error }
+        var error = error
+        error.message += " It may work again \(RecoveryText.about(seconds: seconds))."
+        return error
     }
 
     /// The event with which a stream ends of which nothing but keep-alives has been sent.
