@@ -37,6 +37,7 @@ USER root
 RUN apt-get update && apt-get install -y --no-install-recommends libpq5 && rm -rf /var/lib/apt/lists/*
 USER 10001:10001
 COPY --from=build /out/control-plane /usr/local/bin/control-plane
+# The internal listener is for workers elsewhere, so it must be given TOLLGATE_INTERNAL_TLS_CERT and _KEY.
 ENV TOLLGATE_ADMIN_LISTEN=0.0.0.0:8081 \
     TOLLGATE_INTERNAL_LISTEN=0.0.0.0:8082 \
     TOLLGATE_OPS_LISTEN=0.0.0.0:8084

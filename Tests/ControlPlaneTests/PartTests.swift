@@ -254,6 +254,18 @@ struct ConfigTests {
                 ["TOLLGATE_ADMIN_EMAIL", "TOLLGATE_ADMIN_PASSWORD"]
             ),
             (["TOLLGATE_ADMIN_TLS_CERT": "c.pem"], ["TOLLGATE_ADMIN_TLS_KEY"]),
+            (["TOLLGATE_INTERNAL_LISTEN": "0.0.0.0:8082"], ["TOLLGATE_INTERNAL_TLS_CERT"]),
+            (
+                ["TOLLGATE_INTERNAL_LISTEN": "[fd00::7]:8082", "TOLLGATE_INTERNAL_TLS_CERT": "c.pem"],
+                ["TOLLGATE_INTERNAL_TLS_KEY"]
+            ),
+            (
+                [
+                    "TOLLGATE_INTERNAL_LISTEN": "0.0.0.0:8082", "TOLLGATE_INTERNAL_TLS_CERT": "c.pem",
+                    "TOLLGATE_INTERNAL_TLS_KEY": "k.pem",
+                ], []
+            ),
+            (["TOLLGATE_INTERNAL_LISTEN": "[::1]:8082"], []),
             (["TOLLGATE_LOG_LEVEL": "loud"], ["TOLLGATE_LOG_LEVEL"]),
         ] as [([String: String], [String])]
     )

@@ -58,6 +58,19 @@ struct WorkerConfigTests {
         }
     }
 
+    @Test(
+        "the control plane's token does not leave this machine in the clear",
+        arguments: [
+            ("http://127.0.0.1:8082", true), ("http://[::1]:8082", true), ("http://localhost:8082", true),
+            ("https://control.example:8082", true), ("https://10.0.0.1", true), ("http://control.example", false),
+            ("http://10.0.0.1:8082", false), ("http://[fd00::1]:8082", false), ("http://localhost.example", false),
+        ]
+    )
+    func internalURL(url: String, isFine: Bool) {
+        let (_, faults) = read(Self.good.merging(["TOLLGATE_INTERNAL_URL": url]) { $1 })
+        #expect(faults.map(\.key) == (isFine ? [] : ["TOLLGATE_INTERNAL_URL"]))
+    }
+
     @Test("secrets may stand in files, with a newline at their end")
     func files() throws {
         let folder = try TemporaryFolder("config")

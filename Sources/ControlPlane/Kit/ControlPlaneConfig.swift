@@ -57,7 +57,14 @@ package struct ControlPlaneConfig: Sendable {
         databaseConnections = reader.integer("TOLLGATE_DATABASE_CONNECTIONS", default: 8, in: 2...200)
         shutdownDrain = .seconds(reader.integer("TOLLGATE_SHUTDOWN_SECONDS", default: 30, in: 0...3600))
         adminTLS = Self.tls("TOLLGATE_ADMIN_TLS", &reader)
+        let faults = reader.faults.count
         internalTLS = Self.tls("TOLLGATE_INTERNAL_TLS", &reader)
+        if internalTLS == nil, reader.faults.count == faults, internalListen.map({ !$0.isLoopback }) ?? false {
+            reader.fault(
+                "TOLLGATE_INTERNAL_TLS_CERT",
+                "is required with its key, because TOLLGATE_INTERNAL_LISTEN is not a loopback address"
+            )
+        }
         readRedis(&reader)
         readKeys(&reader)
         readTokens(&reader)

@@ -63,7 +63,12 @@ package struct WorkerConfig: Sendable {
             if redis == nil { reader.fault("TOLLGATE_REDIS_URL", "must be \(form)") }
         }
         internalAPI = UpstreamTarget(baseURL: reader.text("TOLLGATE_INTERNAL_URL", default: "http://127.0.0.1:8082"))
-        if internalAPI == nil { reader.fault("TOLLGATE_INTERNAL_URL", "must be an http(s) URL") }
+        switch internalAPI {
+        case nil: reader.fault("TOLLGATE_INTERNAL_URL", "must be an http(s) URL")
+        case let target? where !target.isTLS && !Self.isLoopback(target.host):
+            reader.fault("TOLLGATE_INTERNAL_URL", "must be an https URL where it leads beyond this machine")
+        case _?: break
+        }
         if let tokens = Self.secret("TOLLGATE_INTERNAL_TOKEN", "the token of the control plane's internal API", &reader)
         {
             internalToken = Secret(tokens.split { $0 == "," || $0.isWhitespace }.first.map(String.init) ?? "")
@@ -88,6 +93,10 @@ package struct WorkerConfig: Sendable {
         let before = reader.faults.count
         let text = reader.secret(key, expected)
         return reader.faults.count == before ? text : nil
+    }
+
+    private static func isLoopback(_ host: String) -> Bool {
+        SocketAddress(ip: host, port: 0)?.isLoopback ?? (host.lowercased() == "localhost")
     }
 
     private mutating func readKeys(_ reader: inout ConfigReader) {

@@ -103,5 +103,10 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether it stays on this machine: 127.0.0.0/8 and ::1.
+    package var isLoopback: Bool {
+        isIPv4 ? bytes[12] == 127 : bytes.dropLast().allSatisfy { $0 == 0 } && bytes.last == 1
+    }
+
     package var description: String { isIPv4 ? "\(ip):\(port)" : "[\(ip)]:\(port)" }
 }
