@@ -100,7 +100,15 @@ struct WorkerTests {
             let ready = #""status":"ready""#
             #expect(try await running.wait(forStatus: 200, ready).contains(ready))
             #expect(try await running.get("/health/live").status == 200)
-            #expect(try await running.get("/metrics").body.contains("tollgate_requests_total"))
+            let metrics = try await running.get("/metrics").body
+            for name in [
+                "requests_total", "request_duration_seconds", "upstream_seconds", "overhead_seconds",
+                "upstream_verdicts_total", "tokens_total", "cost_nanousd_total", "account_slots_in_use",
+                "snapshot_revision", "snapshot_age_seconds", "loop_delay_seconds",
+            ] {
+                #expect(metrics.contains("\n# TYPE tollgate_\(name) ") || metrics.hasPrefix("# TYPE tollgate_\(name) "))
+            }
+            #expect(metrics.contains("\ntollgate_snapshot_revision 10.0\n"))
             #expect(try await running.get("/v1/messages").status == 404)
             let asked = stand.loop.start { try await running.ask() }
             let call = try await stand.upstream.call()
@@ -108,6 +116,7 @@ struct WorkerTests {
             call.send(Says.start() + Says.blockStart)
             let reading = Reading(try await asked.wait(), stand.loop)
             try await reading.wait(for: "content_block_start")
+            #expect(try await running.get("/metrics").body.contains("\ntollgate_account_slots_in_use 1\n"))
             running.stop()
             #expect(try await running.wait(forStatus: 503).contains("draining"))
             call.send(Says.messageDelta() + Says.stop)

@@ -9,6 +9,9 @@ package final class GatewayMetrics: Sendable {
     package let duration: Histogram
     package let firstToken: Histogram
     package let overhead: Histogram
+    package let upstream: Histogram
+    package let loopDelay: Histogram
+    package let accountSlots: Gauge
     package let inputTokens: Counter
     package let outputTokens: Counter
     package let cacheReadTokens: Counter
@@ -39,6 +42,18 @@ package final class GatewayMetrics: Sendable {
         overhead = registry.histogram(
             "tollgate_overhead_seconds",
             "Time before the upstream was asked: authentication, admission, choice."
+        )
+        upstream = registry.histogram(
+            "tollgate_upstream_seconds",
+            "From the first request to an upstream to the end of the answer that was billed."
+        )
+        loopDelay = registry.histogram(
+            "tollgate_loop_delay_seconds",
+            "How late the timers of the serving loops fire; a sample a second and loop."
+        )
+        accountSlots = registry.gauge(
+            "tollgate_account_slots_in_use",
+            "Slots of accounts that this worker's calls hold."
         )
         func tokens(_ kind: String) -> Counter {
             registry.counter("tollgate_tokens_total", "Tokens by class.", ["class": kind])

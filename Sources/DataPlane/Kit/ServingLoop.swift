@@ -34,6 +34,8 @@ final class ServingLoop: @unchecked Sendable {
     private var context: WorkerContext?
     private var server: HTTPServer?
     private var isListening = false
+    private var delayTimer: LoopTimer?
+    private static let delaySample = Duration.seconds(1)
 
     init(_ loop: EventLoop) { self.loop = loop }
 
@@ -95,6 +97,19 @@ final class ServingLoop: @unchecked Sendable {
         server = HTTPServer(loop, limits: HTTPServerLimits()) { exchange in await handler.handle(exchange) }
         server?.bodyBudget = config.bodyBudget
         self.context = context
+        watchDelay(metrics.loopDelay)
+    }
+
+    /// Everything that this loop serves waits as long as its timers do.
+    private func watchDelay(_ histogram: Histogram) {
+        var due = MonotonicTime.now + Self.delaySample
+        let timer = LoopTimer(loop) {
+            let now = MonotonicTime.now
+            histogram.record(microseconds: max(now - due, .zero).wholeMicroseconds)
+            due = now + Self.delaySample
+        }
+        timer.start(after: Self.delaySample, repeating: Self.delaySample)
+        delayTimer = timer
     }
 
     func use(_ config: GatewayConfig) {
@@ -139,6 +154,7 @@ final class ServingLoop: @unchecked Sendable {
             loop.spawn { [self] in
                 if let context, let server { await WorkerDrain.run(context, server, limit) }
                 context?.close()
+                delayTimer = nil
                 drained.set()
             }
         }

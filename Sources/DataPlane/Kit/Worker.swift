@@ -56,6 +56,13 @@ package final class Worker {
         for (of, budget) in [("bodies", config.bodyBudget), ("events", config.eventBudget)] {
             registry.computed(memory.0, memory.1, ["of": of]) { Double(budget.used) }
         }
+        registry.computed("tollgate_snapshot_revision", "Revision of the configuration that is served.") {
+            [health] in Double(health.current.version?.revision ?? 0)
+        }
+        registry.computed(
+            "tollgate_snapshot_age_seconds",
+            "Since the configuration was last compared with Redis; -1 before the first time."
+        ) { [health] in Double(health.current.snapshotAgeSeconds ?? -1) }
         codec = SnapshotCodec(SnapshotSigner(key: config.snapshotKey))
         credentials = CredentialStore(keys)
     }

@@ -42,7 +42,7 @@ package final class Probes: Sendable {
             let headers: HeaderFields = ["content-type": "text/plain; version=0.0.4; charset=utf-8"]
             exchange.respond(HTTPResponseHead(status: 200, headers: headers), body: Array(registry.render().utf8))
         case .ready:
-            let (status, text) = readiness()
+            let (status, text) = Self.readiness(health.current)
             respond(exchange, status, text)
         default:
             respond(exchange, 200, #"{"status":"live"}"#)
@@ -51,14 +51,13 @@ package final class Probes: Sendable {
 
     /// 503 when calls cannot be served: no Redis, no configuration, or draining. Without the control plane the worker
     /// serves on and says so.
-    private func readiness() -> (Int, String) {
-        let state = health.current
+    package static func readiness(_ state: WorkerHealth.State) -> (status: Int, text: String) {
         guard !state.isDraining else { return (503, #"{"status":"draining"}"#) }
         guard state.isRedisUp else { return (503, #"{"status":"down","reason":"redis"}"#) }
         guard let version = state.version else { return (503, #"{"status":"down","reason":"no configuration"}"#) }
         guard state.isListening else { return (503, #"{"status":"down","reason":"not listening"}"#) }
         let age = state.snapshotAgeSeconds ?? 0
-        let isDegraded = !state.isControlPlaneUp || age > Self.freshSeconds
+        let isDegraded = !state.isControlPlaneUp || age > freshSeconds
         return (
             200,
             #"{"status":"\#(isDegraded ? "degraded" : "ready")","snapshot":"\#(version)","snapshot_age_seconds":\#(age)}"#

@@ -96,6 +96,7 @@ package final class Call: LeaseHolder {
         accountSlots = slots
         attempts += 1
         slots.lastUsed = MonotonicTime.now.nanoseconds
+        context.metrics.accountSlots.add(1)
         context.leases.update(self)
     }
 
@@ -104,6 +105,7 @@ package final class Call: LeaseHolder {
         guard let slots = accountSlots else { return }
         account = nil
         accountSlots = nil
+        context.metrics.accountSlots.add(-1)
         context.leases.update(self)
         slots.release(requestID: requestID)
     }
@@ -195,6 +197,9 @@ package final class Call: LeaseHolder {
         context.metrics.settled(record)
         if let firstContentAt {
             context.metrics.firstToken.record(microseconds: (firstContentAt - exchange.startedAt).wholeMicroseconds)
+        }
+        if let askedUpstreamAt {
+            context.metrics.upstream.record(microseconds: askedUpstreamAt.elapsed.wholeMicroseconds)
         }
         log(record)
         releaseAccount()
