@@ -1,5 +1,4 @@
 import Crypto
-package import Dialects
 package import Domain
 import HTTPMessages
 

@@ -1,5 +1,4 @@
 import Crypto
-package import Dialects
 package import Domain
 
 /// Antigravity by key: another gateway that has its Claude and its Gemini models below `/antigravity`.

@@ -1,5 +1,4 @@
 import Crypto
-package import Dialects
 package import Domain
 
 /// The Gemini API: accounts with a key or a login.

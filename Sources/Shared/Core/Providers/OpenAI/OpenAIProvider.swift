@@ -1,5 +1,4 @@
 package import Crypto
-package import Dialects
 package import Domain
 package import HTTPMessages
 

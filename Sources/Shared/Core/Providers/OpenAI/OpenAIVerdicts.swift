@@ -1,4 +1,5 @@
 import Domain
+import Formats
 import HTTPMessages
 
 /// What an answer of OpenAI means.
