@@ -60,6 +60,20 @@ struct ByteCursorTests {
         }
     }
 
+    @Test("only ASCII letters are lowered, wherever they stand")
+    func lowering() {
+        let all = (0...255).map { UInt8($0) }
+        for start in 0..<16 {
+            let bytes = Array(all[start...])
+            var lowered: [UInt8] = []
+            lowered.append(atMost: 400) { cursor in bytes.withUnsafeBytes { cursor.write(lowered: $0) } }
+            #expect(lowered == bytes.map { $0 >= 0x41 && $0 <= 0x5A ? $0 + 32 : $0 })
+        }
+        #expect(
+            written { cursor in Array("X-Api-KEY".utf8).withUnsafeBytes { cursor.write(lowered: $0) } } == "<x-api-key>"
+        )
+    }
+
     @Test("appending grows the array like appending bytes one by one")
     func growth() {
         var bytes: [UInt8] = []

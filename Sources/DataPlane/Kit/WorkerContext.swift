@@ -88,10 +88,10 @@ package final class WorkerContext {
         outbox.onRetry = { count in metrics.recordRetries.add(count) }
         outbox.onPosted = { count in metrics.recordsPosted.add(count) }
         admission.onEpoch = { [outbox] partition, epoch in outbox.noteEpoch(partition, epoch) }
-        redis.onConnect = { [weak outbox, unowned redis] in
+        redis.onConnect = { [unowned outbox, unowned redis] in
             // A script that has to be loaded first comes behind what was sent after it: a settlement must not.
             for script in CallScripts.all { redis.send(RedisCommand(["SCRIPT", "LOAD", script.source])) { _ in } }
-            outbox?.redisDidConnect()
+            outbox.redisDidConnect()
         }
     }
 

@@ -18,7 +18,7 @@ package final class LeaseKeeper {
 
     package init(_ loop: EventLoop, _ redis: RedisClient, interval: Duration = Leases.renewal) {
         self.redis = redis
-        let timer = LoopTimer(loop) { [weak self] in self?.renew() }
+        let timer = LoopTimer(loop) { [unowned self] in renew() }
         timer.start(after: interval, repeating: interval)
         self.timer = timer
     }

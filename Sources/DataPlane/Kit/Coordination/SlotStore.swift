@@ -54,8 +54,8 @@ package final class AccountSlots {
 
     /// Gives the slot back. When Redis is away the lease ends by itself.
     package func release(requestID: String) {
-        redis.run(giveBack, RedisArguments([requestID])) { [weak self] result in
-            if case .success(.integer(let count)) = result { self?.inFlight = Int(clamping: count) }
+        redis.run(giveBack, RedisArguments([requestID])) { [self] result in
+            if case .success(.integer(let count)) = result { inFlight = Int(clamping: count) }
         }
     }
 

@@ -23,7 +23,7 @@ package final class UsageOutbox {
         /// Nil for a record of an earlier run that cannot be read here: the control plane puts it aside.
         let key: ServingKey?
         /// Empty when there is nothing to bill (any more).
-        var record: String
+        var record: [UInt8]
         let phase: SettlementPhase
         var streamID: StreamID?
         var isJournaled = false
@@ -79,7 +79,7 @@ package final class UsageOutbox {
         self.loop = loop
         self.redis = redis
         self.proposedEpoch = proposedEpoch
-        let timer = LoopTimer(loop) { [weak self] in self?.watchEpochs() }
+        let timer = LoopTimer(loop) { [unowned self] in watchEpochs() }
         timer.start(after: watchInterval, repeating: watchInterval)
         watchTimer = timer
     }
@@ -106,7 +106,7 @@ package final class UsageOutbox {
         let entry = Entry(
             requestID: requestID,
             key: key,
-            record: record.map { String(decoding: $0.encoded, as: UTF8.self) } ?? "",
+            record: record?.encoded ?? [],
             phase: record?.phase ?? .final
         )
         // Without Redis the record is on the disk before the caller can see the end of its answer.
@@ -123,7 +123,7 @@ package final class UsageOutbox {
                 Entry(
                     requestID: record?.requestID ?? "",
                     key: record.map { ServingKey(of: $0) },
-                    record: String(decoding: bytes, as: UTF8.self),
+                    record: bytes,
                     phase: record?.phase ?? .final,
                     isJournaled: true
                 )
@@ -135,14 +135,15 @@ package final class UsageOutbox {
     private func send(_ entry: Entry) {
         guard let key = entry.key else { return keep(entry) }
         sending += 1
-        var rest = RedisArguments(capacity: 2 * entry.requestID.utf8.count + entry.record.utf8.count + 120)
+        var rest = RedisArguments(capacity: 2 * entry.requestID.utf8.count + entry.record.count + 120)
         rest.add(key.partition.done(entry.requestID))
         rest.add(entry.requestID)
         rest.add(proposedEpoch)
         rest.add(entry.record)
         rest.add(entry.phase.rawValue)
         rest.add(Leases.doneMarkerSeconds)
-        redis.run(key.settlement, rest) { [weak self] result in self?.didSend(entry, key, result) }
+        // Not weakly: what somebody refers to weakly is slow to count, and each call counts this a few times.
+        redis.run(key.settlement, rest) { [self] result in didSend(entry, key, result) }
     }
 
     private func didSend(_ entry: Entry, _ key: ServingKey, _ result: Result<RedisValue, RedisError>) {
@@ -179,7 +180,7 @@ package final class UsageOutbox {
     private func keep(_ entry: Entry) {
         var entry = entry
         if !entry.record.isEmpty, !entry.isJournaled, let journal {
-            entry.isJournaled = journal.append(Array(entry.record.utf8), on: loop)
+            entry.isJournaled = journal.append(entry.record, on: loop)
         }
         failed.append(entry)
         scheduleRetry()
@@ -187,7 +188,7 @@ package final class UsageOutbox {
 
     private func scheduleRetry() {
         guard retryTimer == nil else { return }
-        retryTimer = loop.schedule(after: Self.retryDelay) { [weak self] in self?.retry() }
+        retryTimer = loop.schedule(after: Self.retryDelay) { [unowned self] in retry() }
     }
 
     private func retry() {
@@ -216,10 +217,10 @@ package final class UsageOutbox {
         }
         guard !posting.isEmpty else { return }
         failed = rest
-        let records = posting.map { Array($0.record.utf8) }
-        loop.spawn { [weak self] in
+        let records = posting.map(\.record)
+        loop.spawn { [self] in
             let isTaken = (try? await sink.post(records: records)) != nil
-            self?.didPost(isTaken)
+            didPost(isTaken)
         }
     }
 
@@ -235,7 +236,7 @@ package final class UsageOutbox {
             if isTaken {
                 // What the call holds in Redis is given back when that is there again.
                 guard entry.key != nil else { continue }
-                entry.record = ""
+                entry.record = []
                 entry.isJournaled = false
             }
             failed.append(entry)
@@ -264,10 +265,10 @@ package final class UsageOutbox {
     private func watchEpochs() {
         guard redis.isConnected else { return }
         for partition in covered.keys {
-            redis.send(RedisCommand(["GET", PartitionKeys.of(partition).epoch])) { [weak self] result in
+            redis.send(RedisCommand(["GET", PartitionKeys.of(partition).epoch])) { [self] result in
                 switch result {
-                case .success(.string(let epoch)): self?.noteEpoch(partition, epoch)
-                case .success(.null): self?.resend(partition)
+                case .success(.string(let epoch)): noteEpoch(partition, epoch)
+                case .success(.null): resend(partition)
                 default: break
                 }
             }
@@ -277,8 +278,8 @@ package final class UsageOutbox {
     /// To be called at each new connection. Another process may have lost what the last one took (the end of its log,
     /// or what its replica had not got) and still show the same epochs: all that is uncovered is sent again.
     package func redisDidConnect() {
-        redis.send(RedisCommand(["INFO", "server"])) { [weak self] result in
-            guard let self, case .success(let value) = result, let text = value.text else { return }
+        redis.send(RedisCommand(["INFO", "server"])) { [self] result in
+            guard case .success(let value) = result, let text = value.text else { return }
             let found = text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("run_id:") }.map(String.init)
             guard let found else { return }
             let known = runID

@@ -176,12 +176,13 @@ package final class Call: LeaseHolder {
         record.multiplier = group.snapshot.multiplier
         record.accountMultiplier = account.snapshot.multiplier
         if let price {
-            record.cost = PriceList.cost(
-                of: usage,
-                at: price,
-                multipliers: [group.snapshot.multiplier, account.snapshot.multiplier]
-            )
-            record.accountCost = PriceList.cost(of: usage, at: price, multipliers: [account.snapshot.multiplier])
+            let multiplier = group.snapshot.multiplier
+            let accountCost = PriceList.cost(of: usage, at: price, multipliers: [account.snapshot.multiplier])
+            record.accountCost = accountCost
+            record.cost =
+                multiplier == .one
+                ? accountCost
+                : PriceList.cost(of: usage, at: price, multipliers: [multiplier, account.snapshot.multiplier])
             record.priceVersion = price.revision
         }
         record.durationMilliseconds = exchange.startedAt.elapsed.wholeMilliseconds

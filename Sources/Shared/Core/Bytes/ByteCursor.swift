@@ -1,71 +1,105 @@
-import Glibc
-
 /// Writes into memory that is known to be large enough: for texts made of many small pieces, where the bookkeeping of an
 /// array at each piece would cost more than the piece.
+@usableFromInline
 package struct ByteCursor: ~Copyable {
-    private let start: UnsafeMutablePointer<UInt8>
-    private let capacity: Int
-    package private(set) var count = 0
+    @usableFromInline let start: UnsafeMutablePointer<UInt8>
+    @usableFromInline let capacity: Int
+    @usableFromInline var length = 0
+    @inlinable package var count: Int { length }
 
     /// - Precondition: all that is written fits; builds for debugging check it at each step.
+    @inlinable
     package init(_ memory: UnsafeMutableBufferPointer<UInt8>) {
         guard let base = memory.baseAddress else { preconditionFailure("no memory to write to") }
         start = base
         capacity = memory.count
     }
 
-    @inline(__always)
+    @inlinable @inline(__always)
     package mutating func write(_ byte: UInt8) {
-        assert(count < capacity)
-        start[count] = byte
-        count &+= 1
+        assert(length < capacity)
+        start[length] = byte
+        length &+= 1
     }
 
-    @inline(__always)
+    @inlinable @inline(__always)
     package mutating func write(_ text: StaticString) {
         copy(UnsafeRawPointer(text.utf8Start), text.utf8CodeUnitCount)
     }
 
-    @inline(__always)
+    @inlinable @inline(__always)
     package mutating func write(_ bytes: UnsafeRawBufferPointer) {
         if let base = bytes.baseAddress { copy(base, bytes.count) }
     }
 
+    /// The bytes with ASCII letters in lower case.
+    package mutating func write(lowered bytes: UnsafeRawBufferPointer) {
+        guard let base = bytes.baseAddress else { return }
+        assert(length + bytes.count <= capacity)
+        let out = UnsafeMutableRawPointer(start + length)
+        length &+= bytes.count
+        var index = 0
+        while index &+ 8 <= bytes.count {
+            let word = base.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            out.storeBytes(of: Self.lowered(word), toByteOffset: index, as: UInt64.self)
+            index &+= 8
+        }
+        while index < bytes.count {
+            let byte = base.load(fromByteOffset: index, as: UInt8.self)
+            out.storeBytes(of: byte &- 0x41 < 26 ? byte | 0x20 : byte, toByteOffset: index, as: UInt8.self)
+            index &+= 1
+        }
+    }
+
+    /// Eight bytes at once.
+    @inline(__always)
+    private static func lowered(_ word: UInt64) -> UInt64 {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let tops: UInt64 = 0x8080_8080_8080_8080
+        let low = word & ~tops
+        // Sums of seven bits: no byte carries into the next. The top bit says "at least A", then "beyond Z".
+        let fromA = low &+ ones &* (0x80 - 0x41)
+        let beyondZ = low &+ ones &* (0x80 - 0x5B)
+        let letters = fromA & ~beyondZ & ~word & tops
+        return word | letters >> 2
+    }
+
     /// Disfavoured so that a literal is a `StaticString`, which needs no counting of references.
     @_disfavoredOverload
-    @inline(__always)
+    @inlinable @inline(__always)
     package mutating func write(_ text: String) {
         var text = text
         text.withUTF8 { if let base = $0.baseAddress { copy(UnsafeRawPointer(base), $0.count) } }
     }
 
     /// `\r\n`.
-    @inline(__always)
+    @inlinable @inline(__always)
     package mutating func writeLineEnd() {
         write(UInt8(ascii: "\r"))
         write(UInt8(ascii: "\n"))
     }
 
     /// At most 20 bytes.
-    @inline(__always)
+    @inlinable @inline(__always)
     package mutating func write(decimal number: Int64) {
         // Most are lengths and counts of one or two digits.
         if 0..<10 ~= number { return write(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: number)) }
         write(longDecimal: number)
     }
 
-    private mutating func write(longDecimal number: Int64) {
+    @usableFromInline
+    mutating func write(longDecimal number: Int64) {
         if number < 0 { write(UInt8(ascii: "-")) }
         var rest = number.magnitude
-        var length = 1
+        var digits = 1
         var bound: UInt64 = 10
-        while length < 19, rest >= bound {
-            length &+= 1
+        while digits < 19, rest >= bound {
+            digits &+= 1
             bound &*= 10
         }
-        assert(count + length <= capacity)
-        var at = count &+ length
-        count = at
+        assert(length + digits <= capacity)
+        var at = length &+ digits
+        length = at
         repeat {
             at &-= 1
             let next = rest / 10
@@ -117,17 +151,17 @@ package struct ByteCursor: ~Copyable {
         return (low & ~word | (quotes &- ones) & ~quotes | (slashes &- ones) & ~slashes) & tops != 0
     }
 
-    @inline(__always)
-    private mutating func copy(_ source: UnsafeRawPointer, _ length: Int) {
-        assert(count + length <= capacity)
-        memcpy(start + count, source, length)
-        count &+= length
+    @inlinable @inline(__always)
+    mutating func copy(_ source: UnsafeRawPointer, _ size: Int) {
+        assert(length + size <= capacity)
+        UnsafeMutableRawPointer(start + length).copyMemory(from: source, byteCount: size)
+        length &+= size
     }
 }
 
 extension [UInt8] {
     /// Appends what `body` writes, at most so many bytes.
-    @inline(__always)
+    @inlinable @inline(__always)
     package mutating func append(atMost most: Int, _ body: (inout ByteCursor) -> Void) {
         append(addingCapacity: most) { span in
             span.withUnsafeMutableBufferPointer { memory, count in

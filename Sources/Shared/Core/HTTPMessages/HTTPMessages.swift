@@ -1,3 +1,5 @@
+import Glibc
+
 package enum HTTPVersion: Sendable { case http1, http2 }
 
 /// The head of a request (RFC 9110).
@@ -14,13 +16,21 @@ package struct HTTPRequestHead: Sendable, Equatable {
     }
 
     /// The target up to its query.
-    package var path: Substring {
-        target.utf8.firstIndex(of: UInt8(ascii: "?")).map { target[..<$0] } ?? target[...]
-    }
+    package var path: Substring { queryMark.map { target[..<$0] } ?? target[...] }
 
     /// What follows the `?`, undecoded; empty without one.
     package var query: Substring {
-        target.utf8.firstIndex(of: UInt8(ascii: "?")).map { target[target.index(after: $0)...] } ?? ""
+        queryMark.map { target[target.utf8.index(after: $0)...] } ?? ""
+    }
+
+    /// Where the `?` is.
+    private var queryMark: String.Index? {
+        var text = target
+        let offset = text.withUTF8 { bytes -> Int? in
+            guard let start = bytes.baseAddress, let mark = memchr(start, 0x3F, bytes.count) else { return nil }
+            return UnsafeRawPointer(mark) - UnsafeRawPointer(start)
+        }
+        return offset.map { text.utf8.index(text.startIndex, offsetBy: $0) }
     }
 
     /// The first value of a query parameter, percent-decoded, `+` as a space.

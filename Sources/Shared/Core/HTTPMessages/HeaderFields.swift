@@ -61,7 +61,7 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
         guard bytes.count + name.count + value.count < Int(UInt32.max) else { return }
         let start = UInt32(bytes.count)
         bytes.append(atMost: name.count + value.count) { out in
-            for byte in name { out.write(byte &- 0x41 < 26 ? byte | 0x20 : byte) }
+            out.write(lowered: name)
             out.write(value)
         }
         entries.append(
@@ -146,7 +146,18 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
         entries.indices.map { (name(at: $0), value(at: $0)) }
     }
 
-    private func firstIndex(of name: String) -> Int? { entries.indices.first { isNamed($0, name) } }
+    private func firstIndex(of name: String) -> Int? {
+        var name = name
+        return name.withUTF8 { name in
+            bytes.withUnsafeBytes { bytes in
+                for (index, entry) in entries.enumerated() where Int(entry.nameLength) == name.count {
+                    guard let start = bytes.baseAddress, let wanted = name.baseAddress else { return nil }
+                    if memcmp(start + Int(entry.nameStart), wanted, name.count) == 0 { return index }
+                }
+                return nil
+            }
+        }
+    }
 
     private func isNamed(_ index: Int, _ name: String) -> Bool {
         let entry = entries[index]

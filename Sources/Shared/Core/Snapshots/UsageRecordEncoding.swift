@@ -18,7 +18,7 @@ extension UsageRecord {
             bytes + min(text.utf8.count, Self.textLimit)
         }
         // An escape takes six bytes; everything else is below 1,400 bytes even with every number at its longest.
-        return [UInt8](unsafeUninitializedCapacity: 1400 + names * 6) { out, count in
+        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1400 + names * 6) { out in
             var json = ByteCursor(out)
             json.member("{\"id\":", text: requestID)
             json.member(",\"phase\":", text: phase.rawValue)
@@ -55,7 +55,8 @@ extension UsageRecord {
             json.member(",\"cache_ttl_overridden\":", isCacheTTLOverridden)
             json.member(",\"end\":", text: end.rawValue)
             json.write(UInt8(ascii: "}"))
-            count = json.count
+            // No longer than it is: a worker keeps many of them for a while.
+            return Array(UnsafeBufferPointer(rebasing: out[..<json.count]))
         }
     }
 }

@@ -1,6 +1,6 @@
 /// Lets a caller give up a request while `send` has not returned.
 package final class FetchCanceller {
-    private weak var exchange: BodyChannel?
+    private var exchange: BodyChannel?
     package private(set) var isCancelled = false
 
     package init() {}

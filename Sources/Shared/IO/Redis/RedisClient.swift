@@ -7,7 +7,7 @@ package final class RedisClient {
         /// Next: `connecting`, `closed`.
         case idle
         /// Next: `ready`, `waiting`, `closed`.
-        case connecting
+        case connecting(Attempt)
         /// Next: `waiting` (the connection ended), `closed`.
         case ready(RedisConnection)
         /// Until the timer fires. Next: `connecting`, `closed`.
@@ -50,6 +50,7 @@ package final class RedisClient {
     /// Ends the connection for good. What is in flight fails before this returns.
     package func close() {
         let connection = current
+        if case .connecting(let attempt) = state { attempt.cancel() }
         state = .closed
         connection?.close()
         wakeConnectionWaiters()
@@ -80,18 +81,27 @@ package final class RedisClient {
     }
 
     private func connect() {
-        state = .connecting
+        let attempt = Attempt(self)
+        state = .connecting(attempt)
         let connector = connector
-        loop.spawn { [weak self] in
+        loop.spawn {
             do {
                 let connection = try await connector.connect()
-                guard let self, case .connecting = state else { return connection.close() }
-                adopt(connection)
+                guard let client = attempt.client else { return connection.close() }
+                client.adopt(connection)
             } catch {
-                guard let self, case .connecting = state else { return }
-                connectLater(error)
+                attempt.client?.connectLater(error)
             }
         }
+    }
+
+    /// An attempt to connect, which does not keep its client: that ends it by closing.
+    private final class Attempt {
+        private(set) unowned(unsafe) var client: RedisClient?
+
+        init(_ client: RedisClient) { self.client = client }
+
+        func cancel() { client = nil }
     }
 
     private func adopt(_ connection: RedisConnection) {
@@ -99,10 +109,10 @@ package final class RedisClient {
         guard connection.isOpen else { return connectLater(RedisError.connectionLost) }
         state = .ready(connection)
         lastFailure = nil
-        connection.onEnd = { [weak self, unowned connection] error in self?.ended(connection, error) }
-        connection.onReadOnly = { [weak self, unowned connection] in
+        connection.onEnd = { [unowned self, unowned connection] error in ended(connection, error) }
+        connection.onReadOnly = { [unowned self, unowned connection] in
             // A failover made it a replica. Answers already on their way still count.
-            guard let self, current === connection else { return }
+            guard current === connection else { return }
             connection.retire()
             ended(connection, RedisError.server("READONLY"))
         }

@@ -156,9 +156,9 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
     private func reload(_ run: PreparedRun, for call: consuming Pending) {
         let script = run.script
         if loadingScripts.insert(script.sha1).inserted {
-            send(RedisCommand(["SCRIPT", "LOAD", script.source])) { [weak self] _ in
+            send(RedisCommand(["SCRIPT", "LOAD", script.source])) { [unowned self] _ in
                 // A refusal shows in the run that follows.
-                self?.loadingScripts.remove(script.sha1)
+                loadingScripts.remove(script.sha1)
             }
         }
         call.reloads += 1
