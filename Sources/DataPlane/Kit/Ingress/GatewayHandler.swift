@@ -403,13 +403,7 @@ package final class GatewayHandler {
 
     /// Answers for an expired or exhausted key as well.
     private func answerUsage(_ exchange: ServerExchange, _ requestID: String) async throws {
-        let key = try await identify(exchange)
-        try AdmissionPolicy.check(
-            key.snapshot,
-            address: clientAddress(exchange),
-            now: now,
-            allowsExpired: true
-        )
+        let key = try await accepted(exchange, allowsExpired: true)
         _ = try await verified(Standing(key, currentConfig(), model: nil, allowsExpired: true), exchange)
         guard let usage = try? await context.internalAPI.fetchUsage(of: key.id) else {
             throw GatewayError(.unavailable, "Usage cannot be read now; try again.", retryAfterSeconds: 5)
