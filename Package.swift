@@ -245,7 +245,9 @@ if Context.environment["TOLLGATE_FUZZ"] != nil {
     package.targets.append(
         .executableTarget(
             name: "fuzz",
-            dependencies: ["Formats", "HTTPMessages", "HTTPWire", "HTTPServing", "HTTPFetching", "Reactor"],
+            dependencies: [
+                "Formats", "HTTPMessages", "HTTPWire", "HTTPServing", "HTTPFetching", "Reactor", "TestSupport",
+            ],
             path: "Tests/Fuzz",
             exclude: ["Corpus"],
             // libFuzzer has the main function.

@@ -240,6 +240,25 @@ struct KeyStoreTests {
         }
     }
 
+    @Test("a key that is enabled again without a word is served again by each route, whoever asks first")
+    func enabledUnheard() async throws {
+        try await standing { (stand) async throws in
+            stand.control.usage = "{}"
+            for path in ["/v1/usage", "/v1/models"] {
+                stand.change { $0.isActive = false }
+                try await stand.publishKey()
+                #expect(try await stand.get(path).status == 401)
+                stand.change { $0.isActive = true }
+                try await stand.publishKey()
+                let start = MonotonicTime.now
+                while try await stand.get(path).status != 200 {
+                    try #require(start.elapsed < .seconds(10), "\(path)")
+                    await stand.loop.sleep(.milliseconds(50))
+                }
+            }
+        }
+    }
+
     @Test("a call that meets a newer group waits for its configuration and is judged by it")
     func changedGroup() async throws {
         try await standing { (stand) async throws in

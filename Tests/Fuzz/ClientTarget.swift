@@ -1,5 +1,6 @@
 import HTTPMessages
 import Reactor
+import TestSupport
 
 @testable import HTTPFetching
 
@@ -26,7 +27,7 @@ final class ClientTarget: @unchecked Sendable {
         guard let peer = SocketAddress("127.0.0.1:1") else { return }
         let endpoint = Endpoint(isTLS: false, host: "127.0.0.1", port: 1, wireProtocol: .http2)
         let pool = EndpointPool(endpoint, in: core)
-        let stream = FuzzedStream(loop, peer: peer)
+        let stream = MemoryStream(loop, peer: peer)
         pool.didConnect(stream)
         let habits = input.first ?? 0
         let readers = [0, 40_000, 10].map { length in

@@ -1,5 +1,6 @@
 import HTTPMessages
 import Reactor
+import TestSupport
 
 @testable import HTTPServing
 
@@ -24,7 +25,7 @@ final class ServerTarget: @unchecked Sendable {
         self.server = server
         guard let peer = SocketAddress("127.0.0.1:1") else { return }
         let cuts = Cuts(input)
-        let stream = FuzzedStream(loop, peer: peer)
+        let stream = MemoryStream(loop, peer: peer)
         server.serve(stream, isTLS: false) {}
         if !preface.isEmpty { stream.receive(preface[...]) }
         for piece in cuts.pieces {

@@ -63,33 +63,7 @@ struct PaceTests {
     @Test("HTTP/1.1: an answer that nobody reads, or whose reader pauses, stops the upstream")
     func http1Reading() async throws {
         try await fetching(Self.options(window: 100_000)) { loop, client in
-            let whole = pattern(24 << 20)
-            let peer = try HTTP1Peer(loop) { link, _ in
-                link.send("HTTP/1.1 200 OK\r\ncontent-length: \(whole.count)\r\n\r\n")
-                link.stream.write(whole)
-            }
-            defer { peer.close() }
-            let response = try await client.send(.get(peer.address, .http1))
-            let link = try #require(peer.links.first)
-            await loop.sleep(.milliseconds(50))
-            #expect(link.stream.bufferedBytes > 0)
-
-            let reading = Reading(response)
-            response.setPaused(true)
-            reading.onData = { response.setPaused(true) }
-            for _ in 0..<3 {
-                let read = reading.bytes.count
-                await loop.sleep(.milliseconds(10))
-                #expect(reading.bytes.count == read)
-                response.setPaused(false)
-                await loop.wait { reading.bytes.count > read }
-            }
-            #expect(link.stream.bufferedBytes > 0)
-            reading.onData = nil
-            response.setPaused(false)
-            await loop.wait { reading.isEnded }
-            #expect(reading.bytes == whole)
-            #expect(reading.ends == [nil])
+            try await expectPacing(loop) { try await client.send(.get($0, .http1)) }
         }
     }
 

@@ -289,31 +289,17 @@ struct HTTP1LimitTests {
     @Test("a handler that minds pendingBytes keeps memory bounded, and others are served meanwhile")
     func backPressure() async throws {
         try await onLoop { loop in
-            var mostPending = 0
-            var written = 0
-            let total = 40_000_000
-            let piece = [UInt8](repeating: 9, count: 16_384)
+            let answer = LargeAnswer(bytes: 40_000_000)
             let server = try TestServer(loop) { exchange in
                 guard exchange.request.target == "/big" else { return exchange.respond(200, "small") }
-                exchange.startResponse(HTTPResponseHead(status: 200))
-                func pump() {
-                    while written < total {
-                        exchange.write(piece)
-                        written += piece.count
-                        mostPending = max(mostPending, exchange.pendingBytes)
-                        if exchange.pendingBytes > 65_536 { return exchange.notifyWhenDrained() }
-                    }
-                    exchange.finish()
-                }
-                exchange.onDrain = pump
-                pump()
+                answer.give(to: exchange)
             }
             let slow = try await server.connect()
             slow.stream.setReading(false)
             slow.send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
             let other = try await server.connect()
             for _ in 0..<20 { #expect(try await other.exchange(Self.get).body == "small") }
-            #expect(written < total)
+            #expect(answer.written < answer.total)
             slow.stream.setReading(true)
             var bytes = 0
             try await slow.wait { client in
@@ -322,8 +308,8 @@ struct HTTP1LimitTests {
                 if !isOver { client.forget() }
                 return isOver
             }
-            #expect(bytes > total)
-            #expect(mostPending < 65_536 + 3 * 16_384)
+            #expect(bytes > answer.total)
+            #expect(answer.mostPending < 65_536 + 3 * 16_384)
             await server.stop()
         }
     }

@@ -301,24 +301,10 @@ struct HTTP2ServingTests {
     @Test("a caller that reads one stream slowly gets its other streams at full speed, and memory stays bounded")
     func backPressure() async throws {
         try await onLoop { loop in
-            var mostPending = 0
-            var written = 0
-            let total = 5_000_000
-            let piece = [UInt8](repeating: 9, count: 16_384)
+            let answer = LargeAnswer(bytes: 5_000_000)
             let server = try TestServer(loop) { exchange in
                 guard exchange.request.target == "/big" else { return exchange.respond(200, "small") }
-                exchange.startResponse(HTTPResponseHead(status: 200))
-                func pump() {
-                    while written < total {
-                        exchange.write(piece)
-                        written += piece.count
-                        mostPending = max(mostPending, exchange.pendingBytes)
-                        if exchange.pendingBytes > 65_536 { return exchange.notifyWhenDrained() }
-                    }
-                    exchange.finish()
-                }
-                exchange.onDrain = pump
-                pump()
+                answer.give(to: exchange)
             }
             let client = try await server.connectHTTP2(streamWindow: 100_000)
             client.creditsStreams = false
@@ -326,12 +312,13 @@ struct HTTP2ServingTests {
             try await client.wait { $0.responses[big]?.body.count == 100_000 }
             for _ in 0..<20 { #expect(try await client.get("/").text == "small") }
             #expect(client.responses[big]?.body.count == 100_000)
-            #expect(written < 100_000 + 2 * 65_536 + 2 * piece.count)
+            #expect(answer.written < 100_000 + 2 * 65_536 + 2 * LargeAnswer.piece.count)
             client.creditsStreams = true
             client.credit(big)
-            let expected = (total + piece.count - 1) / piece.count * piece.count
+            let expected =
+                (answer.total + LargeAnswer.piece.count - 1) / LargeAnswer.piece.count * LargeAnswer.piece.count
             #expect(try await client.response(big).body.count == expected)
-            #expect(mostPending < 65_536 + 3 * piece.count)
+            #expect(answer.mostPending < 65_536 + 3 * LargeAnswer.piece.count)
             await server.stop()
         }
     }

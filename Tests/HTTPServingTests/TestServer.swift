@@ -41,6 +41,33 @@ final class TestServer {
     }
 }
 
+/// A handler's answer that is written no faster than its caller takes it.
+final class LargeAnswer {
+    static let piece = [UInt8](repeating: 9, count: 16_384)
+    let total: Int
+    private(set) var written = 0
+    /// The most that waited for the caller at a time.
+    private(set) var mostPending = 0
+
+    init(bytes total: Int) { self.total = total }
+
+    func give(to exchange: ServerExchange) {
+        exchange.startResponse(HTTPResponseHead(status: 200))
+        exchange.onDrain = { [self] in pump(exchange) }
+        pump(exchange)
+    }
+
+    private func pump(_ exchange: ServerExchange) {
+        while written < total {
+            exchange.write(Self.piece)
+            written += Self.piece.count
+            mostPending = max(mostPending, exchange.pendingBytes)
+            if exchange.pendingBytes > 65_536 { return exchange.notifyWhenDrained() }
+        }
+        exchange.finish()
+    }
+}
+
 /// The other end of a connection, byte by byte.
 final class RawClient: ByteStreamHandler {
     let loop: EventLoop

@@ -89,6 +89,8 @@ final class Stand {
         var accounts = 1
         var concurrency = 0
         var mapping: [String: String] = [:]
+        /// Where the worker's log goes, and from which level on.
+        var log = (level: LogLevel.error, descriptor: STDERR_FILENO)
         /// A folder for the worker's journal.
         var journal: String?
         /// What proxies reached over TLS are checked against.
@@ -148,7 +150,7 @@ final class Stand {
         control = try FakeControlPlane(loop)
         ring = try MasterKeyRing("m1:" + Base64.encode(Self.secret, .standard))
         credentials = CredentialStore(ring)
-        log = Log(service: "test", level: .error, descriptor: STDERR_FILENO)
+        log = Log(service: "test", level: options.log.level, descriptor: options.log.descriptor)
         key = KeySnapshot(
             id: KeyID(1),
             hash: APIKeyFormat.hash(apiKey),

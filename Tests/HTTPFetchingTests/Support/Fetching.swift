@@ -115,3 +115,34 @@ func pattern(_ count: Int) -> [UInt8] {
     while bytes.count < count { bytes += block }
     return Array(bytes.prefix(count))
 }
+
+/// Asks an HTTP/1.1 upstream for more than all buffers hold: it must wait while nobody reads and while the reader pauses,
+/// and everything must arrive in the end.
+func expectPacing(_ loop: EventLoop, _ send: (SocketAddress) async throws -> FetchResponse) async throws {
+    let whole = pattern(24 << 20)
+    let peer = try HTTP1Peer(loop) { link, _ in
+        link.send("HTTP/1.1 200 OK\r\ncontent-length: \(whole.count)\r\n\r\n")
+        link.stream.write(whole)
+    }
+    defer { peer.close() }
+    let response = try await send(peer.address)
+    let link = try #require(peer.links.first)
+    await loop.sleep(.milliseconds(50))
+    #expect(link.stream.bufferedBytes > 0)
+    let reading = Reading(response)
+    response.setPaused(true)
+    reading.onData = { response.setPaused(true) }
+    for _ in 0..<3 {
+        let read = reading.bytes.count
+        await loop.sleep(.milliseconds(10))
+        #expect(reading.bytes.count == read)
+        response.setPaused(false)
+        await loop.wait { reading.bytes.count > read }
+    }
+    #expect(link.stream.bufferedBytes > 0)
+    reading.onData = nil
+    response.setPaused(false)
+    await loop.wait { reading.isEnded }
+    #expect(reading.bytes == whole)
+    #expect(reading.ends == [nil])
+}

@@ -20,6 +20,8 @@ package final class GatewayHandler {
     private static let maximumReloads = 8
     /// A key is refused for this long without another look at it.
     private static let refusalLifetime = Duration.seconds(1)
+    /// Characters of a path that the log keeps.
+    private static let longestLoggedPath = 200
 
     private let context: WorkerContext
     private let probes: Probes
@@ -32,29 +34,46 @@ package final class GatewayHandler {
     package func handle(_ exchange: ServerExchange) async {
         context.metrics.inFlight.add(1)
         let requestID = context.requestIDs.next()
+        var isLogged = false
         do {
-            try await route(exchange, requestID)
+            isLogged = try await route(exchange, requestID)
         } catch {
-            refuse(exchange, error, requestID)
+            isLogged = refuse(exchange, error, requestID)
         }
-        if !exchange.isContinued { ended(exchange) }
+        if !exchange.isContinued { ended(exchange, requestID, isLogged: isLogged) }
     }
 
-    private func ended(_ exchange: ServerExchange) {
+    /// - Parameter isLogged: whether the request has its line in the log. Probes have none.
+    private func ended(_ exchange: ServerExchange, _ requestID: String, isLogged: Bool) {
         context.metrics.inFlight.add(-1)
         if let status = exchange.answeredStatus { context.metrics.answered(status: status) }
-        context.metrics.duration.record(microseconds: exchange.startedAt.elapsed.wholeMicroseconds)
+        let duration = exchange.startedAt.elapsed
+        context.metrics.duration.record(microseconds: duration.wholeMicroseconds)
+        guard !isLogged else { return }
+        context.log.write(.info, "request") { line in
+            line.add("request_id", requestID)
+            line.add("method", exchange.request.method)
+            // Without the query, where a key may stand.
+            line.add("path", String(exchange.request.path.prefix(Self.longestLoggedPath)))
+            // Absent when the caller was gone.
+            if let status = exchange.answeredStatus { line.add("status", Int64(status)) }
+            line.add("duration_ms", duration.wholeMilliseconds)
+        }
     }
 
-    private func route(_ exchange: ServerExchange, _ requestID: String) async throws {
-        guard let operation = try operation(exchange, requestID) else { return }
+    /// - Returns: whether the request has its line in the log.
+    private func route(_ exchange: ServerExchange, _ requestID: String) async throws -> Bool {
+        guard let operation = try operation(exchange, requestID) else { return false }
         switch operation {
-        case .live, .ready, .metrics: probes.answer(operation, exchange)
+        case .live, .ready, .metrics:
+            probes.answer(operation, exchange)
+            return true
         case .usage: try await answerUsage(exchange, requestID)
         case .models(let route): try await answerModels(exchange, route, requestID)
         case .response(let id): try await answerResponse(exchange, id, requestID)
-        case .call(let route): try await relay(exchange, route, requestID)
+        case .call(let route): return try await relay(exchange, route, requestID)
         }
+        return false
     }
 
     /// What is asked for; nil when that is answered.
@@ -88,7 +107,8 @@ package final class GatewayHandler {
         try await ResponseLookup(context, exchange, standing, requestID: requestID).answer(id)
     }
 
-    private func refuse(_ exchange: ServerExchange, _ error: any Error, _ requestID: String) {
+    /// - Returns: whether the request has its line in the log.
+    private func refuse(_ exchange: ServerExchange, _ error: any Error, _ requestID: String) -> Bool {
         let answer: GatewayError
         switch error {
         case let error as GatewayError: answer = error
@@ -97,22 +117,25 @@ package final class GatewayHandler {
         case RequestBodyError.noRoom:
             context.metrics.bodiesRefused.add()
             answer = GatewayError(.unavailable, "The gateway is too busy; try again.", retryAfterSeconds: 1)
-        case RequestBodyError.callerGone: return
+        case RequestBodyError.callerGone: return false
         case is RedisError:
             answer = GatewayError(.unavailable, "The gateway is not ready; try again.", retryAfterSeconds: 1)
         default: answer = GatewayError(.internalError, "Something went wrong in the gateway.")
         }
-        if answer.status >= 500 {
+        let isOurs = answer.status >= 500
+        if isOurs {
             context.log.warning(
                 "refused",
                 [
                     "request_id": .text(requestID), "status": .integer(Int64(answer.status)),
                     "code": .text(answer.code.rawValue),
                     "detail": .text(answer.detail.isEmpty ? "\(error)" : answer.detail),
+                    "duration_ms": .integer(exchange.startedAt.elapsed.wholeMilliseconds),
                 ]
             )
         }
         CallerErrors.answer(exchange, answer, requestID: requestID)
+        return isOurs
     }
 
     // MARK: Who is calling
@@ -248,31 +271,35 @@ package final class GatewayHandler {
 
     // MARK: The call
 
-    private func relay(_ exchange: ServerExchange, _ route: CallRoute, _ requestID: String) async throws {
+    /// - Returns: whether the call has its line in the log.
+    private func relay(_ exchange: ServerExchange, _ route: CallRoute, _ requestID: String) async throws -> Bool {
         context.openCalls += 1
         do {
             let call = try await prepare(exchange, route, requestID)
             let runner = RelayRunner(call)
             if try await runner.run() {
-                return exchange.continueAlone { [self] in await follow(runner, call, requestID) }
+                exchange.continueAlone { [self] in await follow(runner, call, requestID) }
+            } else {
+                context.openCalls -= 1
             }
+            return call.isLogged
         } catch {
             context.openCalls -= 1
             throw error
         }
-        context.openCalls -= 1
     }
 
     /// A task's memory is given back when it ends, not before: a stream would hold for its whole life what it took to
     /// find the account. So it goes on in a task of its own.
     private func follow(_ runner: RelayRunner, _ call: Call, _ requestID: String) async {
+        var isLogged = false
         do {
             try await runner.follow()
         } catch {
-            refuse(call.exchange, error, requestID)
+            isLogged = refuse(call.exchange, error, requestID)
         }
         context.openCalls -= 1
-        ended(call.exchange)
+        ended(call.exchange, requestID, isLogged: isLogged || call.isLogged)
     }
 
     /// A call that may go on: its key, its body, its place among the caller's others.
@@ -403,13 +430,7 @@ package final class GatewayHandler {
 
     /// Answers for an expired or exhausted key as well.
     private func answerUsage(_ exchange: ServerExchange, _ requestID: String) async throws {
-        let key = try await identify(exchange)
-        try AdmissionPolicy.check(
-            key.snapshot,
-            address: clientAddress(exchange),
-            now: now,
-            allowsExpired: true
-        )
+        let key = try await accepted(exchange, allowsExpired: true)
         _ = try await verified(Standing(key, currentConfig(), model: nil, allowsExpired: true), exchange)
         guard let usage = try? await context.internalAPI.fetchUsage(of: key.id) else {
             throw GatewayError(.unavailable, "Usage cannot be read now; try again.", retryAfterSeconds: 5)

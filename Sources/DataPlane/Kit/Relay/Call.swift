@@ -41,6 +41,8 @@ package final class Call: LeaseHolder {
     package var leasePosition: Int?
     private var isSettled = false
     package private(set) var end: UsageEnd?
+    /// Whether it has its line in the log.
+    package private(set) var isLogged = false
     package var attempts = 0
     package var askedUpstreamAt: MonotonicTime?
     package var firstContentAt: MonotonicTime?
@@ -213,6 +215,7 @@ package final class Call: LeaseHolder {
     }
 
     private func log(_ record: UsageRecord) {
+        isLogged = true
         context.log.write(.info, "call") { line in
             line.add("request_id", record.requestID)
             line.add("user_id", record.user.raw)

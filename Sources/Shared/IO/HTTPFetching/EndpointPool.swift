@@ -51,10 +51,7 @@ final class EndpointPool {
 
     func stopWaiting(_ exchange: Exchange) { waiting.removeAll { $0 === exchange } }
 
-    func didEnd(_ exchange: Exchange) {
-        deadlines.remove(exchange)
-        core.openExchanges -= 1
-    }
+    func didEnd(_ exchange: Exchange) { core.openExchanges -= 1 }
 
     /// Gives waiting exchanges to the connections that have room.
     func serve() {

@@ -2,34 +2,16 @@ import HTTPMessages
 import Reactor
 
 /// One request and its answer, from `send` until the answer's end: what the pool, a connection and the reader share.
-final class Exchange: BodyChannel {
-    enum Stage {
-        /// For a connection. Next: `sending`, `ended`.
-        case waiting
-        /// On a connection, which has not taken all of the request. Next: `awaitingHead`, `reading`, `waiting` (taken
-        /// back, to be sent again), `ended`.
-        case sending
-        /// Next: `reading`, `waiting`, `ended`.
-        case awaitingHead
-        /// The head is there, the body is coming. Next: `ended`.
-        case reading
-        case ended
-    }
-
+final class Exchange: TimedExchange {
     /// Let go of, but for the timeouts, when it is sent and the head of the answer is there.
     private(set) var request: FetchRequest
     let bodyCount: Int
-    private(set) var stage = Stage.waiting
-    private(set) var head: HTTPResponseHead?
     private(set) var version = HTTPVersion.http1
 
     private let pool: EndpointPool
     /// Let go of at the end, which every connection brings about at the latest when it closes.
     private var carrier: ClientConnection?
-    private var headWaiter: UnsafeContinuation<Void, Never>?
-    private var failure: FetchError?
 
-    private var clock: ExchangeClock
     /// What is left of the time to wait for connections.
     private var waitLeft: Duration
     private var isWaitCounted = false
@@ -50,8 +32,8 @@ final class Exchange: BodyChannel {
         self.pool = pool
         let now = MonotonicTime.now
         sentAt = now
-        clock = ExchangeClock(request.timeouts, now: now)
         waitLeft = request.timeouts.connect
+        super.init(request.timeouts, pool.deadlines, now: now)
     }
 
     /// When the exchange last moved.
@@ -59,14 +41,7 @@ final class Exchange: BodyChannel {
 
     /// Waits for the answer's head.
     func response() async throws -> FetchResponse {
-        if head == nil, failure == nil {
-            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-                // The task may have been suspended on the way in here.
-                if head == nil, failure == nil { headWaiter = continuation } else { continuation.resume() }
-            }
-        }
-        if let failure { throw failure }
-        guard let head else { preconditionFailure("woken without a head") }
+        let head = try await waitForHead()
         return FetchResponse(head: head, version: version, body: self)
     }
 
@@ -115,11 +90,9 @@ final class Exchange: BodyChannel {
             request.body = []
             request.head.headers = [:]
         }
-        stage = .reading
         clock.activity = now
-        self.head = head
         self.version = version
-        resumeHeadWaiter()
+        headDidCome(head)
     }
 
     func didReceiveBody(_ bytes: UnsafeRawBufferPointer, now: MonotonicTime) {
@@ -131,29 +104,19 @@ final class Exchange: BodyChannel {
     /// The exchange is over on its connection, well or not. One that was surely not processed is tried again.
     func didEnd(_ error: FetchError?) {
         if error == .notProcessed, retryIfPossible() { return }
-        end(error, isUrgent: false)
+        end(error)
     }
 
-    /// Nothing more will come of it on this side: a timeout, or nobody wants the answer.
-    private func giveUp(_ error: FetchError) {
+    override func giveUp(_ error: FetchError) {
         let carrier = carrier
         if stage == .waiting { pool.stopWaiting(self) }
         end(error, isUrgent: true)
         carrier?.cancel(self)
     }
 
-    private func end(_ error: FetchError?, isUrgent: Bool) {
-        guard stage != .ended else { return }
-        let hadHead = stage == .reading
-        stage = .ended
+    override func didLeaveCarrier() {
         carrier = nil
         pool.didEnd(self)
-        if hadHead {
-            deliverEnd(error, isUrgent: isUrgent)
-        } else {
-            failure = error ?? .connectionLost(detail: "no answer")
-            resumeHeadWaiter()
-        }
     }
 
     private func retryIfPossible() -> Bool {
@@ -166,11 +129,6 @@ final class Exchange: BodyChannel {
         clock.activity = .now
         pool.enqueue(self)
         return true
-    }
-
-    private func resumeHeadWaiter() {
-        headWaiter?.resume()
-        headWaiter = nil
     }
 
     // MARK: What the reader says
@@ -189,42 +147,7 @@ final class Exchange: BodyChannel {
     override func readerDidCancel() {
         guard stage != .ended else { return }
         let carrier = carrier
-        stage = .ended
-        self.carrier = nil
-        pool.didEnd(self)
+        leave()
         carrier?.cancel(self)
-    }
-
-    override func cancelBySender() {
-        switch stage {
-        case .waiting, .sending, .awaitingHead: giveUp(.cancelled)
-        case .reading, .ended: cancel()
-        }
-    }
-
-    // MARK: Deadlines
-
-    private var clockStage: ExchangeClock.Stage? {
-        switch stage {
-        case .waiting: .waiting
-        case .sending: .sending
-        case .awaitingHead: .awaitingHead
-        case .reading: .reading(isWanted: wantsBody)
-        case .ended: nil
-        }
-    }
-
-    private func scheduleDeadline() {
-        if let stage = clockStage { pool.deadlines.add(self, at: clock.deadline(stage)) }
-    }
-
-    override func deadlineDidPass(_ now: MonotonicTime) -> MonotonicTime? {
-        guard let stage = clockStage else { return nil }
-        switch clock.judge(stage, now: now) {
-        case .notBefore(let time): return time
-        case .tooLate(let error):
-            giveUp(error)
-            return nil
-        }
     }
 }

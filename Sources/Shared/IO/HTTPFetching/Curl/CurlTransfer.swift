@@ -6,27 +6,15 @@ import HTTPWire
 import Reactor
 
 /// One request and its answer through libcurl.
-final class CurlTransfer: BodyChannel {
-    private enum Stage {
-        /// Connecting, to the proxy and through it. Next: `sending`, `ended`.
-        case waiting
-        /// Next: `awaitingHead`, `reading`, `ended`.
-        case sending
-        case awaitingHead
-        case reading
-        case ended
-    }
+final class CurlTransfer: TimedExchange {
     let easy: UnsafeMutableRawPointer
     /// Let go of when the transfer has been taken out.
     var group: CurlGroup?
     private let request: FetchRequest
     private let settings: CurlClient.Settings
-    private let deadlines: DeadlineQueue
     private var fieldList: UnsafeMutablePointer<curl_slist>?
     private let errorText = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
 
-    private var stage = Stage.waiting
-    private var clock: ExchangeClock
     private var bodySent = 0
     private var isHeldUp = false
     /// What we found wrong, where libcurl only knows that we stopped it.
@@ -36,9 +24,6 @@ final class CurlTransfer: BodyChannel {
     private var fields = HeaderFields()
     private var headBytes = 0
     private var interimHeads = 0
-    private var head: HTTPResponseHead?
-    private var failure: FetchError?
-    private var headWaiter: UnsafeContinuation<Void, Never>?
 
     private static let interimLimit = 32
 
@@ -52,12 +37,10 @@ final class CurlTransfer: BodyChannel {
         self.easy = easy
         self.request = request
         self.settings = settings
-        self.deadlines = deadlines
-        let now = MonotonicTime.now
-        clock = ExchangeClock(request.timeouts, now: now)
-        clock.waitEndsAt = now + request.timeouts.connect
         errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
-        super.init()
+        let now = MonotonicTime.now
+        super.init(request.timeouts, deadlines, now: now)
+        clock.waitEndsAt = now + request.timeouts.connect
         let options = CurlOptions(easy)
         try options.set(request, settings)
         try options.set(proxy, settings)
@@ -79,14 +62,7 @@ final class CurlTransfer: BodyChannel {
 
     /// Waits for the answer's head.
     func response() async throws -> FetchResponse {
-        if head == nil, failure == nil {
-            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-                // The task may have been suspended on the way in here.
-                if head == nil, failure == nil { headWaiter = continuation } else { continuation.resume() }
-            }
-        }
-        if let failure { throw failure }
-        guard let head else { preconditionFailure("woken without a head") }
+        let head = try await waitForHead()
         let version = tg_curl_get_long(easy, CURLINFO_HTTP_VERSION)
         return FetchResponse(head: head, version: version == Int(CURL_HTTP_VERSION_2_0) ? .http2 : .http1, body: self)
     }
@@ -159,10 +135,8 @@ final class CurlTransfer: BodyChannel {
             interimHeads += 1
             return interimHeads <= Self.interimLimit ? true : refuse("flood")
         default:
-            stage = .reading
-            move()
-            head = HTTPResponseHead(status: status, headers: fields)
-            resumeHeadWaiter()
+            clock.activity = .now
+            headDidCome(HTTPResponseHead(status: status, headers: fields))
             return true
         }
     }
@@ -221,74 +195,24 @@ final class CurlTransfer: BodyChannel {
         if stage == .reading { curl_easy_pause(easy, CURLPAUSE_CONT) }
     }
 
-    override func readerDidCancel() { leave() }
-
-    override func cancelBySender() {
-        if stage == .reading { cancel() } else { giveUp(.cancelled) }
+    override func readerDidCancel() {
+        guard stage != .ended else { return }
+        leave()
+        group?.abandon(self)
     }
 
     // MARK: Ending
 
-    func giveUp(_ error: FetchError) {
+    override func giveUp(_ error: FetchError) {
         guard stage != .ended else { return }
         let group = group
         end(error, isUrgent: true)
         group?.abandon(self)
     }
 
-    private func leave() {
-        guard stage != .ended else { return }
-        stage = .ended
-        deadlines.remove(self)
-        group?.abandon(self)
-    }
-
-    private func end(_ error: FetchError?, isUrgent: Bool = false) {
-        let hadHead = stage == .reading
-        stage = .ended
-        deadlines.remove(self)
-        if hadHead {
-            deliverEnd(error, isUrgent: isUrgent)
-        } else {
-            failure = error ?? .connectionLost(detail: "no answer")
-            resumeHeadWaiter()
-        }
-    }
-
-    private func resumeHeadWaiter() {
-        headWaiter?.resume()
-        headWaiter = nil
-    }
-
-    // MARK: Deadlines
-
     private func move() {
         clock.activity = .now
         if stage != .reading { scheduleDeadline() }
-    }
-
-    private var clockStage: ExchangeClock.Stage? {
-        switch stage {
-        case .waiting: .waiting
-        case .sending: .sending
-        case .awaitingHead: .awaitingHead
-        case .reading: .reading(isWanted: wantsBody)
-        case .ended: nil
-        }
-    }
-
-    private func scheduleDeadline() {
-        if let stage = clockStage { deadlines.add(self, at: clock.deadline(stage)) }
-    }
-
-    override func deadlineDidPass(_ now: MonotonicTime) -> MonotonicTime? {
-        guard let stage = clockStage else { return nil }
-        switch clock.judge(stage, now: now) {
-        case .notBefore(let time): return time
-        case .tooLate(let error):
-            giveUp(error)
-            return nil
-        }
     }
 
     // MARK: Lines
