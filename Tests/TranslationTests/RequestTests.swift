@@ -74,6 +74,7 @@ struct RequestTests {
         arguments: [
             ("claude-3-haiku-20240307", 4096), ("claude-3-5-sonnet-20241022", 8192), ("claude-sonnet-4-5", 32_000),
             ("us.anthropic.claude-opus-4-20250514-v1:0", 32_000), ("something-else", 32_000),
+            ("claude-fable-5-1", 32_000),
         ]
     )
     func defaultMaxTokens(_ model: String, _ expected: Int64) throws {
@@ -92,6 +93,8 @@ struct RequestTests {
             ("claude-sonnet-4-5", 1500, #"{"type":"enabled","budget_tokens":1024}"#),
             ("claude-sonnet-4-5", 1000, "null"), ("claude-3-5-haiku-20241022", 8000, "null"),
             ("claude-opus-4-6", 8000, #"{"type":"adaptive"}"#),
+            ("claude-opus-4-7", 8000, #"{"type":"adaptive","display":"summarized"}"#),
+            ("claude-haiku-5-5", 8000, #"{"type":"adaptive","display":"summarized"}"#),
         ]
     )
     func thinking(_ model: String, _ limit: Int, _ expected: String) throws {
@@ -105,6 +108,75 @@ struct RequestTests {
         let body = try Translating.body(request, to: .anthropic)
         #expect((body["thinking"] ?? .null) == (try JSON(text: expected)))
         #expect((body["temperature"] == nil) == (expected != "null"), "thinking takes no other temperature")
+    }
+
+    private func claude(_ model: String, _ members: String) throws -> JSON {
+        let text = #"{"model":"\#(model)",\#(members),"messages":[{"role":"user","content":"hi"}]}"#
+        return try Translating.body(try Translating.request(text, of: .openaiChat), to: .anthropic)
+    }
+
+    @Test(
+        "a budget and the answer fit into the longest answer of the model",
+        arguments: [
+            ("claude-sonnet-4-5", "xhigh", 32_000, 64_000), ("claude-opus-4-1-20250805", "high", 16_000, 32_000),
+            ("claude-opus-4-1-20250805", "low", 1024, 32_000), ("claude-haiku-4-5", "low", 1024, 33_024),
+        ] as [(String, String, Int64, Int64)]
+    )
+    func longBudgets(model: String, effort: String, budget: Int64, limit: Int64) throws {
+        let body = try claude(model, #""reasoning_effort":"\#(effort)""#)
+        #expect(body["thinking"]?["budget_tokens"]?.int64 == budget && body["max_tokens"]?.int64 == limit)
+    }
+
+    @Test(
+        "a wish not to think is told in the model's way",
+        arguments: [
+            ("claude-sonnet-4-5", "disabled", nil), ("claude-opus-4-7", "disabled", nil),
+            ("claude-opus-5", "disabled", nil), ("claude-haiku-5-5", "disabled", nil),
+            ("claude-sonnet-5-5", "between_tools", nil), ("claude-opus-5-5", nil, "low"),
+            ("claude-fable-5", nil, "low"), ("anthropic.claude-mythos-5-1", nil, "low"),
+            ("claude-mythos-preview", nil, "low"), ("claude-3-5-haiku-20241022", nil, nil),
+        ] as [(String, String?, String?)]
+    )
+    func withoutThinking(model: String, type: String?, effort: String?) throws {
+        let body = try claude(model, #""reasoning_effort":"none""#)
+        #expect(body["thinking"]?["type"]?.string == type && body["output_config"]?["effort"]?.string == effort)
+    }
+
+    @Test(
+        "the highest efforts are those that the model knows",
+        arguments: [
+            ("claude-opus-4-6", "high"), ("claude-sonnet-4-6", "high"), ("claude-mythos-preview", "high"),
+            ("claude-opus-4-7", "xhigh"), ("claude-sonnet-5", "xhigh"), ("claude-fable-5-1", "xhigh"),
+        ]
+    )
+    func extraHighEffort(model: String, effort: String) throws {
+        let body = try claude(model, #""reasoning_effort":"xhigh""#)
+        #expect(body["output_config"]?["effort"]?.string == effort)
+    }
+
+    @Test(
+        "sampling is left out where the model refuses it, and one of two where it takes one",
+        arguments: [
+            ("claude-sonnet-4-20250514", ["temperature", "top_p"]), ("claude-opus-4-1", ["temperature"]),
+            ("claude-sonnet-4-6", ["temperature"]), ("claude-opus-4-7", []), ("claude-haiku-5-5", []),
+            ("claude-mythos-preview", []), ("something-else", ["temperature", "top_p"]),
+        ]
+    )
+    func sampling(model: String, expected: [String]) throws {
+        let body = try claude(model, #""temperature":0.5,"top_p":0.9"#)
+        #expect(["temperature", "top_p"].filter { body[$0] != nil } == expected)
+        #expect(try claude(model, #""top_p":0.9"#)["top_p"] == (expected.isEmpty ? nil : 0.9))
+    }
+
+    @Test("thoughts are asked for only by callers who may want them")
+    func hiddenThoughts() throws {
+        let text = #"""
+            {"contents":[{"parts":[{"text":"hi"}]}],\#
+            "generationConfig":{"thinkingConfig":{"thinkingLevel":"high","includeThoughts":false}}}
+            """#
+        var request = try Translating.request(text, of: .gemini)
+        request.model = "claude-opus-5"
+        #expect(try Translating.body(request, to: .anthropic)["thinking"] == ["type": "adaptive"])
     }
 
     @Test("thinking is left out in the middle of a tool call whose thoughts did not come back")
