@@ -182,14 +182,9 @@ internal struct AnthropicRequestEncoder {
     private func writeSampling(_ thinking: Thinking?, to json: inout JSONWriter) {
         // With thinking the API takes no other sampling than its own.
         if thinking?.isOn != true, model.takesSampling {
-            let temperature = request.temperature?.clamped(to: 0...1)
-            if let temperature {
-                json.key("temperature")
-                json.raw(temperature.text)
-            }
-            if let topP = request.topP?.clamped(to: 0...1), temperature == nil || model.takesTwoSamplings {
-                json.key("top_p")
-                json.raw(topP.text)
+            json.number("temperature", request.temperature?.clamped(to: 0...1))
+            if request.temperature == nil || model.takesTwoSamplings {
+                json.number("top_p", request.topP?.clamped(to: 0...1))
             }
             if let topK = request.topK { json.member("top_k", topK) }
         }
