@@ -168,6 +168,51 @@ struct RequestTests {
         #expect(try claude(model, #""top_p":0.9"#)["top_p"] == (expected.isEmpty ? nil : 0.9))
     }
 
+    @Test(
+        "OpenAI's models get the effort that they know, or the nearest below",
+        arguments: [
+            ("o3", "none", "low"), ("o4-mini", "max", "high"), ("gpt-5", "none", "minimal"),
+            ("gpt-5-mini", "xhigh", "high"),
+            ("gpt-5-codex", "minimal", "low"), ("gpt-5-pro", "low", "high"), ("gpt-5.1", "none", "none"),
+            ("gpt-5.1", "minimal", "none"), ("gpt-5.1-codex", "none", "low"), ("gpt-5.4", "max", "xhigh"),
+            ("gpt-5.3-codex", "minimal", "low"), ("gpt-5.2-pro", "low", "medium"), ("gpt-5.6-sol", "max", "max"),
+            ("gpt-6-astra", "xhigh", "xhigh"), ("gpt-4.1", "high", nil), ("gpt-5-chat-latest", "high", nil),
+            ("chatgpt-4o-latest", "high", nil), ("codex-mini-latest", "xhigh", "high"), ("gpt-oss-120b", "none", "low"),
+            ("another-model", "xhigh", "high"),
+        ] as [(String, String, String?)]
+    )
+    func openAIEfforts(model: String, wish: String, expected: String?) throws {
+        var request = try Translating.request(
+            #"{"contents":[{"parts":[{"text":"hi"}]}]}"#,
+            of: .gemini
+        )
+        request.model = model
+        request.reasoning = NeutralReasoning(effort: NeutralReasoning.Effort(rawValue: wish))
+        #expect(try Translating.body(request, to: .openaiChat)["reasoning_effort"]?.string == expected)
+        let reasoning = try Translating.body(request, to: .openaiResponses)["reasoning"]
+        #expect(reasoning?["effort"]?.string == expected)
+    }
+
+    @Test(
+        "OpenAI's models get sampling where they take it",
+        arguments: [
+            ("gpt-4.1", nil, true), ("gpt-5", nil, false), ("gpt-5-chat-latest", nil, true), ("o3-mini", nil, false),
+            ("gpt-5.1", nil, true), ("gpt-5.1", .low, false), ("gpt-5.4", .some(.none), true),
+            ("gpt-5.3-codex", nil, false), ("gpt-5.6", nil, false), ("another-model", .high, true),
+        ] as [(String, NeutralReasoning.Effort?, Bool)]
+    )
+    func openAISampling(model: String, effort: NeutralReasoning.Effort?, isThere: Bool) throws {
+        let text =
+            #"{"model":"m","max_tokens":9,"temperature":0.5,"top_p":0.9,"messages":[{"role":"user","content":"hi"}]}"#
+        var request = try Translating.request(text, of: .anthropic)
+        request.model = model
+        request.reasoning = effort.map { NeutralReasoning(effort: $0) }
+        for upstream in [Dialect.openaiChat, .openaiResponses] {
+            let body = try Translating.body(request, to: upstream)
+            #expect((body["temperature"] != nil) == isThere && (body["top_p"] != nil) == isThere)
+        }
+    }
+
     @Test("thoughts are asked for only by callers who may want them")
     func hiddenThoughts() throws {
         let text = #"""

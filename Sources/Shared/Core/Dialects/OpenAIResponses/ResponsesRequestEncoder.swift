@@ -10,8 +10,12 @@ internal struct ResponsesRequestEncoder {
     private static let minimumTokens: Int64 = 16
 
     private let request: NeutralRequest
+    private let model: OpenAIModels
 
-    init(_ request: NeutralRequest) { self.request = request }
+    init(_ request: NeutralRequest) {
+        self.request = request
+        model = OpenAIModels(request.model)
+    }
 
     func encode() throws -> [UInt8] {
         var json = JSONWriter(capacity: 1024)
@@ -23,10 +27,13 @@ internal struct ResponsesRequestEncoder {
             try json.array { try ResponsesInputWriter.write(request.messages, to: &$0) }
             try writeTools(to: &json)
             if let limit = request.maxTokens { json.member("max_output_tokens", max(limit, Self.minimumTokens)) }
-            json.number("temperature", request.temperature?.clamped(to: 0...2))
-            json.number("top_p", request.topP)
+            let effort = model.effort(request.reasoning)
+            if model.takesSampling(at: effort) {
+                json.number("temperature", request.temperature?.clamped(to: 0...2))
+                json.number("top_p", request.topP)
+            }
             writeFormat(to: &json)
-            writeReasoning(to: &json)
+            writeReasoning(at: effort, to: &json)
             OpenAIRequestParts.writeCaller(of: request, to: &json)
             json.member("store", false)
             if request.isStream { json.member("stream", true) }
@@ -48,15 +55,14 @@ internal struct ResponsesRequestEncoder {
         }
     }
 
-    private func writeReasoning(to json: inout JSONWriter) {
-        guard OpenAIEffort.thinks(request.model) else { return }
+    private func writeReasoning(at effort: NeutralReasoning.Effort?, to json: inout JSONWriter) {
+        guard model.mayThink else { return }
         json.key("include")
         json.array { $0.string("reasoning.encrypted_content") }
-        let effort = OpenAIEffort.effort(request)
         guard effort != nil || summary != nil else { return }
         json.key("reasoning")
         json.object {
-            if let effort { $0.member("effort", effort) }
+            if let effort { $0.member("effort", effort.rawValue) }
             if let summary { $0.member("summary", summary) }
         }
     }
