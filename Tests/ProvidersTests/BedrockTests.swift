@@ -21,7 +21,11 @@ struct BedrockTests {
             ("claude-3-5-haiku-latest", "eu-west-1", "anthropic.claude-3-5-haiku-20241022-v1:0"),
             ("claude-opus-4-6", "us-east-2", "us.anthropic.claude-opus-4-6-v1"),
             ("claude-opus-9", "us-east-2", "us.anthropic.claude-opus-9"),
-            ("claude-opus-9-20300101", "eu-north-1", "eu.anthropic.claude-opus-9-20300101-v1:0"),
+            ("claude-opus-9-20300101", "eu-north-1", "eu.anthropic.claude-opus-9"),
+            ("claude-opus-4-6-20260205", "us-east-2", "us.anthropic.claude-opus-4-6-v1"),
+            ("claude-opus-4-7-20260416", "us-east-2", "us.anthropic.claude-opus-4-7"),
+            ("claude-opus-5-5", "ap-northeast-1", "jp.anthropic.claude-opus-5-5"),
+            ("claude-fable-5-1", "ap-northeast-1", "global.anthropic.claude-fable-5-1"),
             ("claude-opus-9", "me-central-1", "global.anthropic.claude-opus-9"),
         ]
     )

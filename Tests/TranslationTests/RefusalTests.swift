@@ -114,6 +114,30 @@ struct RefusalTests {
         #expect(error.field == field && error.status == 400)
     }
 
+    @Test(
+        "what a Claude model would refuse, in words that are not the caller's",
+        arguments: [
+            (
+                "claude-opus-4-1", #""response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{}}}"#,
+                "response_format"
+            ),
+            (
+                "us.anthropic.claude-opus-5-5",
+                #""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required""#, "tool_choice"
+            ),
+            (
+                "claude-sonnet-5-5",
+                #""tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"function","function":{"name":"f"}}"#,
+                "tool_choice"
+            ),
+        ]
+    )
+    func claudeModels(model: String, members: String, field: String) throws {
+        let text = #"{"model":"\#(model)",\#(members),\#(Self.user)}"#
+        #expect(fault(.openaiChat, .anthropic, text)?.field == field)
+        #expect(fault(.openaiChat, .anthropic, text.replacing(model, with: "claude-sonnet-5")) == nil)
+    }
+
     @Test("stop sequences that would take long to look for")
     func stops() throws {
         let long = String(repeating: "a", count: 5000)

@@ -74,6 +74,7 @@ struct RequestTests {
         arguments: [
             ("claude-3-haiku-20240307", 4096), ("claude-3-5-sonnet-20241022", 8192), ("claude-sonnet-4-5", 32_000),
             ("us.anthropic.claude-opus-4-20250514-v1:0", 32_000), ("something-else", 32_000),
+            ("claude-fable-5-1", 32_000),
         ]
     )
     func defaultMaxTokens(_ model: String, _ expected: Int64) throws {
@@ -92,6 +93,8 @@ struct RequestTests {
             ("claude-sonnet-4-5", 1500, #"{"type":"enabled","budget_tokens":1024}"#),
             ("claude-sonnet-4-5", 1000, "null"), ("claude-3-5-haiku-20241022", 8000, "null"),
             ("claude-opus-4-6", 8000, #"{"type":"adaptive"}"#),
+            ("claude-opus-4-7", 8000, #"{"type":"adaptive","display":"summarized"}"#),
+            ("claude-haiku-5-5", 8000, #"{"type":"adaptive","display":"summarized"}"#),
         ]
     )
     func thinking(_ model: String, _ limit: Int, _ expected: String) throws {
@@ -105,6 +108,120 @@ struct RequestTests {
         let body = try Translating.body(request, to: .anthropic)
         #expect((body["thinking"] ?? .null) == (try JSON(text: expected)))
         #expect((body["temperature"] == nil) == (expected != "null"), "thinking takes no other temperature")
+    }
+
+    private func claude(_ model: String, _ members: String) throws -> JSON {
+        let text = #"{"model":"\#(model)",\#(members),"messages":[{"role":"user","content":"hi"}]}"#
+        return try Translating.body(try Translating.request(text, of: .openaiChat), to: .anthropic)
+    }
+
+    @Test(
+        "a budget and the answer fit into the longest answer of the model",
+        arguments: [
+            ("claude-sonnet-4-5", "xhigh", 32_000, 64_000), ("claude-opus-4-1-20250805", "high", 16_000, 32_000),
+            ("claude-opus-4-1-20250805", "low", 1024, 32_000), ("claude-haiku-4-5", "low", 1024, 33_024),
+        ] as [(String, String, Int64, Int64)]
+    )
+    func longBudgets(model: String, effort: String, budget: Int64, limit: Int64) throws {
+        let body = try claude(model, #""reasoning_effort":"\#(effort)""#)
+        #expect(body["thinking"]?["budget_tokens"]?.int64 == budget && body["max_tokens"]?.int64 == limit)
+    }
+
+    @Test(
+        "a wish not to think is told in the model's way",
+        arguments: [
+            ("claude-sonnet-4-5", "disabled", nil), ("claude-opus-4-7", "disabled", nil),
+            ("claude-opus-5", "disabled", nil), ("claude-haiku-5-5", "disabled", nil),
+            ("claude-sonnet-5-5", "between_tools", nil), ("claude-opus-5-5", nil, "low"),
+            ("claude-fable-5", nil, "low"), ("anthropic.claude-mythos-5-1", nil, "low"),
+            ("claude-mythos-preview", nil, "low"), ("claude-3-5-haiku-20241022", nil, nil),
+        ] as [(String, String?, String?)]
+    )
+    func withoutThinking(model: String, type: String?, effort: String?) throws {
+        let body = try claude(model, #""reasoning_effort":"none""#)
+        #expect(body["thinking"]?["type"]?.string == type && body["output_config"]?["effort"]?.string == effort)
+    }
+
+    @Test(
+        "the highest efforts are those that the model knows",
+        arguments: [
+            ("claude-opus-4-6", "high"), ("claude-sonnet-4-6", "high"), ("claude-mythos-preview", "high"),
+            ("claude-opus-4-7", "xhigh"), ("claude-sonnet-5", "xhigh"), ("claude-fable-5-1", "xhigh"),
+        ]
+    )
+    func extraHighEffort(model: String, effort: String) throws {
+        let body = try claude(model, #""reasoning_effort":"xhigh""#)
+        #expect(body["output_config"]?["effort"]?.string == effort)
+    }
+
+    @Test(
+        "sampling is left out where the model refuses it, and one of two where it takes one",
+        arguments: [
+            ("claude-sonnet-4-20250514", ["temperature", "top_p"]), ("claude-opus-4-1", ["temperature"]),
+            ("claude-sonnet-4-6", ["temperature"]), ("claude-opus-4-7", []), ("claude-haiku-5-5", []),
+            ("claude-mythos-preview", []), ("something-else", ["temperature", "top_p"]),
+        ]
+    )
+    func sampling(model: String, expected: [String]) throws {
+        let body = try claude(model, #""temperature":0.5,"top_p":0.9"#)
+        #expect(["temperature", "top_p"].filter { body[$0] != nil } == expected)
+        #expect(try claude(model, #""top_p":0.9"#)["top_p"] == (expected.isEmpty ? nil : 0.9))
+    }
+
+    @Test(
+        "OpenAI's models get the effort that they know, or the nearest below",
+        arguments: [
+            ("o3", "none", "low"), ("o4-mini", "max", "high"), ("gpt-5", "none", "minimal"),
+            ("gpt-5-mini", "xhigh", "high"),
+            ("gpt-5-codex", "minimal", "low"), ("gpt-5-pro", "low", "high"), ("gpt-5.1", "none", "none"),
+            ("gpt-5.1", "minimal", "none"), ("gpt-5.1-codex", "none", "low"), ("gpt-5.4", "max", "xhigh"),
+            ("gpt-5.3-codex", "minimal", "low"), ("gpt-5.2-pro", "low", "medium"), ("gpt-5.6-sol", "max", "max"),
+            ("gpt-6-astra", "xhigh", "xhigh"), ("gpt-4.1", "high", nil), ("gpt-5-chat-latest", "high", nil),
+            ("chatgpt-4o-latest", "high", nil), ("codex-mini-latest", "xhigh", "high"), ("gpt-oss-120b", "none", "low"),
+            ("another-model", "xhigh", "high"),
+        ] as [(String, String, String?)]
+    )
+    func openAIEfforts(model: String, wish: String, expected: String?) throws {
+        var request = try Translating.request(
+            #"{"contents":[{"parts":[{"text":"hi"}]}]}"#,
+            of: .gemini
+        )
+        request.model = model
+        request.reasoning = NeutralReasoning(effort: NeutralReasoning.Effort(rawValue: wish))
+        #expect(try Translating.body(request, to: .openaiChat)["reasoning_effort"]?.string == expected)
+        let reasoning = try Translating.body(request, to: .openaiResponses)["reasoning"]
+        #expect(reasoning?["effort"]?.string == expected)
+    }
+
+    @Test(
+        "OpenAI's models get sampling where they take it",
+        arguments: [
+            ("gpt-4.1", nil, true), ("gpt-5", nil, false), ("gpt-5-chat-latest", nil, true), ("o3-mini", nil, false),
+            ("gpt-5.1", nil, true), ("gpt-5.1", .low, false), ("gpt-5.4", .some(.none), true),
+            ("gpt-5.3-codex", nil, false), ("gpt-5.6", nil, false), ("another-model", .high, true),
+        ] as [(String, NeutralReasoning.Effort?, Bool)]
+    )
+    func openAISampling(model: String, effort: NeutralReasoning.Effort?, isThere: Bool) throws {
+        let text =
+            #"{"model":"m","max_tokens":9,"temperature":0.5,"top_p":0.9,"messages":[{"role":"user","content":"hi"}]}"#
+        var request = try Translating.request(text, of: .anthropic)
+        request.model = model
+        request.reasoning = effort.map { NeutralReasoning(effort: $0) }
+        for upstream in [Dialect.openaiChat, .openaiResponses] {
+            let body = try Translating.body(request, to: upstream)
+            #expect((body["temperature"] != nil) == isThere && (body["top_p"] != nil) == isThere)
+        }
+    }
+
+    @Test("thoughts are asked for only by callers who may want them")
+    func hiddenThoughts() throws {
+        let text = #"""
+            {"contents":[{"parts":[{"text":"hi"}]}],\#
+            "generationConfig":{"thinkingConfig":{"thinkingLevel":"high","includeThoughts":false}}}
+            """#
+        var request = try Translating.request(text, of: .gemini)
+        request.model = "claude-opus-5"
+        #expect(try Translating.body(request, to: .anthropic)["thinking"] == ["type": "adaptive"])
     }
 
     @Test("thinking is left out in the middle of a tool call whose thoughts did not come back")

@@ -99,7 +99,7 @@ package final class RelayRunner {
 
     private func findAnswer() async throws -> Bool {
         if candidates.isEmpty, call.route.action == .countTokens, call.group.hasUsableAccount(now: call.createdAt) {
-            answerEstimate()
+            await answerEstimate()
             return false
         }
         if candidates.isEmpty, call.route.action == .embed, !Self.canEmbed(call) { throw Self.noEmbeddings }
@@ -285,14 +285,16 @@ package final class RelayRunner {
             action: call.route.action,
             isStream: call.isStreaming,
             model: attempt.upstreamModel,
-            body: attempt.isNative ? body(for: attempt) : try await translation.body(for: attempt),
+            body: attempt.isNative ? call.body : try await translation.body(for: attempt),
             callerHeaders: call.exchange.request.headers,
             callerQuery: call.exchange.request.query,
             isTranslated: !attempt.isNative,
             secrets: context.credentials.secrets(of: account.id),
             now: Timestamp(microseconds: WallClock.microseconds)
         )
-        guard let request = try account.provider.request(for: upstreamCall) else { return nil }
+        let written = AttemptRequest(provider: account.provider, call: upstreamCall, changes: changes(for: attempt))
+        let request = written.isLong ? try await written.write(off: context.loop) : try written.write()
+        guard let request else { return nil }
         attempt.form = request.form
         return FetchRequest(
             to: account.endpoint(call.config.settings),
@@ -302,14 +304,15 @@ package final class RelayRunner {
         )
     }
 
-    /// The caller's body with what stands in it for this account: the upstream's model, and the wish for usage.
-    private func body(for attempt: Attempt) -> [UInt8] {
+    /// What stands in the caller's body for this account: the upstream's model, and the wish for usage.
+    private func changes(for attempt: Attempt) -> [CallSummary.Insertion] {
+        guard attempt.isNative else { return [] }
         var changes: [CallSummary.Insertion] = []
         if attempt.isRenamed, let range = call.summary.modelRange {
             changes.append(.init(Splice.quoted(attempt.upstreamModel), replacing: range))
         }
         if attempt.hidesUsage, let wish = call.summary.usageRequest { changes.append(wish) }
-        return changes.isEmpty ? call.body : Splice.applying(changes, to: call.body)
+        return changes
     }
 
     /// The coding of an upstream that does not keep to identity; nil for none.
@@ -387,8 +390,8 @@ package final class RelayRunner {
     private func deliver(_ response: FetchResponse, _ attempt: Attempt) async throws -> Outcome {
         call.exchange.onCallerGone = { response.cancel() }
         let received = try await collect(response, limit: Self.answerLimit)
-        guard var body = attempt.form.whole(received, context.parser) else { return .failed(.unreadableAnswer) }
-        guard let answer = await read(body, attempt.dialect) else { return .failed(.unreadableAnswer) }
+        guard let (opened, answer) = await open(received, attempt) else { return .failed(.unreadableAnswer) }
+        var body = opened
         guard !answer.isError else { return .failed(.errorEvent) }
         if call.exchange.isCallerGone {
             call.settleNothing()
@@ -409,8 +412,9 @@ package final class RelayRunner {
         }
         context.metrics.successes.add()
         call.firstContentAt = .now
+        let usage = answer.hasUsage ? answer.usage : await estimatedUsage(ofBytes: received.count)
         call.settle(
-            usage: answer.hasUsage ? answer.usage : estimatedUsage(ofBytes: received.count),
+            usage: usage,
             isEstimated: !answer.hasUsage,
             end: .complete,
             status: response.head.status,
@@ -427,16 +431,21 @@ package final class RelayRunner {
     }
 
     /// What a whole answer amounts to that does not say. Vectors are no text: of them the request counts.
-    private func estimatedUsage(ofBytes count: Int) -> TokenUsage {
+    private func estimatedUsage(ofBytes count: Int) async -> TokenUsage {
         guard call.route.action == .embed else { return WholeAnswer.estimatedUsage(ofBytes: count) }
-        return TokenUsage(input: TokenEstimate.count(ofRequest: call.body))
+        return TokenUsage(input: await estimatedInput())
     }
 
-    /// A long answer is read off the loop, or every stream on it would stutter.
-    private func read(_ body: [UInt8], _ dialect: Dialect) async -> WholeAnswer? {
-        let wire = dialect.wire
-        guard body.count > Self.inlineParseLimit else { return wire.answer(body, context.parser) }
-        return await context.loop.offload { wire.answer(body, JSONParser()) }
+    /// What the upstream's body holds, and what it says; nil when it is no answer. A long one is read off the loop, or
+    /// every stream on it would stutter.
+    private func open(_ received: [UInt8], _ attempt: Attempt) async -> (body: [UInt8], WholeAnswer)? {
+        let (form, wire) = (attempt.form, attempt.dialect.wire)
+        @Sendable func read(_ parser: JSONParser) -> (body: [UInt8], WholeAnswer)? {
+            guard let body = form.whole(received, parser) else { return nil }
+            return wire.answer(body, parser).map { (body, $0) }
+        }
+        guard received.count > Self.inlineParseLimit else { return read(context.parser) }
+        return await context.loop.offload { read(JSONParser()) }
     }
 
     private func pump(_ response: FetchResponse, _ attempt: Attempt) -> StreamPump {
@@ -445,8 +454,14 @@ package final class RelayRunner {
     }
 
     /// Where no upstream counts.
-    private func answerEstimate() {
-        respond(200, TokenCounts.body(TokenEstimate.count(ofRequest: call.body), in: call.route.dialect))
+    private func answerEstimate() async {
+        respond(200, TokenCounts.body(await estimatedInput(), in: call.route.dialect))
+    }
+
+    private func estimatedInput() async -> Int64 {
+        let body = call.body
+        guard body.count > Self.inlineParseLimit else { return TokenEstimate.count(ofRequest: body) }
+        return await context.loop.offload { TokenEstimate.count(ofRequest: body) }
     }
 }
 

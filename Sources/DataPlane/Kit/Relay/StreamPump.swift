@@ -135,9 +135,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
             if kind == .error { return failBeforeContent(.errorEvent) }
             append(event, kind)
             if meter.hasContent {
-                call.firstContentAt = .now
-                call.context.metrics.successes.add()
-                commit()
+                contentBegan()
                 if kind == .end { settle(.complete) }
             } else if output.count > Self.heldLimit {
                 commit()
@@ -200,6 +198,12 @@ final class StreamPump: SilentStream, DrainedAnswer {
         events.withUnsafeBytes { write($0, to: &out) }
     }
 
+    private func contentBegan() {
+        call.firstContentAt = .now
+        call.context.metrics.successes.add()
+        commit()
+    }
+
     private func commit() {
         phase = .streaming
         call.releaseBody()
@@ -244,6 +248,8 @@ final class StreamPump: SilentStream, DrainedAnswer {
 
     private func upstreamEnded(_ error: FetchError?) {
         if error == nil { takeRest() }
+        // Where nothing marks the end, only the end tells that an answer was cut or blocked before its first word.
+        if case .holding = phase, error == nil, meter.hasContent, !meter.hasFailed { contentBegan() }
         switch phase {
         case .finished: return
         case .holding:

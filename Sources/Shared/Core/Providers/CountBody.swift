@@ -1,7 +1,13 @@
+import Domain
 import Formats
 
 /// Google's bodies of requests that count tokens, made of translated requests.
 enum CountBody {
+    /// Whether a whole request, as other dialects' become, must stand inside of another: the Gemini API counts so.
+    static func isWrapped(_ call: UpstreamCall) -> Bool {
+        call.action == .countTokens && call.isTranslated && call.dialect == .gemini
+    }
+
     /// `{"generateContentRequest":{"model":"models/…",…}}`
     static func wholeRequest(_ call: UpstreamCall) -> [UInt8] {
         var json = JSONWriter(capacity: call.body.count + 128)

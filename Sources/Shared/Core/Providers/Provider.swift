@@ -18,6 +18,8 @@ package protocol Provider: Sendable {
     ///
     /// - Throws: `GatewayError` when the caller asks for what may not be sent.
     func request(for call: UpstreamCall) throws -> UpstreamRequest?
+    /// Whether the call's body goes up as another than it is: what that takes grows with the body.
+    func rewrites(_ call: UpstreamCall) -> Bool
     /// The request that reads an earlier answer again; nil where the upstream keeps none.
     func lookup(response id: String, caller: HeaderFields, query: Substring, _ secrets: [String: Secret])
         -> HTTPRequestHead?
@@ -34,6 +36,8 @@ extension Provider {
     { nil }
 
     package func upstreamName(of model: String) -> String { model }
+
+    package func rewrites(_ call: UpstreamCall) -> Bool { false }
 
     package func error(_ body: [UInt8], _ headers: HeaderFields, in dialect: Dialect, _ parser: JSONParser)
         -> UpstreamErrorBody?
@@ -73,7 +77,7 @@ package struct ProviderAccount: Sendable {
 }
 
 /// One call as it is put to an upstream.
-package struct UpstreamCall {
+package struct UpstreamCall: Sendable {
     /// The dialect of `body`.
     package var dialect: Dialect
     package var action: CallRoute.Action

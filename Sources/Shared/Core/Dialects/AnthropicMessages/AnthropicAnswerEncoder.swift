@@ -37,12 +37,7 @@ internal enum AnthropicAnswerEncoder {
                 json.member("type", "thinking")
                 json.member("thinking", thinking.text)
                 json.member("signature", thinking.signature?.carried(by: .anthropic) ?? "")
-            case .toolUse(let use):
-                json.member("type", "tool_use")
-                json.member("id", ToolIDs.sanitized(use.id))
-                json.member("name", use.name)
-                json.key("input")
-                json.raw(use.arguments.bytes)
+            case .toolUse(let use): AnthropicMessageWriter.write(use, to: &json)
             case .image(let mediaType, let data):
                 json.member("type", "text")
                 json.member("text", MarkdownImage.text(mediaType: mediaType, data: data))

@@ -102,12 +102,7 @@ internal struct AnthropicMessageWriter {
             }
         case .audio(let media):
             throw TranslationFault(media.field, "this model takes no audio")
-        case .toolUse(let use):
-            json.member("type", "tool_use")
-            json.member("id", ToolIDs.sanitized(use.id))
-            json.member("name", use.name)
-            json.key("input")
-            json.raw(use.arguments.bytes)
+        case .toolUse(let use): Self.write(use, to: &json)
         case .toolResult(let result):
             json.member("type", "tool_result")
             json.member("tool_use_id", ToolIDs.sanitized(result.id))
@@ -164,6 +159,15 @@ internal struct AnthropicMessageWriter {
             $0.member("text", text)
             writeCache(cache, to: &$0)
         }
+    }
+
+    /// The members of a block.
+    static func write(_ use: NeutralToolUse, to json: inout JSONWriter) {
+        json.member("type", "tool_use")
+        json.member("id", ToolIDs.sanitized(use.id))
+        json.member("name", use.name)
+        json.key("input")
+        json.raw(use.arguments.bytes)
     }
 
     static func writeCache(_ mark: NeutralCacheMark?, to json: inout JSONWriter) {

@@ -146,7 +146,9 @@ internal struct AnthropicRequestDecoder {
                 throw thinking.fault("budget_tokens", "field required")
             }
             reasoning.budget = budget
-        case "adaptive", "between_tools": reasoning.isAdaptive = true
+        case "adaptive": reasoning.isAdaptive = true
+        // The least that a model thinks.
+        case "between_tools": reasoning = NeutralReasoning(effort: .low)
         case "disabled": reasoning = NeutralReasoning(budget: 0)
         default: throw thinking.fault("type", "must be enabled, disabled or adaptive")
         }

@@ -4,7 +4,8 @@ import Formats
 /// Writes neutral requests as the Messages API takes them.
 ///
 /// What it cannot say is dropped where an answer without it is as good: `seed`, the penalties, the cache key and the
-/// tier (Anthropic's own OpenAI-compatible endpoint ignores them too), and a temperature above 1 becomes 1.
+/// tier (Anthropic's own OpenAI-compatible endpoint ignores them too), sampling where the model takes none, and a
+/// temperature above 1 becomes 1.
 /// System prompts in the middle of a conversation join those at its start, as that endpoint does.
 internal struct AnthropicRequestEncoder {
     private let request: NeutralRequest
@@ -28,6 +29,7 @@ internal struct AnthropicRequestEncoder {
             messages = [NeutralMessage(.user, system)]
             system = []
         }
+        try refuseWhatTheModelLacks()
         let thinking = thinking(messages)
         var json = JSONWriter(capacity: 1024)
         try json.object { json in
@@ -50,12 +52,31 @@ internal struct AnthropicRequestEncoder {
         return json.bytes
     }
 
+    /// What the model would answer with an error that does not name the caller's field.
+    private func refuseWhatTheModelLacks() throws {
+        if forcesTool, !model.canForceTools {
+            throw TranslationFault(.toolChoice, "this model decides itself whether to call a tool")
+        }
+        if case .jsonSchema = request.responseFormat, !model.hasSchemas {
+            throw TranslationFault(.responseFormat, "this model's answers cannot be held to a schema")
+        }
+    }
+
     // MARK: Thinking
 
     private enum Thinking: Equatable {
         case budget(Int64)
-        case adaptive
+        case adaptive(showsThoughts: Bool)
+        case betweenTools
         case disabled
+
+        /// Whether the model thinks before it answers, for which it samples in its own way.
+        var isOn: Bool {
+            switch self {
+            case .budget, .adaptive: true
+            case .betweenTools, .disabled: false
+            }
+        }
 
         func write(to json: inout JSONWriter) {
             json.key("thinking")
@@ -64,7 +85,10 @@ internal struct AnthropicRequestEncoder {
                 case .budget(let tokens):
                     $0.member("type", "enabled")
                     $0.member("budget_tokens", tokens)
-                case .adaptive: $0.member("type", "adaptive")
+                case .adaptive(let showsThoughts):
+                    $0.member("type", "adaptive")
+                    if showsThoughts { $0.member("display", "summarized") }
+                case .betweenTools: $0.member("type", "between_tools")
                 case .disabled: $0.member("type", "disabled")
                 }
             }
@@ -76,13 +100,21 @@ internal struct AnthropicRequestEncoder {
     /// Nil leaves it to the model's default. A wish to think is a hint, so what forbids it wins over it.
     private func thinking(_ messages: [NeutralMessage]) -> Thinking? {
         guard let reasoning = request.reasoning, model.canThink else { return nil }
-        if reasoning.isOff { return .disabled }
+        if reasoning.isOff {
+            return switch model.withoutThinking {
+            case .disabled: .disabled
+            case .betweenTools: .betweenTools
+            case .lowestEffort: nil
+            }
+        }
         guard let budget = reasoning.resolvedBudget, !forcesTool, !isMidToolUseWithoutThoughts(messages) else {
             return nil
         }
-        if model.isAdaptive { return .adaptive }
+        if model.isAdaptive {
+            return .adaptive(showsThoughts: model.hidesThoughts && reasoning.includesThoughts != false)
+        }
         // The budget counts towards max_tokens and must leave room for the answer.
-        let wanted = budget < 0 ? 8192 : max(budget, Self.minimumBudget)
+        let wanted = model.budget(budget < 0 ? 8192 : max(budget, Self.minimumBudget))
         guard let limit = request.maxTokens else { return .budget(wanted) }
         guard limit > Self.minimumBudget else { return nil }
         return .budget(min(wanted, max(Self.minimumBudget, limit / 2), limit - 1))
@@ -105,12 +137,12 @@ internal struct AnthropicRequestEncoder {
 
     private func maxTokens(_ thinking: Thinking?) -> Int64 {
         if let limit = request.maxTokens { return max(1, limit) }
-        if case .budget(let budget) = thinking { return model.defaultMaxTokens + budget }
-        return model.defaultMaxTokens
+        if case .budget(let budget) = thinking { return model.defaultMaxTokens(withBudget: budget) }
+        return model.defaultMaxTokens()
     }
 
     private func writeOutputConfig(_ thinking: Thinking?, to json: inout JSONWriter) {
-        let effort = thinking == .adaptive ? effort : nil
+        let effort = effort(thinking)
         var schema: RawJSON?
         if case .jsonSchema(_, _, let wanted, _) = request.responseFormat { schema = wanted }
         guard effort != nil || schema != nil else { return }
@@ -129,8 +161,10 @@ internal struct AnthropicRequestEncoder {
     }
 
     /// Left to the model where the caller leaves it, too.
-    private var effort: NeutralReasoning.Effort? {
-        guard let reasoning = request.reasoning else { return nil }
+    private func effort(_ thinking: Thinking?) -> NeutralReasoning.Effort? {
+        guard let reasoning = request.reasoning, model.isAdaptive else { return nil }
+        if reasoning.isOff, model.withoutThinking == .lowestEffort { return .low }
+        guard case .adaptive = thinking else { return nil }
         let hasBudget = reasoning.budget ?? 0 > 0
         return reasoning.effort ?? (hasBudget ? reasoning.resolvedEffort : nil)
     }
@@ -147,14 +181,10 @@ internal struct AnthropicRequestEncoder {
 
     private func writeSampling(_ thinking: Thinking?, to json: inout JSONWriter) {
         // With thinking the API takes no other sampling than its own.
-        if thinking == nil || thinking == .disabled {
-            if let temperature = request.temperature?.clamped(to: 0...1) {
-                json.key("temperature")
-                json.raw(temperature.text)
-            }
-            if let topP = request.topP?.clamped(to: 0...1) {
-                json.key("top_p")
-                json.raw(topP.text)
+        if thinking?.isOn != true, model.takesSampling {
+            json.number("temperature", request.temperature?.clamped(to: 0...1))
+            if request.temperature == nil || model.takesTwoSamplings {
+                json.number("top_p", request.topP?.clamped(to: 0...1))
             }
             if let topK = request.topK { json.member("top_k", topK) }
         }
@@ -208,7 +238,7 @@ internal struct AnthropicRequestEncoder {
             if let description = tool.description { $0.member("description", description) }
             $0.key("input_schema")
             $0.raw(objectSchema(tool.parameters))
-            if tool.isStrict == true { $0.member("strict", true) }
+            if tool.isStrict == true, model.hasSchemas { $0.member("strict", true) }
             AnthropicMessageWriter.writeCache(tool.cache, to: &$0)
         }
     }

@@ -45,6 +45,10 @@ package final class AnthropicStreamMeter: StreamMeter {
             return .content
         case .delta:
             if readUsage(data, parser, at: nil) { hasFinalUsage = true }
+            if !hasContent, isCutOrRefused(data, parser) {
+                countContent(0)
+                return .content
+            }
             return hasContent ? .trailer : .preamble
         case .stop:
             hasEnded = true
@@ -75,6 +79,15 @@ package final class AnthropicStreamMeter: StreamMeter {
         }
         usage = found
         return isThere
+    }
+
+    /// An answer that was cut or refused before its first word is an answer.
+    private func isCutOrRefused(_ data: UnsafeRawBufferPointer, _ parser: JSONParser) -> Bool {
+        let isSaid: Bool? = try? parser.parse(data) { document in
+            guard let reason = document.root["delta"]?["stop_reason"], reason.isString else { return false }
+            return !reason.equals("end_turn")
+        }
+        return isSaid ?? false
     }
 
     private func typeInData(_ data: UnsafeRawBufferPointer, _ parser: JSONParser) -> Kind? {

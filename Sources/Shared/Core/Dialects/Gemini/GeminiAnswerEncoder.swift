@@ -59,6 +59,10 @@ internal enum GeminiAnswerEncoder {
     }
 
     static func writeCall(_ use: NeutralToolUse, to json: inout JSONWriter) {
+        writeCall(use, seal: use.signature.map { GeminiSeal.text($0) }, to: &json)
+    }
+
+    static func writeCall(_ use: NeutralToolUse, seal: String?, to json: inout JSONWriter) {
         json.object { json in
             json.key("functionCall")
             json.object {
@@ -67,7 +71,7 @@ internal enum GeminiAnswerEncoder {
                 $0.key("args")
                 $0.raw(use.arguments.bytes)
             }
-            if let seal = use.signature { json.member("thoughtSignature", GeminiSeal.text(seal)) }
+            if let seal { json.member("thoughtSignature", seal) }
         }
     }
 

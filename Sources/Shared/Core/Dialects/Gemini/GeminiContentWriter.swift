@@ -62,20 +62,9 @@ internal struct GeminiContentWriter {
     }
 
     private func write(_ use: NeutralToolUse, isFirst: Bool, to json: inout JSONWriter) {
-        json.object { json in
-            json.key("functionCall")
-            json.object {
-                $0.member("id", use.id)
-                $0.member("name", use.name)
-                $0.key("args")
-                $0.raw(use.arguments.bytes)
-            }
-            if let seal = use.signature, seal.origin == .gemini {
-                json.member("thoughtSignature", seal.value)
-            } else if needsSeals, isFirst {
-                json.member("thoughtSignature", Self.foreignSeal)
-            }
-        }
+        let own = use.signature.flatMap { $0.origin == .gemini ? $0.value : nil }
+        let seal = own ?? (needsSeals && isFirst ? Self.foreignSeal : nil)
+        GeminiAnswerEncoder.writeCall(use, seal: seal, to: &json)
     }
 
     private func write(_ result: NeutralToolResult, _ names: [String: String], to json: inout JSONWriter) throws {

@@ -163,11 +163,11 @@ internal struct GeminiRequestEncoder {
         var config = JSONWriter(capacity: 256)
         try config.object { config in
             if let limit = request.maxTokens { config.member("maxOutputTokens", max(1, limit)) }
-            write("temperature", request.temperature?.clamped(to: 0...2), to: &config)
-            write("topP", request.topP?.clamped(to: 0...1), to: &config)
+            config.number("temperature", request.temperature?.clamped(to: 0...2))
+            config.number("topP", request.topP?.clamped(to: 0...1))
             if let topK = request.topK, topK > 0 { config.member("topK", topK) }
-            write("presencePenalty", request.presencePenalty, to: &config)
-            write("frequencyPenalty", request.frequencyPenalty, to: &config)
+            config.number("presencePenalty", request.presencePenalty)
+            config.number("frequencyPenalty", request.frequencyPenalty)
             if let seed = request.seed {
                 guard Int32(exactly: seed) != nil else {
                     throw TranslationFault(.seed, "this model takes 32-bit numbers")
@@ -181,12 +181,6 @@ internal struct GeminiRequestEncoder {
         guard config.bytes.count > 2 else { return }
         json.key("generationConfig")
         json.raw(config.bytes)
-    }
-
-    private func write(_ key: StaticString, _ number: JSONNumber?, to json: inout JSONWriter) {
-        guard let number else { return }
-        json.key(key)
-        json.raw(number.text)
     }
 
     /// At those beyond what the API takes the answer is cut on its way to the caller.

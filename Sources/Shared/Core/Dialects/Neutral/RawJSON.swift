@@ -38,3 +38,12 @@ package struct JSONNumber: Hashable, Sendable {
         range.contains(value) ? self : JSONNumber(min(max(value, range.lowerBound), range.upperBound))
     }
 }
+
+extension JSONWriter {
+    /// A member, or none for nil.
+    internal mutating func number(_ name: StaticString, _ number: JSONNumber?) {
+        guard let number else { return }
+        key(name)
+        raw(number.text)
+    }
+}

@@ -21,12 +21,7 @@ internal enum ChatParts {
             let image = try part.requiredObject("image_url")
             let source = try DataURL.source(try image.requiredString("url"), field: image.name("url"))
             return .image(NeutralMedia(source, detail: try image.string("detail"), field: image.name("url")))
-        case "input_audio":
-            let audio = try part.requiredObject("input_audio")
-            let data = try audio.requiredString("data")
-            guard Base64.isValid(data) else { throw audio.fault("data", "is not valid base64") }
-            let type = "audio/\(try audio.requiredString("format"))"
-            return .audio(NeutralMedia(.base64(mediaType: type, data: data), field: audio.name("data")))
+        case "input_audio": return try OpenAIRequestParts.audio(part)
         case "file":
             let file = try part.requiredObject("file")
             if let id = try file.string("file_id") {

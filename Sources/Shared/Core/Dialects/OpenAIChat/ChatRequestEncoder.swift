@@ -7,13 +7,14 @@ import Formats
 /// earlier turns (the API takes none), a user's name beyond 64 bytes, and how often a web search may run.
 internal struct ChatRequestEncoder {
     private static let maximumStops = 4
-    private static let maximumUserBytes = 64
-    /// Lines that refuse the parameter (API reference: `stop`).
-    private static let withoutStops = ["o1", "o3", "o4", "gpt-5"]
 
     private let request: NeutralRequest
+    private let model: OpenAIModels
 
-    init(_ request: NeutralRequest) { self.request = request }
+    init(_ request: NeutralRequest) {
+        self.request = request
+        model = OpenAIModels(request.model)
+    }
 
     func encode() throws -> [UInt8] {
         var json = JSONWriter(capacity: 1024)
@@ -22,11 +23,11 @@ internal struct ChatRequestEncoder {
             json.key("messages")
             try ChatMessageWriter.write(request, to: &json)
             try writeTools(to: &json)
-            writeSampling(to: &json)
+            let effort = model.effort(request.reasoning)
+            writeSampling(at: effort, to: &json)
             writeResponseFormat(to: &json)
-            if let effort = OpenAIEffort.effort(request) { json.member("reasoning_effort", effort) }
-            if let user = request.user, user.utf8.count <= Self.maximumUserBytes { json.member("user", user) }
-            if let key = request.cacheKey { json.member("prompt_cache_key", key) }
+            if let effort { json.member("reasoning_effort", effort.rawValue) }
+            OpenAIRequestParts.writeCaller(of: request, to: &json)
             guard request.isStream else { return }
             json.member("stream", true)
             json.key("stream_options")
@@ -35,25 +36,21 @@ internal struct ChatRequestEncoder {
         return json.bytes
     }
 
-    private func writeSampling(to json: inout JSONWriter) {
+    private func writeSampling(at effort: NeutralReasoning.Effort?, to json: inout JSONWriter) {
         if let limit = request.maxTokens { json.member("max_completion_tokens", limit) }
-        write("temperature", request.temperature?.clamped(to: 0...2), to: &json)
-        write("top_p", request.topP, to: &json)
-        write("frequency_penalty", request.frequencyPenalty, to: &json)
-        write("presence_penalty", request.presencePenalty, to: &json)
+        if model.takesSampling(at: effort) {
+            json.number("temperature", request.temperature?.clamped(to: 0...2))
+            json.number("top_p", request.topP)
+            json.number("frequency_penalty", request.frequencyPenalty)
+            json.number("presence_penalty", request.presencePenalty)
+        }
         if let seed = request.seed { json.member("seed", seed) }
         // The answer is cut at all of them in any case (`StopSequences`); named, they also save tokens.
         guard !request.stopSequences.isEmpty, request.stopSequences.count <= Self.maximumStops,
-            !Self.withoutStops.contains(where: request.model.hasPrefix)
+            model.takesStops
         else { return }
         json.key("stop")
         json.array { for stop in request.stopSequences { $0.string(stop) } }
-    }
-
-    private func write(_ key: StaticString, _ number: JSONNumber?, to json: inout JSONWriter) {
-        guard let number else { return }
-        json.key(key)
-        json.raw(number.text)
     }
 
     private func writeResponseFormat(to json: inout JSONWriter) {
@@ -68,11 +65,7 @@ internal struct ChatRequestEncoder {
                 json.member("type", "json_schema")
                 json.key("json_schema")
                 json.object {
-                    $0.member("name", name ?? "answer")
-                    if let description { $0.member("description", description) }
-                    $0.key("schema")
-                    $0.raw(schema.bytes)
-                    if let isStrict { $0.member("strict", isStrict) }
+                    OpenAIRequestParts.writeSchema(name, description, schema, isStrict, to: &$0)
                 }
             }
         }
@@ -102,19 +95,9 @@ internal struct ChatRequestEncoder {
                 }
             }
         }
-        if let isParallel = request.allowsParallelTools { json.member("parallel_tool_calls", isParallel) }
-        switch request.toolChoice {
-        case nil: break
-        case .auto: json.member("tool_choice", "auto")
-        case .any: json.member("tool_choice", "required")
-        case .some(.none): json.member("tool_choice", "none")
-        case .named(let name):
-            json.key("tool_choice")
-            json.object { json in
-                json.member("type", "function")
-                json.key("function")
-                json.object { $0.member("name", name) }
-            }
+        OpenAIRequestParts.writeToolChoice(of: request, to: &json) { name, json in
+            json.key("function")
+            json.object { $0.member("name", name) }
         }
     }
 
@@ -151,21 +134,5 @@ internal enum OpenAIToolNames {
             let shown = String(name.prefix(80))
             throw TranslationFault(.tools, "this model takes names of 1 to 64 letters, digits, _ and -, not \(shown)")
         }
-    }
-}
-
-/// Efforts as the OpenAI APIs take them.
-internal enum OpenAIEffort {
-    /// Lines that think before they answer are not among these; they refuse to be told how much.
-    private static let withoutReasoning = ["gpt-3", "gpt-4", "chatgpt-4o"]
-
-    static func thinks(_ model: String) -> Bool { !withoutReasoning.contains(where: model.hasPrefix) }
-
-    /// Nil leaves it to the model. Thinking that is merely switched off is left out, because most models have no word
-    /// for it.
-    static func effort(_ request: NeutralRequest) -> String? {
-        guard let reasoning = request.reasoning, thinks(request.model) else { return nil }
-        if reasoning.isOff && reasoning.effort == nil { return nil }
-        return reasoning.resolvedEffort?.rawValue
     }
 }

@@ -127,12 +127,7 @@ internal enum ResponsesParts {
                 return .document(NeutralMedia(source, title: name, field: part.name("file_url")))
             }
             return try DataURL.document(try part.requiredString("file_data"), name: name, field: part.name("file_data"))
-        case "input_audio":
-            let audio = try part.requiredObject("input_audio")
-            let data = try audio.requiredString("data")
-            guard Base64.isValid(data) else { throw audio.fault("data", "is not valid base64") }
-            let type = "audio/\(try audio.requiredString("format"))"
-            return .audio(NeutralMedia(.base64(mediaType: type, data: data), field: audio.name("data")))
+        case "input_audio": return try OpenAIRequestParts.audio(part)
         default: throw part.fault("type", "this content is not available on the platform that serves this key")
         }
     }

@@ -28,14 +28,10 @@ internal struct ResponsesRequestDecoder {
         try readTools(into: &request)
         try readToolChoice(into: &request)
         request.maxTokens = try root.int("max_output_tokens", in: 1...Int64(Int32.max))
-        request.temperature = try root.number("temperature", in: 0...2)
-        request.topP = try root.number("top_p", in: 0...1)
-        request.responseFormat = try responseFormat()
+        try OpenAIRequestParts.read(root, into: &request)
+        let format = try root.object("text")?.object("format")
+        request.responseFormat = try OpenAIRequestParts.responseFormat(format) { $0 }
         request.reasoning = try reasoning()
-        request.user = try root.string("safety_identifier") ?? root.string("user")
-        request.cacheKey = try root.string("prompt_cache_key")
-        request.serviceTier = try root.string("service_tier")
-        request.isStream = try root.bool("stream") ?? false
         request.answer.includesUsage = true
         request.answer.echo = echo()
         return request
@@ -50,31 +46,9 @@ internal struct ResponsesRequestDecoder {
         if let count = try root.int("top_logprobs"), count > 0 { throw root.fault("top_logprobs", only) }
     }
 
-    private func responseFormat() throws -> NeutralResponseFormat {
-        guard let format = try root.object("text")?.object("format") else { return .text }
-        switch try format.requiredString("type") {
-        case "text": return .text
-        case "json_object": return .jsonObject
-        case "json_schema":
-            return .jsonSchema(
-                name: try format.string("name"),
-                description: try format.string("description"),
-                schema: try format.rawObject("schema") ?? .emptyObject,
-                isStrict: try format.bool("strict")
-            )
-        default: throw format.fault("type", "must be text, json_object or json_schema")
-        }
-    }
-
     private func reasoning() throws -> NeutralReasoning? {
         guard let wish = try root.object("reasoning") else { return nil }
-        var effort: NeutralReasoning.Effort?
-        if let word = try wish.string("effort") {
-            guard let known = NeutralReasoning.Effort(rawValue: word) else {
-                throw wish.fault("effort", "is not an effort")
-            }
-            effort = known
-        }
+        let effort = try OpenAIRequestParts.effort(wish, "effort")
         let summary = try wish.string("summary") ?? wish.string("generate_summary")
         guard effort != nil || summary != nil else { return nil }
         return NeutralReasoning(effort: effort, includesThoughts: summary == nil ? nil : true, summary: summary)
@@ -86,14 +60,7 @@ internal struct ResponsesRequestDecoder {
         for tool in try root.objects("tools") ?? [] {
             let type = try tool.requiredString("type")
             if type == "function" {
-                request.tools.append(
-                    NeutralTool(
-                        name: try tool.requiredString("name"),
-                        description: try tool.string("description"),
-                        parameters: try tool.rawObject("parameters"),
-                        isStrict: try tool.bool("strict")
-                    )
-                )
+                request.tools.append(try OpenAIRequestParts.function(tool))
             } else if type.hasPrefix("web_search") {
                 var search = NeutralWebSearch()
                 search.allowedDomains = try tool.object("filters")?.strings("allowed_domains") ?? []
@@ -111,7 +78,7 @@ internal struct ResponsesRequestDecoder {
     private func readToolChoice(into request: inout NeutralRequest) throws {
         guard let value = root["tool_choice"] else { return }
         if let word = value.string {
-            request.toolChoice = try ChatRequestDecoder.choice(word, root, "tool_choice")
+            request.toolChoice = try OpenAIRequestParts.toolChoice(word, root, "tool_choice")
             return
         }
         let choice = try root.requiredObject("tool_choice")
@@ -119,9 +86,7 @@ internal struct ResponsesRequestDecoder {
         case "function": request.toolChoice = .named(try choice.requiredString("name"))
         case "allowed_tools":
             let names = try (choice.objects("tools") ?? []).compactMap { try $0.string("name") }
-            // Tools that must not be called need not be known.
-            request.tools.removeAll { !names.contains($0.name) }
-            request.toolChoice = try ChatRequestDecoder.choice(try choice.requiredString("mode"), choice, "mode")
+            try OpenAIRequestParts.allow(only: names, mode: choice, in: &request)
         default: throw choice.fault("type", "must be function or allowed_tools")
         }
     }

@@ -8,11 +8,14 @@ import Formats
 /// there; the answer is cut at them (`StopSequences`). Fewer than 16 tokens cannot be asked for and become 16.
 internal struct ResponsesRequestEncoder {
     private static let minimumTokens: Int64 = 16
-    private static let maximumUserBytes = 64
 
     private let request: NeutralRequest
+    private let model: OpenAIModels
 
-    init(_ request: NeutralRequest) { self.request = request }
+    init(_ request: NeutralRequest) {
+        self.request = request
+        model = OpenAIModels(request.model)
+    }
 
     func encode() throws -> [UInt8] {
         var json = JSONWriter(capacity: 1024)
@@ -24,22 +27,18 @@ internal struct ResponsesRequestEncoder {
             try json.array { try ResponsesInputWriter.write(request.messages, to: &$0) }
             try writeTools(to: &json)
             if let limit = request.maxTokens { json.member("max_output_tokens", max(limit, Self.minimumTokens)) }
-            write("temperature", request.temperature?.clamped(to: 0...2), to: &json)
-            write("top_p", request.topP, to: &json)
+            let effort = model.effort(request.reasoning)
+            if model.takesSampling(at: effort) {
+                json.number("temperature", request.temperature?.clamped(to: 0...2))
+                json.number("top_p", request.topP)
+            }
             writeFormat(to: &json)
-            writeReasoning(to: &json)
-            if let user = request.user, user.utf8.count <= Self.maximumUserBytes { json.member("user", user) }
-            if let key = request.cacheKey { json.member("prompt_cache_key", key) }
+            writeReasoning(at: effort, to: &json)
+            OpenAIRequestParts.writeCaller(of: request, to: &json)
             json.member("store", false)
             if request.isStream { json.member("stream", true) }
         }
         return json.bytes
-    }
-
-    private func write(_ key: StaticString, _ number: JSONNumber?, to json: inout JSONWriter) {
-        guard let number else { return }
-        json.key(key)
-        json.raw(number.text)
     }
 
     private func writeFormat(to json: inout JSONWriter) {
@@ -51,24 +50,19 @@ internal struct ResponsesRequestEncoder {
                 guard case .jsonSchema(let name, let description, let schema, let isStrict) = request.responseFormat
                 else { return $0.member("type", "json_object") }
                 $0.member("type", "json_schema")
-                $0.member("name", name ?? "answer")
-                if let description { $0.member("description", description) }
-                $0.key("schema")
-                $0.raw(schema.bytes)
-                if let isStrict { $0.member("strict", isStrict) }
+                OpenAIRequestParts.writeSchema(name, description, schema, isStrict, to: &$0)
             }
         }
     }
 
-    private func writeReasoning(to json: inout JSONWriter) {
-        guard OpenAIEffort.thinks(request.model) else { return }
+    private func writeReasoning(at effort: NeutralReasoning.Effort?, to json: inout JSONWriter) {
+        guard model.mayThink else { return }
         json.key("include")
         json.array { $0.string("reasoning.encrypted_content") }
-        let effort = OpenAIEffort.effort(request)
         guard effort != nil || summary != nil else { return }
         json.key("reasoning")
         json.object {
-            if let effort { $0.member("effort", effort) }
+            if let effort { $0.member("effort", effort.rawValue) }
             if let summary { $0.member("summary", summary) }
         }
     }
@@ -105,19 +99,7 @@ internal struct ResponsesRequestEncoder {
             }
             for tool in request.serverTools { try write(tool, to: &json) }
         }
-        if let isParallel = request.allowsParallelTools { json.member("parallel_tool_calls", isParallel) }
-        switch request.toolChoice {
-        case nil: break
-        case .auto: json.member("tool_choice", "auto")
-        case .any: json.member("tool_choice", "required")
-        case .some(.none): json.member("tool_choice", "none")
-        case .named(let name):
-            json.key("tool_choice")
-            json.object {
-                $0.member("type", "function")
-                $0.member("name", name)
-            }
-        }
+        OpenAIRequestParts.writeToolChoice(of: request, to: &json) { $1.member("name", $0) }
     }
 
     private func write(_ tool: NeutralServerTool, to json: inout JSONWriter) throws {

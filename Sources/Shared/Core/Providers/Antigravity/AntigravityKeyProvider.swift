@@ -24,6 +24,8 @@ package struct AntigravityKeyProvider: Provider {
 
     package func offers(_ model: String) -> Bool { model.hasPrefix("gemini-") || model.hasPrefix("claude-") }
 
+    package func rewrites(_ call: UpstreamCall) -> Bool { CountBody.isWrapped(call) }
+
     package func request(for call: UpstreamCall) throws -> UpstreamRequest? {
         guard let key = call.secrets["api_key"] else { return nil }
         if call.dialect == .anthropic {
@@ -38,7 +40,7 @@ package struct AntigravityKeyProvider: Provider {
         head.add("x-goog-api-key", key.reveal())
         return UpstreamRequest(
             head.finish(GooglePaths.path("/v1beta", call), query: GooglePaths.query(of: call), overrides: overrides),
-            body: call.action == .countTokens && call.isTranslated ? CountBody.wholeRequest(call) : call.body
+            body: CountBody.isWrapped(call) ? CountBody.wholeRequest(call) : call.body
         )
     }
 

@@ -21,6 +21,8 @@ package struct AntigravityProvider: Provider {
 
     package func offers(_ model: String) -> Bool { model.hasPrefix("gemini-") || model.hasPrefix("claude-") }
 
+    package func rewrites(_ call: UpstreamCall) -> Bool { true }
+
     package func request(for call: UpstreamCall) throws -> UpstreamRequest? {
         guard let token = call.secrets["access_token"] else { return nil }
         var head = UpstreamHead(to: target, call, forwarding: CallerHeaders.isForwardedToGoogle)

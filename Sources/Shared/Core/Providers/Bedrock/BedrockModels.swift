@@ -3,8 +3,10 @@ import HTTPMessages
 /// The names that Claude models have on Bedrock.
 ///
 /// Newer models are only served through inference profiles: their id begins with the geography that calls may be routed
-/// in (`us.anthropic.claude-…`). Source of the table: platform.claude.com, "Claude on Amazon Bedrock", of 2026; `au`
-/// and `us-gov` from the Bedrock guide, "Supported Regions and models for inference profiles".
+/// in (`us.anthropic.claude-…`). Sources: platform.claude.com, "Claude on Amazon Bedrock (Opus 4.6 and earlier)"; the
+/// Bedrock guide, "Adaptive thinking" (the ids of newer models: no date, no version) and "Regional availability" (the
+/// geographies US, EU, APAC, JP, AU and global); `us-gov` from AWS CDK, `CrossRegionInferenceProfileRegion`. Whatever else
+/// a region has an admin can name by an account's model mapping.
 package enum BedrockModels {
     private struct Model {
         var name: String
@@ -16,8 +18,10 @@ package enum BedrockModels {
     }
 
     private static let models: [Model] = [
+        Model(name: "claude-opus-5-5", id: "anthropic.claude-opus-5-5", profiles: ["global", "us", "eu", "jp"]),
         Model(
             name: "claude-opus-4-6",
+            aliases: ["claude-opus-4-6-20260205"],
             id: "anthropic.claude-opus-4-6-v1",
             profiles: ["global", "us", "eu", "jp", "apac"]
         ),
@@ -97,7 +101,7 @@ package enum BedrockModels {
         return byName
     }()
 
-    /// What models not in the table have: every newer one so far.
+    /// What models not in the table have, which are newer: the global one is there for every commercial region.
     private static let usualProfiles: Set<String> = ["global", "us", "eu"]
 
     /// The id under which a region serves a model.
@@ -114,11 +118,11 @@ package enum BedrockModels {
         return id
     }
 
-    /// Names that end in a date got a version behind it, the others are the id.
+    /// Models after Opus 4.6 have their names as ids there, without a date.
     private static func unknownID(_ model: String) -> String {
         let tail = model.utf8.suffix(9)
         let isDated = tail.first == UInt8(ascii: "-") && tail.dropFirst().allSatisfy { (0x30...0x39).contains($0) }
-        return isDated ? "anthropic.\(model)-v1:0" : "anthropic.\(model)"
+        return "anthropic." + (isDated ? String(model.dropLast(9)) : model)
     }
 
     /// The profiles that calls from a region can take, the nearest first.

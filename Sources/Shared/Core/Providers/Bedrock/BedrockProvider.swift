@@ -35,6 +35,8 @@ package struct BedrockProvider: Provider {
 
     package func offers(_ model: String) -> Bool { model.hasPrefix("claude-") }
 
+    package func rewrites(_ call: UpstreamCall) -> Bool { true }
+
     package func request(for call: UpstreamCall) throws -> UpstreamRequest? {
         guard
             let credentials = BedrockCredentials(

@@ -29,6 +29,8 @@ package struct GeminiProvider: Provider {
 
     package func offers(_ model: String) -> Bool { model.hasPrefix("gemini-") }
 
+    package func rewrites(_ call: UpstreamCall) -> Bool { CountBody.isWrapped(call) }
+
     package func request(for call: UpstreamCall) throws -> UpstreamRequest? {
         guard let secret = call.secrets[isLogin ? "access_token" : "api_key"] else { return nil }
         var head = UpstreamHead(to: target, call, forwarding: CallerHeaders.isForwardedToGoogle)
@@ -47,8 +49,7 @@ package struct GeminiProvider: Provider {
                 query: GooglePaths.query(of: call),
                 overrides: overrides
             ),
-            // A whole request, as other dialects' become, is counted inside of another.
-            body: call.action == .countTokens && call.isTranslated ? CountBody.wholeRequest(call) : call.body
+            body: CountBody.isWrapped(call) ? CountBody.wholeRequest(call) : call.body
         )
     }
 

@@ -51,6 +51,8 @@ package struct OpenAIProvider: Provider {
         return families.contains { model.hasPrefix($0) } || (!isLogin && model.hasPrefix("text-embedding-"))
     }
 
+    package func rewrites(_ call: UpstreamCall) -> Bool { isLogin }
+
     package func request(for call: UpstreamCall) throws -> UpstreamRequest? {
         guard var head = head(call.callerHeaders, call.secrets, isTranslated: call.isTranslated) else { return nil }
         let query = call.isTranslated ? "" : call.callerQuery
