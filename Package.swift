@@ -191,9 +191,8 @@ let package = Package(
         suite(
             "SimulatorTests",
             [
-                "SimulatorKit", "Crypto", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "Telemetry",
-                "TestSupport",
-                "CInflate",
+                "SimulatorKit", "Crypto", "Domain", "Formats", "HTTPMessages", "HTTPFetching", "Providers", "Reactor",
+                "Telemetry", "TestSupport", "CInflate",
             ]
         ),
         suite(
