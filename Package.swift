@@ -174,11 +174,12 @@ let package = Package(
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("DomainTests", ["Domain"]),
         suite("DecisionsTests", ["Decisions", "Domain"]),
-        suite("TranslationTests", ["Dialects", "Domain", "Formats"], exclude: ["Fixtures"]),
+        suite("TranslationTests", ["Dialects", "Domain", "Formats", "TestSupport"], exclude: ["Fixtures"]),
         suite("DialectsTests", ["Dialects", "Domain", "Formats", "TestSupport"]),
         suite(
             "ProvidersTests",
-            ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"]
+            ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"],
+            exclude: ["Fixtures"]
         ),
         suite("ReactorTests", ["Reactor", "Telemetry", "TestSupport"]),
         suite("HTTPWireTests", ["HTTPWire", "HTTPMessages", "CNGHTTP2", "TestSupport"]),
@@ -190,9 +191,8 @@ let package = Package(
         suite(
             "SimulatorTests",
             [
-                "SimulatorKit", "Crypto", "Formats", "HTTPMessages", "HTTPFetching", "Reactor", "Telemetry",
-                "TestSupport",
-                "CInflate",
+                "SimulatorKit", "Crypto", "Domain", "Formats", "HTTPMessages", "HTTPFetching", "Providers", "Reactor",
+                "Telemetry", "TestSupport", "CInflate",
             ]
         ),
         suite(

@@ -1,5 +1,6 @@
 import ControlKit
 import Domain
+import Formats
 import Postgres
 import Reactor
 import Redis
@@ -50,6 +51,45 @@ struct PublishingTests {
             #expect(ear.heard.contains(.key(hash: world.hash("secret"))))
             #expect(ear.heard.contains(.config(config.version)))
             ear.close()
+        }
+    }
+
+    @Test("what verdicts depend on is published: the account's own rules, and the cooldowns")
+    func verdictSettings() async throws {
+        try await withWorld { world in
+            _ = try await world.addAccount(in: world.addGroup())
+            try await world.run(
+                """
+                update accounts set pool_mode = true, pool_retry_count = 7, custom_error_codes = '[418, 503]',
+                    temp_unschedulable_rules = '[{"status": 429, "keywords": ["zu viel"], "minutes": 5}]',
+                    allow_overages = true returning id
+                """
+            )
+            for (name, value) in [
+                ("overload-cooldown", #"{"enabled": true, "cooldown_minutes": 33}"#),
+                ("rate-limit-cooldown", #"{"enabled": false, "seconds": 9}"#),
+                ("gateway", #"{"unauthorized_pause_minutes": 20}"#),
+            ] {
+                try await world.pool.withConnection { connection in
+                    try await SettingsStore.put(name, JSON(text: value), on: connection)
+                }
+            }
+            try await world.publisher().healNow()
+            let config = try #require(try await world.publishedConfig())
+            let account = try #require(config.accounts.first)
+            let rule = PauseRule(status: 429, keywords: ["zu viel"], minutes: 5)
+            #expect(
+                account.rules
+                    == AccountRules(
+                        isPoolMode: true,
+                        poolRetryCount: 7,
+                        customErrorCodes: [418, 503],
+                        pauseRules: [rule]
+                    )
+            )
+            #expect(account.allowsOverages)
+            let rest = CooldownSettings(overload: .seconds(33 * 60), rateLimit: nil, unauthorized: .seconds(1200))
+            #expect(config.cooldowns == rest)
         }
     }
 

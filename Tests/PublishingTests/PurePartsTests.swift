@@ -28,21 +28,74 @@ struct PurePartsTests {
         for count in 0..<90 { #expect(SnapshotHead(Array(config.prefix(count))) == nil) }
     }
 
-    @Test("stored settings fill the snapshot; what is unknown or out of bounds has its default")
-    func settings() {
-        let setting: JSON = ["max_switches": 4, "account_isolation": true, "idle_timeout_seconds": 0, "later": 1]
-        let config = SnapshotBuilder(databaseEpoch: 1).config(
+    private static func config(
+        gatewaySetting: JSON,
+        overloadSetting: JSON? = nil,
+        rateLimitSetting: JSON? = nil
+    ) -> ConfigSnapshot {
+        SnapshotBuilder(databaseEpoch: 1).config(
             revision: 1,
             publishedAt: Timestamp(microseconds: 0),
             groups: [],
             accounts: [],
             proxies: [],
             prices: [],
+            gatewaySetting: gatewaySetting,
+            overloadSetting: overloadSetting,
+            rateLimitSetting: rateLimitSetting
+        )
+    }
+
+    @Test("stored settings fill the snapshot; what is unknown or out of bounds has its default")
+    func settings() {
+        let setting: JSON = ["max_switches": 4, "account_isolation": true, "idle_timeout_seconds": 0, "later": 1]
+        let config = Self.config(
             gatewaySetting: setting
         )
         #expect(config.settings.maximumSwitches == 4)
         #expect(config.settings.isolatesAccounts)
         #expect(config.settings.idleTimeout == .seconds(120))
+    }
+
+    struct CooldownCase: Sendable {
+        var setting: String?
+        var overload: Int64?
+        var rateLimit: Int64?
+    }
+
+    private static let cooldownCases: [CooldownCase] = [
+        CooldownCase(setting: nil, overload: 600, rateLimit: 5),
+        CooldownCase(setting: "{}", overload: 600, rateLimit: 5),
+        CooldownCase(setting: #""junk""#, overload: 600, rateLimit: 5),
+        CooldownCase(
+            setting: #"{"enabled": true, "cooldown_minutes": 120, "seconds": 7200}"#,
+            overload: 7200,
+            rateLimit: 7200
+        ),
+        CooldownCase(setting: #"{"enabled": false, "cooldown_minutes": 3, "seconds": 3}"#),
+        CooldownCase(
+            setting: #"{"enabled": "no", "cooldown_minutes": 121, "seconds": 0}"#,
+            overload: 600,
+            rateLimit: 5
+        ),
+        CooldownCase(setting: #"{"cooldown_minutes": 1, "seconds": 1}"#, overload: 60, rateLimit: 1),
+        CooldownCase(setting: #"{"cooldown_minutes": 1.5, "seconds": "9"}"#, overload: 600, rateLimit: 5),
+    ]
+
+    @Test(
+        "a stored cooldown fills the snapshot; what cannot be read has its default, and off is none",
+        arguments: cooldownCases
+    )
+    func cooldowns(row: CooldownCase) throws {
+        let setting = try row.setting.map { try JSON(text: $0) }
+        let config = Self.config(
+            gatewaySetting: ["unauthorized_pause_minutes": 7],
+            overloadSetting: setting,
+            rateLimitSetting: setting
+        )
+        #expect(config.cooldowns.overload == row.overload.map { .seconds($0) })
+        #expect(config.cooldowns.rateLimit == row.rateLimit.map { .seconds($0) })
+        #expect(config.cooldowns.unauthorized == .seconds(420))
     }
 
     @Test("a deleted group is not in the snapshot, though its revision is published")

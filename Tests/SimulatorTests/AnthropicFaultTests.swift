@@ -14,7 +14,9 @@ struct AnthropicFaultTests {
             ("400disabled", 400, "invalid_request_error", "organization has been disabled"),
             ("401", 401, "authentication_error", "invalid x-api-key"),
             ("402", 402, "billing_error", "billing"), ("403", 403, "permission_error", "permission"),
-            ("404", 404, "not_found_error", "model: claude-sim-404"), ("408", 408, "timeout_error", "timeout"),
+            ("403revoked", 403, "permission_error", "OAuth token has been revoked"),
+            ("404", 404, "not_found_error", "model: claude-sim-404"),
+            ("404file", 404, "not_found_error", "File not found"), ("408", 408, "timeout_error", "timeout"),
             ("413", 413, "request_too_large", "maximum size"), ("429", 429, "rate_limit_error", "rate limit"),
             ("500", 500, "api_error", "Internal server error"), ("504", 504, "timeout_error", "timed out"),
             ("529", 529, "overloaded_error", "Overloaded"), ("418", 418, "invalid_request_error", "418"),
@@ -64,6 +66,12 @@ struct AnthropicFaultTests {
             ("429weekly90", "anthropic-ratelimit-unified-representative-claim", "seven_day"),
             ("429ms90", "anthropic-ratelimit-unified-5h-reset", "1800000090000"),
             ("429past90", "anthropic-ratelimit-unified-5h-reset", "1799999910"),
+            ("429family90", "anthropic-ratelimit-unified-7d_opus-status", "rejected"),
+            ("429family90", "anthropic-ratelimit-unified-5h-status", "allowed"),
+            ("429family90-sonnet", "anthropic-ratelimit-unified-7d_sonnet-reset", "1800000090"),
+            ("429neg", "anthropic-ratelimit-unified-5h-reset", "-60"), ("429neg", "retry-after", "-60"),
+            ("429huge", "anthropic-ratelimit-unified-5h-reset", "99999999999999999999"),
+            ("429junk", "retry-after", "soon"),
             ("429unified99999999999", "anthropic-ratelimit-unified-5h-reset", "4800000000"),
         ]
     )

@@ -143,6 +143,7 @@ struct BedrockTests {
         arguments: [
             ("400model", "ValidationException"), ("400ondemand", "ValidationException"),
             ("400quota", "ServiceQuotaExceededException"), ("403", "AccessDeniedException"),
+            ("403model", "AccessDeniedException"),
             ("403expired", "ExpiredTokenException"), ("403token", "UnrecognizedClientException"),
             ("404", "ResourceNotFoundException"), ("408", "ModelTimeoutException"), ("424", "ModelErrorException"),
             ("429", "ThrottlingException"), ("500", "InternalServerException"), ("503", "ServiceUnavailableException"),

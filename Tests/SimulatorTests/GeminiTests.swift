@@ -140,7 +140,9 @@ struct GeminiTests {
             ("429quota90", "quotaResetTimeStamp", "2027-01-15T08:01:30Z"),
             ("429past90", "quotaResetTimeStamp", "2027-01-15T07:58:30Z"),
             ("429credits", "reason", "INSUFFICIENT_G1_CREDITS_BALANCE"),
-            ("429capacity", "reason", "MODEL_CAPACITY_EXHAUSTED"),
+            ("429capacity", "reason", "MODEL_CAPACITY_EXHAUSTED"), ("429model30", "retryDelay", "30s"),
+            ("429neg", "retryDelay", "-60s"), ("429huge", "retryDelay", "99999999999999999999s"),
+            ("429junk", "retryDelay", "soon"),
         ] as [(String, String?, String?)]
     )
     func limits(word: String, name: String?, value: String?) {

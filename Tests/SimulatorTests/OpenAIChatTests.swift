@@ -138,6 +138,8 @@ struct OpenAIChatTests {
             ("429in90", [:], ["resets_in_seconds": 90]), ("429at90", [:], ["resets_at": 1_800_000_090]),
             ("429ms90", [:], ["resets_at": 1_800_000_090_000]), ("429past90", [:], ["resets_at": 1_799_999_910]),
             ("429quota", [:], ["code": "insufficient_quota"]),
+            ("429neg", ["retry-after": "-60"], ["resets_at": "-60"]),
+            ("429junk", ["retry-after": "soon"], ["resets_at": "soon"]),
         ] as [(String, JSON, JSON)]
     )
     func limits(word: String, headers: JSON, body: JSON) {

@@ -45,7 +45,12 @@ extension SeededRandom {
             groups: list { $0.group() },
             accounts: list { $0.account() },
             prices: list { $0.price() },
-            settings: settings
+            settings: settings,
+            cooldowns: CooldownSettings(
+                overload: some { .seconds(60 * $0.int(1...120)) },
+                rateLimit: some { .seconds($0.int(1...7200)) },
+                unauthorized: settings.unauthorizedPause
+            )
         )
     }
 
@@ -82,7 +87,20 @@ extension SeededRandom {
             headerOverrides: map(),
             plainCredentials: map(),
             upstreamProtocol: bool() ? .h2 : .auto,
-            proxy: some { $0.proxy() }
+            proxy: some { $0.proxy() },
+            rules: AccountRules(
+                isPoolMode: bool(),
+                poolRetryCount: Int(int(0...10)),
+                customErrorCodes: list { Int($0.int(100...599)) },
+                pauseRules: list { random in
+                    PauseRule(
+                        status: random.int(100...599),
+                        keywords: random.list { $0.text() },
+                        minutes: random.int(1...10_080)
+                    )
+                }
+            ),
+            allowsOverages: bool()
         )
     }
 

@@ -23,6 +23,43 @@ struct SnapshotCodecTests {
         #expect(!text(codec.encode(Golden.config)).contains("beta_policy"))
     }
 
+    @Test("what verdicts depend on has its defaults in a text without it, and bounds in a text that has it")
+    func verdictSettings() throws {
+        let plain = try codec.decodeConfig(Array(Golden.configText.utf8))
+        #expect(plain.cooldowns == CooldownSettings())
+        #expect(plain.accounts.first?.rules == AccountRules())
+        let signer = SnapshotSigner(key: Array("a key of the test's own".utf8))
+        for (member, path) in [
+            (#""pool_retry_count":11"#, "accounts[0].pool_retry_count"),
+            (#""custom_error_codes":[99]"#, "accounts[0].custom_error_codes"),
+            (
+                #""temp_unschedulable_rules":[{"status":600,"keywords":[],"minutes":1}]"#,
+                "accounts[0].temp_unschedulable_rules[0].status"
+            ),
+            (
+                #""temp_unschedulable_rules":[{"status":500,"keywords":[],"minutes":0}]"#,
+                "accounts[0].temp_unschedulable_rules[0].minutes"
+            ),
+        ] {
+            let payload = Golden.configPayload.replacing(
+                #""upstream_protocol":"h2""#,
+                with: #""upstream_protocol":"h2",\#(member)"#
+            )
+            #expect(throws: SnapshotError.invalid(path)) {
+                try codec.decodeConfig(signer.sign(Array(payload.utf8), kind: "config"))
+            }
+        }
+        for (member, path) in [
+            (#""overload_cooldown":{"enabled":true,"cooldown_minutes":121}"#, "overload_cooldown.cooldown_minutes"),
+            (#""rate_limit_cooldown":{"enabled":true,"seconds":0}"#, "rate_limit_cooldown.seconds"),
+        ] {
+            let payload = Golden.configPayload.replacing(#""settings":{"#, with: #"\#(member),"settings":{"#)
+            #expect(throws: SnapshotError.invalid(path)) {
+                try codec.decodeConfig(signer.sign(Array(payload.utf8), kind: "config"))
+            }
+        }
+    }
+
     @Test("a key's snapshot survives the way through its text", arguments: 0..<200)
     func roundTripOfKey(seed: UInt64) throws {
         var random = SeededRandom(seed: seed)

@@ -23,9 +23,12 @@ package struct SnapshotBuilder {
         proxies: [ProxySnapshot],
         prices: [ModelPrice],
         gatewaySetting: JSON?,
-        betaPolicySetting: JSON? = nil
+        betaPolicySetting: JSON? = nil,
+        overloadSetting: JSON? = nil,
+        rateLimitSetting: JSON? = nil
     ) -> ConfigSnapshot {
         let proxies = Dictionary(proxies.map { ($0.id, $0) }) { first, _ in first }
+        let settings = Self.settings(gatewaySetting)
         return ConfigSnapshot(
             version: SnapshotVersion(epoch: databaseEpoch, revision: revision),
             publishedAt: publishedAt,
@@ -44,8 +47,23 @@ package struct SnapshotBuilder {
                 return account
             },
             prices: prices,
-            settings: Self.settings(gatewaySetting),
-            betaPolicy: Self.betaPolicy(betaPolicySetting)
+            settings: settings,
+            betaPolicy: Self.betaPolicy(betaPolicySetting),
+            cooldowns: CooldownSettings(
+                overload: Self.cooldown(
+                    overloadSetting,
+                    "cooldown_minutes",
+                    in: CooldownSettings.overloadMinutes,
+                    default: CooldownSettings.defaultOverloadMinutes
+                ).map { .seconds(60 * $0) },
+                rateLimit: Self.cooldown(
+                    rateLimitSetting,
+                    "seconds",
+                    in: CooldownSettings.rateLimitSeconds,
+                    default: CooldownSettings.defaultRateLimitSeconds
+                ).map { .seconds($0) },
+                unauthorized: settings.unauthorizedPause
+            )
         )
     }
 
@@ -71,6 +89,16 @@ package struct SnapshotBuilder {
             )
         }
         return BetaPolicy(rules)
+    }
+
+    /// What the database has of a cooldown; nil where it is switched off. What is missing, of another kind or out of
+    /// bounds has its default.
+    static func cooldown(_ setting: JSON?, _ name: String, in range: ClosedRange<Int64>, default fallback: Int64)
+        -> Int64?
+    {
+        if setting?["enabled"]?.bool == false { return nil }
+        guard let value = setting?[name]?.int64, range.contains(value) else { return fallback }
+        return value
     }
 
     package func key(_ row: KeyRow) -> KeySnapshot {

@@ -171,7 +171,9 @@ package final class SnapshotPublisher {
                 proxies: try await SnapshotRows.proxies(connection),
                 prices: try await SnapshotRows.prices(connection),
                 gatewaySetting: try await SettingsStore.find("gateway", on: connection),
-                betaPolicySetting: try await SettingsStore.find("beta-policy", on: connection)
+                betaPolicySetting: try await SettingsStore.find("beta-policy", on: connection),
+                overloadSetting: try await SettingsStore.find("overload-cooldown", on: connection),
+                rateLimitSetting: try await SettingsStore.find("rate-limit-cooldown", on: connection)
             )
             return (config, groups.map { ($0.snapshot.id, builder.stamp($0.snapshot.revision)) })
         }

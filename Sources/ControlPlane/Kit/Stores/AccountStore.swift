@@ -11,15 +11,6 @@ package enum CacheTTL: String, Sendable, CaseIterable {
     case oneHour = "1h"
 }
 
-/// An account's own rule: an answer with this status and one of these texts pauses the account for so many minutes.
-package struct PauseRule: Hashable, Sendable {
-    package var status: Int64 = 0
-    package var keywords: [String] = []
-    package var minutes: Int64 = 0
-
-    package init() {}
-}
-
 /// What an admin sets of an account, credentials apart.
 package struct AccountDraft: Hashable, Sendable {
     package var name = ""
@@ -38,7 +29,7 @@ package struct AccountDraft: Hashable, Sendable {
     package var upstreamProtocol = UpstreamProtocol.auto
     package var expiresAt: Timestamp?
     package var isPoolMode = false
-    package var poolRetryCount: Int64 = 3
+    package var poolRetryCount = Int64(AccountRules.defaultPoolRetryCount)
     package var customErrorCodes: [Int64] = []
     package var pauseRules: [PauseRule] = []
     package var quotaDaily: NanoUSD?
@@ -264,9 +255,11 @@ package enum AccountStore {
 
 extension PauseRule {
     init(_ json: JSON) {
-        status = json["status"]?.int64 ?? 0
-        keywords = json["keywords"]?.array?.compactMap(\.string) ?? []
-        minutes = json["minutes"]?.int64 ?? 0
+        self.init(
+            status: json["status"]?.int64 ?? 0,
+            keywords: json["keywords"]?.array?.compactMap(\.string) ?? [],
+            minutes: json["minutes"]?.int64 ?? 0
+        )
     }
 
     package var json: JSON {

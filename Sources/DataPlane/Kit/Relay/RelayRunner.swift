@@ -338,7 +338,9 @@ package final class RelayRunner {
         VerdictContext(
             now: Timestamp(microseconds: WallClock.microseconds),
             accountType: attempt.account.snapshot.type,
-            model: attempt.upstreamModel
+            rules: attempt.account.snapshot.rules,
+            model: attempt.upstreamModel,
+            cooldowns: call.config.snapshot.cooldowns
         )
     }
 

@@ -105,7 +105,9 @@ package struct IgnoredValue: Hashable, Sendable {
 
     package init(_ field: String, _ value: String, _ fault: Fault) {
         self.field = field
-        self.value = String(value.unicodeScalars.prefix(64).map { $0.value >= 0x20 && $0.value < 0x7f ? Character($0) : "?" })
+        self.value = String(
+            value.unicodeScalars.prefix(64).map { $0.value >= 0x20 && $0.value < 0x7f ? Character($0) : "?" }
+        )
         self.fault = fault
     }
 }

@@ -7,7 +7,9 @@ struct GoogleVerdicts: VerdictRows {
         guard answer.status == 400 else { return nil }
         if answer.says("invalid project resource name") { return VerdictTable.invalidProject(answer, context) }
         // How it refuses a key: its own words for a 401.
-        if context.accountType == .apikey, answer.says(anyOf: ["api key not valid", "api key expired", "api_key_invalid"]) {
+        if context.accountType == .apikey,
+            answer.says(anyOf: ["api key not valid", "api key expired", "api_key_invalid"])
+        {
             return .error(.credentialRejected, answer)
         }
         return nil

@@ -10,6 +10,7 @@ package struct ConfigSnapshot: Hashable, Sendable {
     package var prices: [ModelPrice]
     package var settings: GatewaySettings
     package var betaPolicy: BetaPolicy
+    package var cooldowns: CooldownSettings
 
     package init(
         version: SnapshotVersion,
@@ -18,7 +19,8 @@ package struct ConfigSnapshot: Hashable, Sendable {
         accounts: [AccountSnapshot] = [],
         prices: [ModelPrice] = [],
         settings: GatewaySettings = GatewaySettings(),
-        betaPolicy: BetaPolicy = BetaPolicy()
+        betaPolicy: BetaPolicy = BetaPolicy(),
+        cooldowns: CooldownSettings = CooldownSettings()
     ) {
         self.version = version
         self.publishedAt = publishedAt
@@ -27,6 +29,7 @@ package struct ConfigSnapshot: Hashable, Sendable {
         self.prices = prices
         self.settings = settings
         self.betaPolicy = betaPolicy
+        self.cooldowns = cooldowns
     }
 }
 
@@ -124,6 +127,10 @@ package struct AccountSnapshot: Hashable, Sendable {
     package var plainCredentials: [String: String]
     package var upstreamProtocol: UpstreamProtocol
     package var proxy: ProxySnapshot?
+    /// How its refusals are to be taken.
+    package var rules: AccountRules
+    /// Whether calls beyond a model's limit may be paid with AI credits.
+    package var allowsOverages: Bool
 
     package init(
         id: AccountID,
@@ -142,7 +149,9 @@ package struct AccountSnapshot: Hashable, Sendable {
         headerOverrides: [String: String] = [:],
         plainCredentials: [String: String] = [:],
         upstreamProtocol: UpstreamProtocol = .auto,
-        proxy: ProxySnapshot? = nil
+        proxy: ProxySnapshot? = nil,
+        rules: AccountRules = AccountRules(),
+        allowsOverages: Bool = false
     ) {
         self.id = id
         self.name = name
@@ -161,6 +170,8 @@ package struct AccountSnapshot: Hashable, Sendable {
         self.plainCredentials = plainCredentials
         self.upstreamProtocol = upstreamProtocol
         self.proxy = proxy
+        self.rules = rules
+        self.allowsOverages = allowsOverages
     }
 }
 
@@ -186,6 +197,7 @@ package struct GatewaySettings: Hashable, Sendable {
         Field(name: "shutdown_drain_seconds", range: 0...3600, defaultValue: 120),
         Field(name: "sticky_wait_milliseconds", range: 0...60_000, defaultValue: 3000),
         Field(name: "queue_wait_seconds", range: 0...600, defaultValue: 30),
+        Field(name: "unauthorized_pause_minutes", range: 1...1440, defaultValue: 10),
         Field(name: "account_isolation", range: 0...1, defaultValue: 0),
         Field(name: "allow_unpriced_models", range: 0...1, defaultValue: 0),
     ]
@@ -214,6 +226,7 @@ package struct GatewaySettings: Hashable, Sendable {
     package var maximumSwitches: Int { Int(self["max_switches"]) }
     package var drainAfterDisconnect: Duration { .seconds(self["drain_after_disconnect_seconds"]) }
     package var shutdownDrain: Duration { .seconds(self["shutdown_drain_seconds"]) }
+    package var unauthorizedPause: Duration { .seconds(60 * self["unauthorized_pause_minutes"]) }
     package var isolatesAccounts: Bool { self["account_isolation"] == 1 }
     package var allowsUnpricedModels: Bool { self["allow_unpriced_models"] == 1 }
 }

@@ -25,10 +25,12 @@ extension ConfigSnapshot {
                 $0.key("beta_policy")
                 $0.array { for rule in betaPolicy.rules { rule.write(to: &$0) } }
             }
+            cooldowns.write(to: &$0)
         }
     }
 
     init(_ fields: FieldReader) throws(SnapshotError) {
+        let settings = try GatewaySettings(fields.numbers("settings"))
         self.init(
             version: SnapshotVersion(
                 epoch: try fields.int("epoch", in: 0...Int64.max),
@@ -40,10 +42,11 @@ extension ConfigSnapshot {
                 try AccountSnapshot(account)
             },
             prices: try fields.objects("prices") { (price) throws(SnapshotError) in try ModelPrice(price) },
-            settings: try GatewaySettings(fields.numbers("settings")),
+            settings: settings,
             betaPolicy: BetaPolicy(
                 try fields.optionalObjects("beta_policy") { (rule) throws(SnapshotError) in try BetaPolicy.Rule(rule) }
-            )
+            ),
+            cooldowns: try CooldownSettings(fields, settings)
         )
     }
 }
@@ -132,6 +135,9 @@ extension AccountSnapshot {
             $0.member("upstream_protocol", upstreamProtocol.rawValue)
             $0.key("proxy")
             if let proxy { proxy.write(to: &$0) } else { $0.null() }
+            // Later members of the format: where they are missing their defaults hold.
+            rules.write(to: &$0)
+            if allowsOverages { $0.member("allow_overages", true) }
         }
     }
 
@@ -154,7 +160,9 @@ extension AccountSnapshot {
             headerOverrides: try fields.textMap("header_overrides"),
             plainCredentials: try fields.textMap("credentials"),
             upstreamProtocol: try fields.choice("upstream_protocol"),
-            proxy: try proxy.map { (proxy) throws(SnapshotError) in try ProxySnapshot(proxy) }
+            proxy: try proxy.map { (proxy) throws(SnapshotError) in try ProxySnapshot(proxy) },
+            rules: try AccountRules(fields),
+            allowsOverages: try fields.optionalBool("allow_overages") ?? false
         )
     }
 }

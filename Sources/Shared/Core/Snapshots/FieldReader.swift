@@ -35,6 +35,10 @@ struct FieldReader {
         return value
     }
 
+    func optionalBool(_ name: StaticString) throws(SnapshotError) -> Bool? {
+        try isAbsent(name) ? nil : bool(name)
+    }
+
     /// A string without NUL, which Postgres' texts cannot hold, and of at most `limit` bytes.
     func text(_ name: StaticString, limit: Int = .max) throws(SnapshotError) -> String {
         guard let bytes = object[name]?.stringBytes else { throw .missing(at(name)) }
@@ -96,6 +100,18 @@ struct FieldReader {
         _ read: (FieldReader) throws(SnapshotError) -> Value
     ) throws(SnapshotError) -> [Value] {
         try isAbsent(name) ? [] : objects(name, read)
+    }
+
+    /// None where the member is absent.
+    func optionalInts(_ name: StaticString, in range: ClosedRange<Int64>) throws(SnapshotError) -> [Int64] {
+        if isAbsent(name) { return [] }
+        var numbers: [Int64] = []
+        for element in try elements(name) {
+            guard let number = element.int64 else { throw .missing(at(name)) }
+            guard range.contains(number) else { throw .invalid(at(name)) }
+            numbers.append(number)
+        }
+        return numbers
     }
 
     func ids<ID: Identifier>(_ name: StaticString) throws(SnapshotError) -> [ID] {

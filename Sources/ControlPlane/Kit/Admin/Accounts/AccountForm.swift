@@ -44,11 +44,16 @@ package enum AccountForm {
     private static var dealing: [Form<Draft>.Field] {
         [
             .optional("pool_mode", \.fields.isPoolMode, .flag, default: false),
-            .optional("pool_retry_count", \.fields.poolRetryCount, .integer(0...10), default: 3),
+            .optional(
+                "pool_retry_count",
+                \.fields.poolRetryCount,
+                .integer(0...Int64(AccountRules.maximumPoolRetryCount)),
+                default: Int64(AccountRules.defaultPoolRetryCount)
+            ),
             .optional(
                 "custom_error_codes",
                 \.fields.customErrorCodes,
-                .set(of: .integer(100...599), count: 0...100),
+                .set(of: .integer(PauseRule.statuses), count: 0...100),
                 default: []
             ),
             .optional(
@@ -221,9 +226,9 @@ extension ValueKind where Value == PauseRule {
     fileprivate static var pauseRule: Self {
         .object(
             Form([
-                .required("status", \.status, .integer(100...599)),
+                .required("status", \.status, .integer(PauseRule.statuses)),
                 .optional("keywords", \.keywords, .array(of: .text(1...200), count: 0...50), default: []),
-                .required("minutes", \.minutes, .integer(1...10_080)),
+                .required("minutes", \.minutes, .integer(PauseRule.minuteRange)),
             ]),
             from: PauseRule()
         )

@@ -20,11 +20,23 @@ package struct SettingForm {
             ),
             SettingForm(
                 name: "overload-cooldown",
-                fields: [("enabled", .switch, true), ("cooldown_minutes", .number(1...120), 10)]
+                fields: [
+                    ("enabled", .switch, true),
+                    (
+                        "cooldown_minutes", .number(CooldownSettings.overloadMinutes),
+                        .int(CooldownSettings.defaultOverloadMinutes)
+                    ),
+                ]
             ),
             SettingForm(
                 name: "rate-limit-cooldown",
-                fields: [("enabled", .switch, true), ("seconds", .number(1...7200), 5)]
+                fields: [
+                    ("enabled", .switch, true),
+                    (
+                        "seconds", .number(CooldownSettings.rateLimitSeconds),
+                        .int(CooldownSettings.defaultRateLimitSeconds)
+                    ),
+                ]
             ),
             SettingForm(name: "beta-policy", fields: [("rules", .betaRules, [])]),
         ]

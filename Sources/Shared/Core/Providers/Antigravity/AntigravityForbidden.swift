@@ -118,7 +118,8 @@ enum JSONEscapes {
                 }
                 // Addresses are ASCII: what is not ends them.
                 out.append(0x20)
-            default: out.append(bytes[at])
+            default:
+                out.append(bytes[at])
                 at += 1
                 continue
             }

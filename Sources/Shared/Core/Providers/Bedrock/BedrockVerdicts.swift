@@ -6,7 +6,8 @@ import HTTPMessages
 struct BedrockVerdicts: VerdictRows {
     private func error(_ answer: UpstreamAnswer) -> BedrockError {
         BedrockError(
-            type: answer.headers["x-amzn-errortype"] ?? answer.json?["__type"]?.string ?? answer.json?["code"]?.string ?? "",
+            type: answer.headers["x-amzn-errortype"] ?? answer.json?["__type"]?.string ?? answer.json?["code"]?.string
+                ?? "",
             message: answer.message
         )
     }

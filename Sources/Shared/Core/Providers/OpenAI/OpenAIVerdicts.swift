@@ -45,7 +45,8 @@ struct OpenAIVerdicts: VerdictRows {
         let windows = OpenAIWindows(answer.headers)
         var ends = windows.exhaustedEnds(&reader)
         let error = answer.error
-        let stated = reader.time(error?["resets_at"], "resets_at")
+        let stated =
+            reader.time(error?["resets_at"], "resets_at")
             ?? reader.delay(error?["resets_in_seconds"], "resets_in_seconds")
         if let stated { ends.append(stated) }
         if ends.isEmpty { ends = reader.retryAfter(answer.headers).map { [$0] } ?? windows.keyEnds(&reader) }

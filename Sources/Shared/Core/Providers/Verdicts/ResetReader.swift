@@ -123,7 +123,8 @@ enum Decimal: Equatable {
             guard let number = Self.number(&bytes), let unit = Self.unit(&bytes) else { return nil }
             switch number {
             case .value(let value):
-                let part = unit.isDivisor ? (value / unit.factor, false) : value.multipliedReportingOverflow(by: unit.factor)
+                let part =
+                    unit.isDivisor ? (value / unit.factor, false) : value.multipliedReportingOverflow(by: unit.factor)
                 let total = sum.addingReportingOverflow(part.0)
                 isHuge = isHuge || part.1 || total.overflow
                 sum = total.partialValue
@@ -180,7 +181,8 @@ enum Decimal: Equatable {
         guard value.magnitude < 9e12 else { return value < 0 ? "-1" : "9999999999999999999" }
         let whole = Int64(value.magnitude * 1_000_000)
         let fraction = String(whole % 1_000_000)
-        return (value < 0 ? "-" : "") + "\(whole / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction
+        return (value < 0 ? "-" : "") + "\(whole / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count)
+            + fraction
     }
 }
 

@@ -36,8 +36,8 @@ struct AnthropicErrors: PlatformErrors {
 
     // MARK: Faults
 
-    /// The answer of a status fault. Variants: `400credit`, `400disabled`, `400spend`, `401revoked`, `403html`, and
-    /// for 429 those of `AnthropicHeaders.addReset`, with a number of seconds (60).
+    /// The answer of a status fault. Variants: `400credit`, `400disabled`, `400spend`, `401revoked`, `403revoked`,
+    /// `403html`, `404file`, and for 429 those of `AnthropicHeaders.addReset`, with a number of seconds (60).
     func fault(_ status: Int, variant: String, amount: Int?, model: String?) -> AnswerPlan {
         switch (status, variant) {
         case (400, "credit"):
@@ -52,11 +52,14 @@ struct AnthropicErrors: PlatformErrors {
         case (401, _): return unauthorized()
         case (402, _): return plan(402, "billing_error", "There is a problem with your billing or payment details.")
         case (403, "html"), (502, _): return page(status, server: "cloudflare")
+        case (403, "revoked"):
+            return plan(403, "permission_error", "OAuth token has been revoked. Please obtain a new token.")
         case (403, _):
             // What an API in front of Antigravity passes on of Google's words.
             let text = GeminiErrors.text(ofForbidden: variant)
             let own = "Your API key does not have permission to use the specified resource."
             return plan(403, "permission_error", text ?? own)
+        case (404, "file"): return plan(404, "not_found_error", "File not found: file_sim")
         case (404, _): return plan(404, "not_found_error", "model: \(model ?? "unknown")")
         case (408, _): return plan(408, "timeout_error", "Request timeout")
         case (413, _): return tooLarge()
@@ -66,7 +69,7 @@ struct AnthropicErrors: PlatformErrors {
                 "rate_limit_error",
                 "This request would exceed your organization's rate limit. Please try again later."
             )
-            answer.head?.headers.addReset(variant, amount, headers)
+            answer.head?.headers.addReset(variant, amount, model, headers)
             return answer
         case (500, _): return plan(500, "api_error", "Internal server error")
         case (503, _):
@@ -97,8 +100,13 @@ struct AnthropicErrors: PlatformErrors {
 }
 
 extension HeaderFields {
-    fileprivate mutating func addReset(_ variant: String, _ amount: Int?, _ headers: AnthropicHeaders) {
+    fileprivate mutating func addReset(
+        _ variant: String,
+        _ amount: Int?,
+        _ model: String?,
+        _ headers: AnthropicHeaders
+    ) {
         // A century at most: the sums with the time of day cannot overflow.
-        headers.addReset(variant, seconds: Int64(min(amount ?? 60, 3_000_000_000)), to: &self)
+        headers.addReset(variant, seconds: Int64(min(amount ?? 60, 3_000_000_000)), model: model, to: &self)
     }
 }

@@ -72,10 +72,16 @@ struct AnthropicHeaders {
     /// | `retry` | `retry-after` alone |
     /// | `reset` | `retry-after`, and the request limit is used up until then |
     /// | `unified`, `weekly` | the window of 5 hours, of 7 days is rejected until then |
+    /// | `family` | the window of 7 days of the model's family is (`7d_opus`), all others are not |
     /// | `ms` | like `unified`, the time in milliseconds |
     /// | `past` | like `unified`, so many seconds ago |
+    /// | those of `AbsurdReset` | like `unified`, and `retry-after`, with such a time |
     /// | anything else | nothing |
-    func addReset(_ variant: String, seconds: Int64, to fields: inout HeaderFields) {
+    func addReset(_ variant: String, seconds: Int64, model: String?, to fields: inout HeaderFields) {
+        if let text = AbsurdReset.text(variant) {
+            fields.add("retry-after", text)
+            return addRejection(of: "5h", claim: "five_hour", until: text, to: &fields)
+        }
         let reset = now &+ seconds
         switch variant {
         case "retry": fields.add("retry-after", "\(seconds)")
@@ -86,11 +92,16 @@ struct AnthropicHeaders {
             fields.add("anthropic-ratelimit-requests-reset", RFC3339.format(reset * 1_000_000, .seconds))
         case "unified": addRejection(of: "5h", claim: "five_hour", until: "\(reset)", to: &fields)
         case "weekly": addRejection(of: "7d", claim: "seven_day", until: "\(reset)", to: &fields)
+        case "family":
+            let family = Self.families.first { model?.firstRange(of: $0) != nil } ?? "opus"
+            addRejection(of: "7d_\(family)", claim: "seven_day_\(family)", until: "\(reset)", to: &fields)
         case "ms": addRejection(of: "5h", claim: "five_hour", until: "\(reset &* 1000)", to: &fields)
         case "past": addRejection(of: "5h", claim: "five_hour", until: "\(now &- seconds)", to: &fields)
         default: break
         }
     }
+
+    private static let families = ["opus", "sonnet", "haiku"]
 
     private func addRejection(of window: String, claim: String, until reset: String, to fields: inout HeaderFields) {
         let other = window == "5h" ? "7d" : "5h"

@@ -44,8 +44,8 @@ struct BedrockErrors: PlatformErrors {
 
     // MARK: Faults
 
-    /// Variants: `400model`, `400ondemand`, `400quota`, `403signature`, `403token`, `403expired`, `403key`, `403html`,
-    /// `429tokens`, and `429retryN`, the only one that says when.
+    /// Variants: `400model`, `400ondemand`, `400quota`, `403signature`, `403token`, `403expired`, `403key`, `403model`,
+    /// `403html`, `429tokens`, and `429retryN` and those of `AbsurdReset`, the only ones that say when.
     func fault(_ status: Int, variant: String, amount: Int?, model: String?) -> AnswerPlan {
         switch (status, variant) {
         case (400, "model"): return plan(400, "ValidationException", "The provided model identifier is invalid.")
@@ -85,11 +85,18 @@ struct BedrockErrors: PlatformErrors {
                 "Authentication failed: Please make sure your API Key is valid."
             )
         case (403, "html"), (502, _): return page(status, server: "awselb/2.0")
-        case (403, _):
+        case (403, "model"):
             return plan(
                 403,
                 "AccessDeniedException",
                 "You don't have access to the model with the specified model ID."
+            )
+        case (403, _):
+            return plan(
+                403,
+                "AccessDeniedException",
+                "User: arn:aws:iam::123456789012:user/sim is not authorized to perform: bedrock:InvokeModel on resource:"
+                    + " arn:aws:bedrock:us-east-1::foundation-model/\(model ?? "")"
             )
         case (404, _):
             return plan(
@@ -103,11 +110,11 @@ struct BedrockErrors: PlatformErrors {
             return plan(424, "ModelErrorException", "The system encountered an unexpected error during processing.")
         case (429, "tokens"):
             return plan(429, "ThrottlingException", "Too many tokens per day, please wait before trying again.")
-        case (429, "retry"):
+        case (429, _):
             var answer = plan(429, "ThrottlingException", Self.tooMany)
-            answer.head?.headers.add("retry-after", "\(amount ?? 60)")
+            let reset = variant == "retry" ? "\(amount ?? 60)" : AbsurdReset.text(variant)
+            if let reset { answer.head?.headers.add("retry-after", reset) }
             return answer
-        case (429, _): return plan(429, "ThrottlingException", Self.tooMany)
         case (500, _):
             return plan(500, "InternalServerException", "The system encountered an unexpected error. Try again.")
         case (503, _):

@@ -78,8 +78,8 @@ struct GeminiErrors: PlatformErrors {
 
     // MARK: Faults
 
-    /// Variants: `400key`, `400project`, `400location`, `400disabled`, `400credit`, `403html`, `403suspended`,
-    /// `403api`; those of `GeminiErrors.forbidden` and, for 429, of `GeminiErrors.exhausted`.
+    /// Variants: `400key`, `400project`, `400location`, `400disabled`, `400credit`, `400credits`, `403html`,
+    /// `403suspended`, `403api`, `404file`; those of `GeminiErrors.forbidden` and, for 429, of `GeminiErrors.exhausted`.
     func fault(_ status: Int, variant: String, amount: Int?, model: String?) -> AnswerPlan {
         switch (status, variant) {
         case (400, "key"):
@@ -91,6 +91,8 @@ struct GeminiErrors: PlatformErrors {
             return plan(400, "User location is not supported for the API use.", "FAILED_PRECONDITION")
         case (400, "disabled"): return plan(400, "This organization has been disabled.", "FAILED_PRECONDITION")
         case (400, "credit"): return plan(400, "Your credit balance is too low.", "FAILED_PRECONDITION")
+        case (400, "credits"):
+            return plan(400, "You do not have enough AI credits to run this request.", "FAILED_PRECONDITION")
         case (400, _):
             return plan(
                 400,
@@ -108,6 +110,7 @@ struct GeminiErrors: PlatformErrors {
         case (402, _): return plan(402, "Billing is not enabled for this project.", "FAILED_PRECONDITION")
         case (403, "html"), (502, _): return page(status, server: "gws")
         case (403, _): return forbidden(variant)
+        case (404, "file"): return plan(404, "CachedContent not found (or permission denied)")
         case (404, _):
             return plan(
                 404,

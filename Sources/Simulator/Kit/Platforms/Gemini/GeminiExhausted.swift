@@ -12,14 +12,24 @@ extension GeminiErrors {
     /// | `unified`, `weekly` | as `quota`: Google has no such windows |
     /// | `ms` | `retryDelay` in fractions of a second: the number is ms |
     /// | `past` | `quotaResetDelay` of a time that is over |
+    /// | `model` | `RetryInfo.retryDelay`, and `QuotaFailure` names a quota of the model alone |
+    /// | those of `AbsurdReset` | `retryDelay` with such a time |
     /// | `capacity` | no capacity for the model, without a reset |
     /// | `credits` | the credits for AI are used up |
     /// | anything else | nothing |
     func exhausted(_ variant: String, _ amount: Int?, _ model: String?) -> AnswerPlan {
         // A century at most: the sums with the time of day cannot overflow.
         let seconds = Int64(min(amount ?? 60, 3_000_000_000))
+        if let text = AbsurdReset.text(variant) {
+            return plan(429, Self.quota) { retryInfo(text == "soon" ? text : text + "s", to: &$0) }
+        }
         switch variant {
         case "retry": return plan(429, Self.quota) { retryInfo("\(seconds)s", to: &$0) }
+        case "model":
+            return plan(429, Self.quota) {
+                Self.quotaFailure(model ?? "", to: &$0)
+                retryInfo("\(seconds)s", to: &$0)
+            }
         case "ms": return plan(429, Self.quota) { retryInfo(Self.fraction(seconds), to: &$0) }
         case "header":
             var answer = plan(429, Self.quota)
@@ -50,6 +60,22 @@ extension GeminiErrors {
         text.object {
             $0.member("@type", "type.googleapis.com/google.rpc.RetryInfo")
             $0.member("retryDelay", delay)
+        }
+    }
+
+    private static func quotaFailure(_ model: String, to text: inout JSONWriter) {
+        text.object { text in
+            text.member("@type", "type.googleapis.com/google.rpc.QuotaFailure")
+            text.arrayMember("violations") { text in
+                text.object { text in
+                    text.member("quotaMetric", "generativelanguage.googleapis.com/generate_content_requests")
+                    text.member("quotaId", "GenerateRequestsPerMinutePerProjectPerModel")
+                    text.objectMember("quotaDimensions") {
+                        $0.member("location", "global")
+                        $0.member("model", model)
+                    }
+                }
+            }
         }
     }
 

@@ -59,8 +59,8 @@ struct OpenAIErrors: PlatformErrors {
     // MARK: Faults
 
     /// Variants: `400disabled`, `400credit`, `401detail`, `401invalidated`, `401revoked`, `401expired`,
-    /// `402workspace`, `403html`, `404route`, and for 429 `quota`, those of `OpenAIHeaders.addReset` and those of
-    /// `usageLimit`.
+    /// `402workspace`, `403html`, `404route`, and for 429 `quota`, those of `OpenAIHeaders.addReset`, of
+    /// `usageLimit` and of `AbsurdReset`.
     func fault(_ status: Int, variant: String, amount: Int?, model: String?) -> AnswerPlan {
         switch (status, variant) {
         case (400, "disabled"): return plan(400, "This organization has been disabled.", code: "organization_disabled")
@@ -139,6 +139,11 @@ struct OpenAIErrors: PlatformErrors {
             )
         }
         if let body = usageLimit(variant, seconds) { return answer(429, body) }
+        if let text = AbsurdReset.text(variant) {
+            var plan = answer(429, Self.usageLimit { $0.member("resets_at", text) })
+            plan.head?.headers.add("retry-after", text)
+            return plan
+        }
         var message = "Rate limit reached for requests per min (RPM): Limit 5000, Used 5000, Requested 1."
         if variant == "retry" || variant == "reset" {
             message += " Please try again in \(OpenAIHeaders.duration(seconds))."
@@ -158,13 +163,19 @@ struct OpenAIErrors: PlatformErrors {
         case "past": reset = headers.now &- seconds
         default: return nil
         }
-        return JSONWriter.object { text in
+        return Self.usageLimit {
+            if variant != "in" { $0.member("resets_at", reset) }
+            if variant == "in" || variant == "usage" { $0.member("resets_in_seconds", seconds) }
+        }
+    }
+
+    private static func usageLimit(_ reset: (inout JSONWriter) -> Void) -> [UInt8] {
+        JSONWriter.object { text in
             text.objectMember("error") {
                 $0.member("type", "usage_limit_reached")
                 $0.member("message", "The usage limit has been reached")
                 $0.member("plan_type", "plus")
-                if variant != "in" { $0.member("resets_at", reset) }
-                if variant == "in" || variant == "usage" { $0.member("resets_in_seconds", seconds) }
+                reset(&$0)
             }
         }
     }
