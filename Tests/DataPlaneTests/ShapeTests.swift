@@ -56,6 +56,43 @@ struct ShapeTests {
         }
     }
 
+    @Test("pages on the list are let in: preflights, answers, streams and errors say so, and no other page is named")
+    func pages() async throws {
+        try await standing { (stand) async throws in
+            stand.context.cors = CORSPolicy("https://app.example")
+            let origin = "https://app.example"
+            let preflight: HeaderFields = [
+                "origin": origin, "access-control-request-method": "POST",
+                "access-control-request-headers": "x-api-key",
+            ]
+            let answer = try await stand.get("/v1/messages", "OPTIONS", headers: preflight, withKey: false)
+            #expect(answer.status == 204 && answer.headers["access-control-allow-origin"] == origin)
+            #expect(answer.headers["access-control-allow-methods"] == "POST, OPTIONS")
+            #expect(answer.headers["access-control-allow-headers"] == "x-api-key")
+            for isStream in [false, true] {
+                stand.upstream.script = {
+                    isStream
+                        ? $0.stream(Says.whole())
+                        : $0.answer(
+                            200,
+                            Says.message(),
+                            ["content-type": "application/json", "access-control-allow-origin": "https://upstream"]
+                        )
+                }
+                for (page, told) in [(origin, origin), ("https://evil.example", nil)] as [(String, String?)] {
+                    let answer = try await stand.ask(stream: isStream, headers: ["origin": page])
+                    #expect(answer.head.headers.values("access-control-allow-origin") == (told.map { [$0] } ?? []))
+                    #expect(answer.head.headers["vary"] == "origin")
+                    _ = try await answer.text()
+                }
+            }
+            for (path, status) in [("/v1/models", 401), ("/nothing", 404), ("/health/live", 200)] {
+                let answer = try await stand.get(path, headers: ["origin": origin], withKey: false)
+                #expect(answer.status == status && answer.headers["access-control-allow-origin"] == origin)
+            }
+        }
+    }
+
     @Test("HEAD has the head of GET and no body")
     func head() async throws {
         try await standing { (stand) async throws in

@@ -48,7 +48,8 @@ struct WorkerConfigTests {
             "TOLLGATE_REDIS_URL": "http://u:hidden@h", "TOLLGATE_INTERNAL_URL": "ftp://hidden",
             "TOLLGATE_INTERNAL_TOKEN": " , ,", "TOLLGATE_SNAPSHOT_KEY": "aGlkZGVu",
             "TOLLGATE_MASTER_KEYS": "m1:aGlkZGVu", "TOLLGATE_TLS_LISTEN": "hidden",
-            "TOLLGATE_TRUSTED_PROXIES": "10.0.0.0/8, hidden,alsohidden", "TOLLGATE_LOG_LEVEL": "hidden",
+            "TOLLGATE_TRUSTED_PROXIES": "10.0.0.0/8, hidden,alsohidden", "TOLLGATE_CORS_ORIGINS": "hidden",
+            "TOLLGATE_LOG_LEVEL": "hidden",
         ]
         let (_, faults) = read(bad)
         #expect(Set(faults.map(\.key)) == Set(bad.keys).union(["TOLLGATE_TLS_CERT", "TOLLGATE_TLS_KEY"]))

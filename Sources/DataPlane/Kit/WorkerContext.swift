@@ -43,6 +43,8 @@ package final class WorkerContext {
     package var config: GatewayConfig?
     package var requestIDs = RequestIDs()
     package var trustedProxies: [AddressRange] = []
+    /// Nil where no page of another origin is let in.
+    package var cors: CORSPolicy?
     package let drains = DrainDesk()
     /// What events that have not arrived whole may take together; nil for no bound.
     package var eventBudget: ByteBudget?

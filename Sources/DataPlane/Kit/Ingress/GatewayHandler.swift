@@ -34,6 +34,7 @@ package final class GatewayHandler {
     package func handle(_ exchange: ServerExchange) async {
         context.metrics.inFlight.add(1)
         let requestID = context.requestIDs.next()
+        if let cors = context.cors { exchange.furtherFields = cors.fields(for: exchange.request) }
         var isLogged = false
         do {
             isLogged = try await route(exchange, requestID)
@@ -84,7 +85,8 @@ package final class GatewayHandler {
         case .notFound: throw GatewayError(.notFound, "There is no such resource.")
         case .wrongMethod(let allowed):
             if request.method == "OPTIONS" {
-                let headers: HeaderFields = ["allow": allowed, "x-request-id": requestID]
+                var headers: HeaderFields = ["allow": allowed, "x-request-id": requestID]
+                context.cors?.preflight(request, methods: allowed)?.forEach { headers.add($0, $1) }
                 exchange.respond(HTTPResponseHead(status: 204, headers: headers), body: [])
             } else {
                 let error = GatewayError(.methodNotAllowed, "Use \(allowed).")

@@ -119,12 +119,15 @@ package final class ServerExchange {
     /// The status of the answer; nil before there is one, and when the caller was gone by then.
     package private(set) var answeredStatus: Int?
 
+    /// Fields that the answer's head gets beside its own, whoever writes it.
+    package var furtherFields: HeaderFields?
+
     /// Sends a whole answer; `content-length` is added.
     package func respond(_ head: HTTPResponseHead, body: [UInt8]) {
         guard answer == .none, let carrier else { return }
         answer = .finished
         answeredStatus = head.status
-        carrier.startAnswer(head, body: body)
+        carrier.startAnswer(furtherFields.map { head.adding($0) } ?? head, body: body)
     }
 
     /// Sends `103 Early Hints` (RFC 8297) without a hint before the answer. HTTP/1.0 callers get none.
@@ -138,7 +141,7 @@ package final class ServerExchange {
         guard answer == .none, let carrier else { return }
         answer = .started
         answeredStatus = head.status
-        carrier.startAnswer(head, body: nil)
+        carrier.startAnswer(furtherFields.map { head.adding($0) } ?? head, body: nil)
     }
 
     package func write(_ bytes: UnsafeRawBufferPointer) {
@@ -245,4 +248,12 @@ package final class ServerExchange {
 
 extension ServerExchange {
     package func write(_ bytes: [UInt8]) { bytes.withUnsafeBytes { write($0) } }
+}
+
+extension HTTPResponseHead {
+    fileprivate func adding(_ fields: HeaderFields) -> HTTPResponseHead {
+        var head = self
+        fields.forEach { head.headers.add($0, $1) }
+        return head
+    }
 }
