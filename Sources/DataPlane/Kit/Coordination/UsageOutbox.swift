@@ -18,7 +18,7 @@ package protocol RecordSink: AnyObject {
 /// that the partition is settled up to it; should Redis lose its memory before that (a new epoch), it is sent again.
 /// Every resend is safe: Redis knows request ids for 15 minutes, Postgres for 45 days.
 package final class UsageOutbox {
-    private struct Entry {
+    private final class Entry {
         let requestID: String
         /// Nil for a record of an earlier run that cannot be read here: the control plane puts it aside.
         let key: ServingKey?
@@ -26,11 +26,25 @@ package final class UsageOutbox {
         var record: [UInt8]
         let phase: SettlementPhase
         var streamID: StreamID?
-        var isJournaled = false
+        var isJournaled: Bool
         /// How often Redis was there and did not take it.
         var refusals = 0
 
         var isSafe: Bool { record.isEmpty || isJournaled }
+
+        init(
+            requestID: String,
+            key: ServingKey?,
+            record: [UInt8],
+            phase: SettlementPhase,
+            isJournaled: Bool = false
+        ) {
+            self.requestID = requestID
+            self.key = key
+            self.record = record
+            self.phase = phase
+            self.isJournaled = isJournaled
+        }
     }
 
     /// Records that Redis has and Postgres may not have yet; beyond this many the oldest are left to Redis alone.
@@ -151,18 +165,16 @@ package final class UsageOutbox {
         guard case .success(.array(let parts)) = result, parts.count == 2, case .string(let epoch) = parts[0],
             case .string(let id) = parts[1]
         else {
-            var entry = entry
             if redis.isConnected { entry.refusals += 1 }
             return keep(entry)
         }
         if entry.isJournaled { journal?.taken() }
         noteEpoch(key.partition.partition, epoch)
         guard !entry.record.isEmpty, let streamID = StreamID(id) else { return }
-        var kept = entry
-        kept.streamID = streamID
-        kept.isJournaled = false
-        kept.refusals = 0
-        covered[key.partition.partition, default: []].append(kept)
+        entry.streamID = streamID
+        entry.isJournaled = false
+        entry.refusals = 0
+        covered[key.partition.partition, default: []].append(entry)
         coveredCount += 1
         if coveredCount > Self.maximumCovered { dropOldest() }
     }
@@ -178,7 +190,6 @@ package final class UsageOutbox {
 
     /// Keeps what Redis has not taken for the next try.
     private func keep(_ entry: Entry) {
-        var entry = entry
         if !entry.record.isEmpty, !entry.isJournaled, let journal {
             entry.isJournaled = journal.append(entry.record, on: loop)
         }
@@ -232,7 +243,7 @@ package final class UsageOutbox {
             journal?.taken(entries.count { $0.isJournaled })
             onPosted?(entries.count)
         }
-        for var entry in entries {
+        for entry in entries {
             if isTaken {
                 // What the call holds in Redis is given back when that is there again.
                 guard entry.key != nil else { continue }

@@ -168,7 +168,7 @@ package final class RedisClient {
     /// Runs a prepared script with what differs this time.
     package func run(
         _ run: PreparedRun,
-        _ rest: RedisArguments,
+        _ rest: consuming RedisArguments,
         _ completion: @escaping (Result<RedisValue, RedisError>) -> Void
     ) {
         guard let connection = current, connection.hasRoom else { return refuse(completion) }

@@ -78,7 +78,7 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
         enqueue(Pending(completion: completion))
     }
 
-    func run(_ run: PreparedRun, _ rest: RedisArguments, _ completion: @escaping RedisCompletion) {
+    func run(_ run: PreparedRun, _ rest: consuming RedisArguments, _ completion: @escaping RedisCompletion) {
         send(Pending(completion: completion, run: run, rest: rest), of: run)
     }
 
@@ -88,7 +88,7 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
         output.append(command)
     }
 
-    private func send(_ call: Pending, of run: PreparedRun) {
+    private func send(_ call: consuming Pending, of run: PreparedRun) {
         assert(call.rest.count == run.expected, "a run of \(run.script.name) with too few or too many arguments")
         willWrite()
         output.append(contentsOf: run.opening)

@@ -122,7 +122,9 @@ package final class RedisReplyReader {
         return Unmanaged<RedisReplyReader>.fromOpaque(data).takeUnretainedValue()
     }
 
-    private static func add(_ value: RedisValue, _ task: UnsafePointer<redisReadTask>?) -> UnsafeMutableRawPointer? {
+    private static func add(_ value: consuming RedisValue, _ task: UnsafePointer<redisReadTask>?)
+        -> UnsafeMutableRawPointer?
+    {
         guard let reader = of(task) else { return nil }
         return reader.answer.add(value) ? built : nil
     }
@@ -159,10 +161,9 @@ private struct UnfinishedAnswer {
     }
 
     /// - Returns: false when the answer has too many elements.
-    mutating func add(_ value: RedisValue) -> Bool {
+    mutating func add(_ value: consuming RedisValue) -> Bool {
         elements &+= 1
         guard elements <= maximumElements else { return false }
-        var value = value
         while true {
             let innermost = openArrays.count - 1
             guard innermost >= 0 else {
