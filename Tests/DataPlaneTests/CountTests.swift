@@ -64,15 +64,20 @@ struct CountTests {
         }
     }
 
-    @Test("Antigravity's count reaches a Gemini caller, whose contents it gets in an envelope")
-    func byAntigravity() async throws {
+    @Test(
+        "Antigravity's count reaches a Gemini caller, whose request it gets in an envelope of its own",
+        arguments: ["{\(geminiRequest)}", #"{"generateContentRequest":{"model":"models/x",\#(geminiRequest)}}"#]
+    )
+    func byAntigravity(body: String) async throws {
         try await standing(options(.antigravity, .oauth)) { (stand) async throws in
             let path = "/antigravity/v1beta/models/gemini-sim-i79:countTokens"
-            let response = try await stand.post(path, "{\(Self.geminiRequest)}")
-            #expect(try JSON(text: try await response.text())["totalTokens"]?.int == 79)
+            let response = try await stand.post(path, body)
+            let text = try await response.text()
+            #expect(try JSON(text: text)["totalTokens"]?.int == 79, "had \(text)")
             let (upstreamPath, request) = try sent(stand)
             #expect(upstreamPath == "/v1internal:countTokens")
             #expect(request["model"]?.string == "models/gemini-sim-i79")
+            #expect(request["contents"]?[0]?["parts"]?[0]?["text"]?.string == "hi")
         }
     }
 

@@ -21,9 +21,12 @@ enum CountBody {
         return json.bytes
     }
 
+    /// Those of a request; of the one inside, where a caller of the Gemini API had it counted so.
     static func appendMembers(of body: [UInt8], without left: StaticString, to json: inout JSONWriter) {
         let members: [(String, [UInt8])]? = try? JSONParser().parse(body) { document in
-            document.root.members.compactMap { name, value in
+            let root = document.root
+            let request = root["generateContentRequest"] ?? root["generate_content_request"] ?? root
+            return request.members.compactMap { name, value in
                 name == left ? nil : (name.string, Array(document.source[document.location(of: value).value]))
             }
         }
