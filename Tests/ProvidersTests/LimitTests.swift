@@ -84,6 +84,10 @@ struct LimitTests {
         let anthropic = verdict("Anthropic", unified([("5h-status", "rejected"), ("5h-reset", text)]))
         #expect(anthropic.effects == [guess])
         #expect(anthropic.ignored == [IgnoredValue("anthropic-ratelimit-unified-5h-reset", text, fault)])
+        let claimed = unified([
+            ("status", "rejected"), ("representative-claim", "five_hour"), ("5h-status", "rejected"), ("5h-reset", text),
+        ])
+        #expect(verdict("Anthropic", claimed).ignored == anthropic.ignored)
         let codex = verdict("OpenAI", [("x-codex-primary-used-percent", "100"), ("x-codex-primary-reset-at", text)])
         #expect(codex.effects == [guess])
         #expect(codex.ignored == [IgnoredValue("x-codex-primary-reset-at", text, fault)])

@@ -72,7 +72,9 @@ struct ResetReader {
     }
 
     private mutating func ignore(_ field: String, _ text: String, _ fault: IgnoredValue.Fault) -> Timestamp? {
-        if ignored.count < 16 { ignored.append(IgnoredValue(field, text, fault)) }
+        let value = IgnoredValue(field, text, fault)
+        // A field can be asked for twice.
+        if ignored.count < 16, !ignored.contains(value) { ignored.append(value) }
         return nil
     }
 

@@ -48,8 +48,10 @@ package struct UpstreamAnswer: Sendable {
 
     // MARK: The error's own shape
 
-    /// `error` of the body, or of its first element: Gemini streams are arrays.
-    var error: JSON? { json?["error"] ?? json?[0]?["error"] }
+    /// `error` of the body, of its first element (Gemini streams are arrays), or of the answer within an event (Responses).
+    var error: JSON? {
+        [json?["error"], json?[0]?["error"], json?["response"]?["error"]].lazy.compactMap { $0 }.first { !$0.isNull }
+    }
 
     /// The upstream's text for people; of a body that is no JSON the body itself, unless it is a page.
     var message: String {

@@ -25,12 +25,13 @@ package struct VerdictTable: Sendable {
         return OwnRules.verdict(answer, context) ?? specific(answer, context) ?? generic(answer, context)
     }
 
-    /// What a success disproves.
+    /// What a success disproves. Only worth asking for an account that has a flag or a counted refusal.
     package func success(_ headers: HeaderFields, _ context: VerdictContext) -> UpstreamVerdict {
         UpstreamVerdict(.deliver, .success, clears: rows.disproved(by: headers, context))
     }
 
-    /// What an answer's head says of the account's windows, whatever its status.
+    /// What an answer's head says of the account's windows, whatever its status. It costs some microseconds: sample it, do
+    /// not ask for every answer.
     package func windows(_ headers: HeaderFields, now: Timestamp) -> (sample: AccountWindows, ignored: [IgnoredValue]) {
         var reader = ResetReader(now: now)
         let sample = rows.windows(headers, &reader)
