@@ -240,6 +240,11 @@ let package = Package(
     cxxLanguageStandard: .cxx17
 )
 
+// Figures of optimised code: these suites are built alone, in release.
+if Context.environment["TOLLGATE_BENCHMARKS"] != nil {
+    package.targets.removeAll { $0.type == .test && $0.name != "TranslationTests" }
+}
+
 // Only dev/fuzz builds this: it takes a build of its own, with libFuzzer.
 if Context.environment["TOLLGATE_FUZZ"] != nil {
     package.targets.append(
