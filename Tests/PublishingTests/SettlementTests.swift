@@ -4,6 +4,7 @@ import Postgres
 import Reactor
 import Redis
 import Snapshots
+import Telemetry
 import TestSupport
 import Testing
 
@@ -325,7 +326,8 @@ struct SettlementTests {
                 select 'r' || n, 'final', 1, now() - n * interval '1 day' from generate_series(1, 90) n
                 """
             )
-            try await SettledExpiry(world.loop, world.pool, log: world.log).run()
+            await Housekeeping(world.loop, world.pool, log: world.log)
+                .run(now: Timestamp(microseconds: WallClock.microseconds))
             #expect(try await world.number("select count(*) as n from settled") == 44)
         }
     }

@@ -35,7 +35,7 @@ package final class ControlPlane {
     private let passwords: PasswordHasher
     private var services: PlaneServices?
     private var servers: [HTTPServer] = []
-    private var maintenance: LoopTimer?
+    private let housekeeping: Housekeeping
     private var isStopping = false
     /// Where the admin API listens, once it does.
     package private(set) var adminAddress: SocketAddress?
@@ -47,6 +47,7 @@ package final class ControlPlane {
         pool = PostgresPool(loop, url: config.databaseURL.reveal(), maximum: config.databaseConnections)
         pool.onFailure = { log.warning("database connection failed", ["error": "\($0)"]) }
         changes = ChangeNotifier(pool, log: log)
+        housekeeping = Housekeeping(loop, pool, log: log)
         passwords = PasswordHasher(loop)
         probes = ControlPlaneProbes(pool, metrics)
     }
@@ -73,7 +74,7 @@ package final class ControlPlane {
             Timestamp(microseconds: WallClock.microseconds)
         }
         api.trustedProxies = config.trustedProxies
-        startMaintenance()
+        housekeeping.start()
         adminAddress = try listen(on: adminListen, config.adminTLS, "admin") { [probes] exchange in
             if await probes.answer(exchange) { return }
             await api.handle(exchange)
@@ -136,7 +137,7 @@ package final class ControlPlane {
         guard !isStopping else { return }
         isStopping = true
         probes.isDraining = true
-        maintenance = nil
+        housekeeping.stop()
         log.info("draining")
         for server in servers { _ = await server.drain(deadline: config.shutdownDrain) }
         await services?.stop()
@@ -159,24 +160,5 @@ package final class ControlPlane {
             in: pool
         )
         if isNew { log.info("first admin made", ["email": .text(admin.email)]) }
-    }
-
-    /// Once an hour: partitions for the months ahead, and sessions that have ended.
-    private func startMaintenance() {
-        let timer = LoopTimer(loop) { [weak self] in
-            guard let self else { return }
-            loop.spawn { await self.maintain() }
-        }
-        timer.start(after: .seconds(3600), repeating: .seconds(3600))
-        maintenance = timer
-    }
-
-    private func maintain() async {
-        do {
-            try await UsagePartitions.ensure(now: now, in: pool)
-            try await pool.withConnection { try await SessionStore.deleteExpired(now: now, on: $0) }
-        } catch {
-            log.warning("maintenance failed", ["error": "\(error)"])
-        }
     }
 }

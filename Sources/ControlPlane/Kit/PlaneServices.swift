@@ -39,7 +39,6 @@ package final class PlaneServices {
     private let redis: RedisClient
     private let log: Log
     private let settlers: [UsageSettler]
-    private let expiry: SettledExpiry
 
     /// Connections beside the settlers': the outbox and what is read for it, healing, and two for workers' questions.
     private static let otherConnections = 6
@@ -68,7 +67,6 @@ package final class PlaneServices {
         settlers = (0..<configuration.settlers).map { _ in
             UsageSettler(loop, pool, redis, log: log, metrics: settlementMetrics)
         }
-        expiry = SettledExpiry(loop, pool, log: log)
         internalAPI = InternalAPI(
             tokens: configuration.internalTokens,
             publisher,
@@ -95,12 +93,10 @@ package final class PlaneServices {
         redis.start()
         publisher.start()
         for settler in settlers { settler.start() }
-        expiry.start()
     }
 
     /// Ends in order: a batch that is being settled is finished first. The internal API must not be served any more.
     package func stop() async {
-        expiry.stop()
         publisher.stop()
         for settler in settlers { await settler.stop() }
         redis.close()

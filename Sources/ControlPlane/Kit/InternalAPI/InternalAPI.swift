@@ -135,12 +135,13 @@ package final class InternalAPI {
     private func settle(_ body: [UInt8]) async throws -> InternalAnswer {
         var items: [SettlementItem] = []
         var rejected: [(record: [UInt8], reason: String)] = []
+        let now = Timestamp(microseconds: WallClock.microseconds)
         do {
             try parser.parse(body) { document in
                 guard document.root.isArray else { throw JSONError.malformed }
                 for element in document.root.elements {
                     do throws(SnapshotError) {
-                        items.append(SettlementItem(try UsageRecord(element)))
+                        items.append(try SettlementItem(try UsageRecord(element), now: now))
                     } catch {
                         rejected.append((JSON(element).encoded, "\(error)"))
                     }

@@ -43,9 +43,9 @@ package final class Housekeeping {
         await attempt {
             try await removeAll("sessions", key: "token_hash", where: "expires_at < now()")
         }
-        // A worker may resend a record for as long as its journal is kept; SPEC and DESIGN say 45 days.
         await attempt {
-            try await removeAll("settled", key: "request_id", where: "settled_at < now() - interval '45 days'")
+            let age = "interval '\(SettlementRules.daysKept) days'"
+            try await removeAll("settled", key: "request_id", where: "settled_at < now() - \(age)")
         }
     }
 

@@ -12,11 +12,25 @@ package struct SettlementItem: Hashable, Sendable {
         self.streamID = streamID
     }
 
+    /// - Throws: `SnapshotError.invalid` for a record so old that nobody can tell any more whether it was settled: a
+    ///   worker that was off for weeks hands in its journal. It is put aside, since it could be billed twice.
+    package init(_ record: UsageRecord, streamID: StreamID? = nil, now: Timestamp) throws(SnapshotError) {
+        guard record.createdAt.microseconds > now.microseconds - SettlementRules.longestDelay else {
+            throw .invalid("created_at (older than the ids that are kept)")
+        }
+        self.init(record, streamID: streamID)
+    }
+
     package var partition: Partition { Partition(of: record.user) }
 }
 
 /// What decides which of several records of one call counts. Pure.
 package enum SettlementRules {
+    /// For how many days the ids of settled calls are kept.
+    package static let daysKept = 45
+    /// Microseconds after a call's admission in which it can be settled: a day less than its id is kept after that.
+    package static let longestDelay = Int64(daysKept - 1) * 86_400_000_000
+
     /// One record a call, in order: the first final one, else the first. Workers resend what they are not sure of.
     package static func distinct(_ items: [SettlementItem]) -> [SettlementItem] {
         var places: [String: Int] = [:]

@@ -164,11 +164,12 @@ package final class UsageSettler {
         into items: inout [SettlementItem],
         _ connection: PostgresConnection
     ) async throws {
+        let now = Timestamp(microseconds: WallClock.microseconds)
         for entry in slice.entries {
             let reason: String
             do throws(SnapshotError) {
                 guard let bytes = entry.record else { throw .missing("r") }
-                let item = SettlementItem(try decoder.decode(bytes), streamID: entry.streamID)
+                let item = try SettlementItem(try decoder.decode(bytes), streamID: entry.streamID, now: now)
                 // The partition's lock and position stand for its users only.
                 guard item.partition == slice.partition else { throw .invalid("user_id") }
                 items.append(item)
