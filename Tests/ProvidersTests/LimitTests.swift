@@ -85,7 +85,8 @@ struct LimitTests {
         #expect(anthropic.effects == [guess])
         #expect(anthropic.ignored == [IgnoredValue("anthropic-ratelimit-unified-5h-reset", text, fault)])
         let claimed = unified([
-            ("status", "rejected"), ("representative-claim", "five_hour"), ("5h-status", "rejected"), ("5h-reset", text),
+            ("status", "rejected"), ("representative-claim", "five_hour"), ("5h-status", "rejected"),
+            ("5h-reset", text),
         ])
         #expect(verdict("Anthropic", claimed).ignored == anthropic.ignored)
         let codex = verdict("OpenAI", [("x-codex-primary-used-percent", "100"), ("x-codex-primary-reset-at", text)])
