@@ -141,8 +141,10 @@ package final class PostgresPool {
         }
         idle.append(connection)
         connection.onIdleBreak = { [weak self, unowned connection] in
-            self?.idle.removeAll { $0 === connection }
-            connection.close()
+            // The pool may have the last reference to it.
+            let broken = connection
+            self?.idle.removeAll { $0 === broken }
+            broken.close()
         }
     }
 

@@ -97,6 +97,9 @@ package final class WorkerContext {
         }
     }
 
+    // The client may live on, and what it calls refers to what goes now.
+    deinit { redis.onConnect = nil }
+
     /// Ends what runs by itself and all connections; calls must have ended before.
     package func close() {
         leases.stop()

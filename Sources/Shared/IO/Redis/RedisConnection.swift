@@ -196,9 +196,11 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
     /// Ends the connection from our side; what is in flight fails before this returns.
     func close() { end(nil, inFlight: .connectionLost) }
 
-    /// Takes no new commands; the connection ends once those in flight are answered. The caller drops it.
+    /// Takes no new commands; the connection ends once those in flight are answered. The caller drops it, and may be
+    /// gone before that.
     func retire() {
         onEnd = nil
+        onReadOnly = nil
         isRetiring = true
     }
 
