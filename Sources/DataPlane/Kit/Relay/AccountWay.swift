@@ -11,7 +11,7 @@ extension WorkerContext {
     ///
     /// - Throws: `FetchError`.
     func send(
-        _ request: FetchRequest,
+        _ request: consuming FetchRequest,
         from account: ServingAccount,
         _ canceller: FetchCanceller
     ) async throws -> FetchResponse {

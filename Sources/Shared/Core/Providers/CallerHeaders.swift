@@ -53,14 +53,14 @@ enum CallerHeaders {
     }
 }
 
-/// Puts together the head of an upstream request.
-struct UpstreamHead {
+/// Puts together the head of an upstream request. It is made once a call, and never copied.
+struct UpstreamHead: ~Copyable {
     private(set) var headers = HeaderFields()
-    private let target: UpstreamTarget
+    private let basePath: String
 
     /// - Parameter isForwarded: says which of the caller's headers go up; it is given lower-case names.
     init(to target: UpstreamTarget, _ caller: HeaderFields, forwarding isForwarded: (UnsafeRawBufferPointer) -> Bool) {
-        self.target = target
+        basePath = target.basePath
         headers.reserve(bytes: caller.byteCount + 256, fields: caller.count + 6)
         headers.add("host", target.authority)
         caller.forEach { name, value in
@@ -95,7 +95,7 @@ struct UpstreamHead {
         addIfMissing("content-type", "application/json")
         headers.set("accept-encoding", "identity")
         for (name, value) in overrides { headers.set(name.lowercased(), value) }
-        var pathAndQuery = target.basePath + path
+        var pathAndQuery = basePath + path
         if !query.isEmpty { pathAndQuery += "?" + query }
         return HTTPRequestHead(method: method, target: pathAndQuery, headers: headers)
     }

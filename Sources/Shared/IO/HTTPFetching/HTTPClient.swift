@@ -31,7 +31,10 @@ package final class HTTPClient {
     ///
     /// - Parameter canceller: gives up the request from outside while this waits.
     /// - Throws: `FetchError`.
-    package func send(_ request: FetchRequest, canceller: FetchCanceller? = nil) async throws -> FetchResponse {
+    package func send(
+        _ request: consuming FetchRequest,
+        canceller: FetchCanceller? = nil
+    ) async throws -> FetchResponse {
         guard canceller?.isCancelled != true else { throw FetchError.cancelled }
         guard !core.isClosed else { throw FetchError.connect(detail: "client closed") }
         let pool = core.pool(for: request.endpoint)

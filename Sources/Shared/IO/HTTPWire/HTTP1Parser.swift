@@ -239,8 +239,8 @@ package final class HTTP1Parser {
 
     private func endHead() throws(HTTP1Error) {
         guard check.headsRead == messagesEnded &+ 1 else { throw .malformed("framing of the head") }
-        let ended = lines
-        lines = HeadLines(kind)
+        var ended = HeadLines(kind)
+        swap(&ended, &lines)
         headBytes = 0
         extensionBytes = 0
         hasSkippedEmptyLine = false
