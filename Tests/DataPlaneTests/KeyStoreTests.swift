@@ -31,6 +31,29 @@ struct KeyStoreTests {
         }
     }
 
+    @Test("a key is found by its text until it changes; one that changed while it was looked up is not remembered so")
+    func byText() async throws {
+        try await standing { (stand) async throws in
+            let keys = stand.context.keys
+            let text = Array("tg-4f9cKq27LrWm0ZtYx8".utf8)
+            func recent(_ text: [UInt8]) -> ServingKey? { text.withUnsafeBytes { keys.recent($0) } }
+            guard case .known(let key) = await keys.lookUp(stand.key.hash) else {
+                Issue.record("the key is not there")
+                return
+            }
+            #expect(recent(text) == nil)
+            keys.note(key, presentedAs: text)
+            #expect(recent(text) === key)
+            var other = text
+            other[other.count - 1] ^= 1
+            #expect(recent(other) == nil && recent([]) == nil && recent(Array(text.prefix(5))) == nil)
+            keys.forget(stand.key.hash)
+            #expect(recent(text) == nil)
+            keys.note(key, presentedAs: text)
+            #expect(recent(text) == nil)
+        }
+    }
+
     @Test("while Redis knows all keys the control plane is not asked; unknown ones are remembered and forgotten")
     func unknown() async throws {
         try await standing { (stand) async throws in

@@ -93,7 +93,11 @@ package final class KeyStore {
     /// The key that was presented like this before, without its hash; nil when it has to be looked for by that.
     package func recent(_ text: UnsafeRawBufferPointer) -> ServingKey? { presented.key(text) }
 
-    package func note(_ key: ServingKey, presentedAs text: [UInt8]) { presented.note(key, text) }
+    /// Remembers how the key was presented, as long as it is the one that this store has: it may have changed while it
+    /// was looked up.
+    package func note(_ key: ServingKey, presentedAs text: [UInt8]) {
+        if known.value(for: key.snapshot.hash) === key { presented.note(key, text) }
+    }
 
     /// Looks a key up that a caller at this address presents, unless too many of its keys were nobody's.
     package func lookUp(_ hash: String, from address: [UInt8]) async -> Answer {
