@@ -21,6 +21,9 @@ package struct Pace: Sendable {
 
 /// All that the calls of one loop share.
 package final class WorkerContext {
+    /// Bytes of a body beyond which it is read and written off the loop, or every stream there would stutter.
+    static let inlineLimit = 256 * 1024
+
     package let loop: EventLoop
     package let redis: RedisClient
     package let client: HTTPClient

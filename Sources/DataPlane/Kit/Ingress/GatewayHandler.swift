@@ -11,8 +11,6 @@ import Telemetry
 
 /// A request from its head to its answer; reads as its table of contents.
 package final class GatewayHandler {
-    /// Bodies beyond this are parsed off the loop, or every stream on it would stutter.
-    private static let inlineParseLimit = 256 * 1024
     /// How often a call that waits for a slot of its user or key asks again.
     private static let callerSlotPoll = Duration.milliseconds(100)
     /// How often a call whose key or group has changed asks again before it gives up; with the pauses between, longer
@@ -259,7 +257,7 @@ package final class GatewayHandler {
 
     private func summarise(_ body: [UInt8], _ route: CallRoute) async throws -> CallSummary {
         let wire = route.dialect.wire
-        guard body.count > Self.inlineParseLimit else { return try wire.summary(of: body, route, context.parser) }
+        guard body.count > WorkerContext.inlineLimit else { return try wire.summary(of: body, route, context.parser) }
         return try await context.loop.offload {
             Result { try wire.summary(of: body, route, JSONParser()) }
         }.get()

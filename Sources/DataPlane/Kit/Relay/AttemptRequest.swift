@@ -5,8 +5,6 @@ import Reactor
 
 /// The request of one attempt, in its last steps: what stands in the body for this account, then the provider's words.
 struct AttemptRequest: Sendable {
-    private static let longBody = 256 * 1024
-
     let provider: any Provider
     /// With the body as it came, or translated.
     let call: UpstreamCall
@@ -14,7 +12,7 @@ struct AttemptRequest: Sendable {
     let changes: [CallSummary.Insertion]
 
     /// Whether writing it on the loop would make every stream there stutter: a large body is changed on its way.
-    var isLong: Bool { call.body.count > Self.longBody && (!changes.isEmpty || provider.rewrites(call)) }
+    var isLong: Bool { call.body.count > WorkerContext.inlineLimit && (!changes.isEmpty || provider.rewrites(call)) }
 
     /// Nil when the account lacks a credential.
     ///

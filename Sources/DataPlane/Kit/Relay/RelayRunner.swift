@@ -30,7 +30,6 @@ package final class RelayRunner {
 
     private static let errorBodyLimit = 256 * 1024
     private static let answerLimit = 64 << 20
-    private static let inlineParseLimit = 256 * 1024
     /// How often a call that waits for a slot looks again.
     private static let slotPoll = Duration.milliseconds(50)
 
@@ -446,7 +445,7 @@ package final class RelayRunner {
             guard let body = form.whole(received, parser) else { return nil }
             return wire.answer(body, parser).map { (body, $0) }
         }
-        guard received.count > Self.inlineParseLimit else { return read(context.parser) }
+        guard received.count > WorkerContext.inlineLimit else { return read(context.parser) }
         return await context.loop.offload { read(JSONParser()) }
     }
 
@@ -462,7 +461,7 @@ package final class RelayRunner {
 
     private func estimatedInput() async -> Int64 {
         let body = call.body
-        guard body.count > Self.inlineParseLimit else { return TokenEstimate.count(ofRequest: body) }
+        guard body.count > WorkerContext.inlineLimit else { return TokenEstimate.count(ofRequest: body) }
         return await context.loop.offload { TokenEstimate.count(ofRequest: body) }
     }
 }

@@ -12,7 +12,6 @@ import Telemetry
 /// `GET /v1/responses/{id}`: an earlier answer, read again from the account that gave it.
 struct ResponseLookup {
     private static let answerLimit = 64 << 20
-    private static let inlineParseLimit = 256 * 1024
 
     private let context: WorkerContext
     private let exchange: ServerExchange
@@ -69,7 +68,7 @@ struct ResponseLookup {
 
     /// An answer that failed says why in the upstream's words.
     private func scrubbed(_ body: [UInt8], hiding hosts: [String]) async -> [UInt8] {
-        guard body.count > Self.inlineParseLimit else {
+        guard body.count > WorkerContext.inlineLimit else {
             return ErrorScrub.body(body, hiding: hosts, context.parser) ?? body
         }
         return await context.loop.offload { ErrorScrub.body(body, hiding: hosts, JSONParser()) ?? body }

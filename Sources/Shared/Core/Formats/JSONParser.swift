@@ -25,7 +25,7 @@ package final class JSONParser {
     package static let padding = 64
 
     private let parser: OpaquePointer
-    /// Where the document stands that is being lent.
+    /// Where the document stands that is being lent: one of a fixed size, whatever is parsed.
     private let document = UnsafeMutablePointer<tg_json_document>.allocate(capacity: 1)
     private var isParsing = false
 
