@@ -33,6 +33,11 @@ package final class WorkerContext {
     package let admission: AdmissionStore
     package let slots: SlotStore
     package let candidates: CandidateSets
+    package let guards: GroupGuards
+    package let news: AccountNews
+    package let accountMetrics: AccountMetrics
+    /// Called when a token was refused: it is not to be used again (account, version of its credentials).
+    package var onTokenRejected: ((ServingAccount, Int64) -> Void)?
     package let outbox: UsageOutbox
     package let leases: LeaseKeeper
     package let credentials: CredentialStore
@@ -84,6 +89,9 @@ package final class WorkerContext {
         admission = AdmissionStore(redis, proposedEpoch: epoch)
         slots = SlotStore(redis)
         candidates = CandidateSets(slots)
+        guards = GroupGuards(redis)
+        accountMetrics = AccountMetrics(metrics.registry)
+        news = AccountNews(redis, slots, accountMetrics)
         outbox = UsageOutbox(
             loop,
             redis,
