@@ -1,6 +1,6 @@
-import Dialects
+package import Dialects
 package import Domain
-import Reactor
+package import Reactor
 
 /// A call's session while an account is chosen for it: what it is bound to, and what becomes of that.
 package final class StickySession {
@@ -22,6 +22,8 @@ package final class StickySession {
     private var name: SessionName?
     private let answered = Promise<Void>()
     private var proposal: Promise<AccountID?>?
+    /// Since when the bound account is known to be full.
+    package private(set) var fullSince: MonotonicTime?
 
     private init(_ store: SessionStore, _ group: GroupID) {
         self.store = store
@@ -87,7 +89,17 @@ package final class StickySession {
     package func cannotServe(_ account: AccountID) {
         guard case .bound(account) = state, let name else { return }
         state = .free
+        fullSince = nil
         store.unbind(name, group, from: account)
+    }
+
+    /// An account had no slot: where the session was to be bound to it, it is not; where it is bound, it is waited for.
+    package func wasFull(_ account: AccountID) async {
+        if await outcome() == account {
+            cannotServe(account)
+        } else if self.account == account, fullSince == nil {
+            fullSince = .now
+        }
     }
 
     /// An account is about to be asked for a slot: a free session is bound to it with the same flush.

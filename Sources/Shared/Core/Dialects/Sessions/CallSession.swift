@@ -1,4 +1,4 @@
-package import Crypto
+import Crypto
 package import Domain
 
 /// Which conversation a call belongs to, so that all of it can stay on one account.

@@ -1,4 +1,4 @@
-package import Crypto
+import Crypto
 
 /// The turns of a conversation, each as a hash of its text: `s:h-u:h-m:h…` (system, user, model).
 ///

@@ -1,6 +1,6 @@
 import Crypto
-package import Domain
-package import Formats
+import Domain
+import Formats
 
 /// What is said in a request, turn by turn: texts alone, so that what a caller adds or leaves out besides (thinking,
 /// pictures, marks) makes no other conversation of it.
@@ -8,9 +8,9 @@ struct TurnReader: ~Copyable {
     private var chain: DigestChainBuilder
     private let key: KeyID
     /// Marked content of the system prompt, which is the same in all calls that have it.
-    private var markedSystem: XXH64Stream?
+    private var markedSystem: UInt64?
     /// The first marked content of the messages.
-    private var markedMessage: SessionName?
+    private var markedMessage: UInt64?
 
     init(_ scope: SessionScope) {
         chain = DigestChainBuilder(scope)
@@ -30,8 +30,7 @@ struct TurnReader: ~Copyable {
     }
 
     private consuming func finish() -> CallSession? {
-        if let marked = markedSystem?.digest { return .named(SessionName(marked)) }
-        if let markedMessage { return .named(markedMessage) }
+        if let marked = markedSystem ?? markedMessage { return .named(SessionName(marked)) }
         return chain.finish().map { .turns($0) }
     }
 
@@ -107,29 +106,27 @@ struct TurnReader: ~Copyable {
         if part["cache_control"]?["type"]?.equals("ephemeral") == true { mark(text, part, speaker) }
     }
 
+    /// The key is the seed, and each further text's seed the hash of those before it.
+    ///
     /// - Parameter text: nil when the part is none (a picture, a tool's result).
     private mutating func mark(_ text: UnsafeRawBufferPointer?, _ part: JSONValue, _ speaker: DigestChain.Speaker) {
+        let seed = UInt64(bitPattern: key.raw)
+        func hash(_ seed: UInt64) -> UInt64 {
+            text.map { XXH64.hash($0, seed: seed) } ?? Self.hash(textsOf: part, seed)
+        }
         if speaker == .system {
-            var hash = markedSystem.take() ?? start()
-            text.map { hash.update($0) }
-            markedSystem = hash
+            markedSystem = hash(markedSystem ?? seed)
         } else if markedMessage == nil {
-            var hash = start()
-            if let text { hash.update(text) } else { Self.addTexts(of: part, to: &hash) }
-            markedMessage = SessionName(hash.digest)
+            markedMessage = hash(seed)
         }
     }
 
-    private func start() -> XXH64Stream {
-        var hash = XXH64Stream()
-        hash.update(Array("\(key):".utf8))
-        return hash
-    }
-
     /// All strings within a part, in order.
-    private static func addTexts(of value: JSONValue, to hash: inout XXH64Stream) {
-        if let text = value.stringBytes { return hash.update(text) }
-        for element in value.elements { addTexts(of: element, to: &hash) }
-        for (_, member) in value.members { addTexts(of: member, to: &hash) }
+    private static func hash(textsOf value: JSONValue, _ seed: UInt64) -> UInt64 {
+        if let text = value.stringBytes { return XXH64.hash(text, seed: seed) }
+        var hash = seed
+        for element in value.elements { hash = Self.hash(textsOf: element, hash) }
+        for (_, member) in value.members { hash = Self.hash(textsOf: member, hash) }
+        return hash
     }
 }
