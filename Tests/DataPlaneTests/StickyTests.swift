@@ -48,7 +48,7 @@ private struct Bench {
     /// The number of the account that answered.
     func ask(_ body: String) async throws -> Int {
         let before = stand.upstreams.map(\.calls.count)
-        let response = try await stand.post("/v1/messages", body)
+        let response = try await stand.post("/v1/messages", body, headers: ["user-agent": "one/1"])
         _ = try await response.text()
         #expect(response.head.status == 200)
         let after = stand.upstreams.map(\.calls.count)

@@ -94,6 +94,8 @@ package final class RelayRunner {
             switch try nextStep() {
             case .ended: return false
             case .wait:
+                if !hasWaited { context.metrics.slotWaits.add() }
+                hasWaited = true
                 await context.loop.sleep(Self.slotPoll)
                 machine.slotsChanged()
             case .attempt(let candidate):
@@ -129,10 +131,7 @@ package final class RelayRunner {
         if let step = stickyStep() { return step }
         if let candidate = choose() { return .attempt(candidate) }
         switch machine.noCandidate(now: .now) {
-        case .waitForSlot:
-            if !hasWaited { context.metrics.slotWaits.add() }
-            hasWaited = true
-            return .wait
+        case .waitForSlot: return .wait
         case .surface(let failure):
             surface(failure)
             return .ended
