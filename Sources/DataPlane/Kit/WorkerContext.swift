@@ -31,6 +31,7 @@ package final class WorkerContext {
     package let keys: KeyStore
     package let admission: AdmissionStore
     package let slots: SlotStore
+    package let sessions: SessionStore
     package let candidates: CandidateSets
     package let outbox: UsageOutbox
     package let leases: LeaseKeeper
@@ -80,6 +81,7 @@ package final class WorkerContext {
         admission = AdmissionStore(redis, proposedEpoch: epoch)
         slots = SlotStore(redis)
         candidates = CandidateSets(slots)
+        sessions = SessionStore(redis)
         outbox = UsageOutbox(
             loop,
             redis,
@@ -95,7 +97,7 @@ package final class WorkerContext {
         admission.onEpoch = { [outbox] partition, epoch in outbox.noteEpoch(partition, epoch) }
         redis.onConnect = { [unowned outbox, unowned redis] in
             // A script that has to be loaded first comes behind what was sent after it: a settlement must not.
-            for script in CallScripts.all { redis.send(RedisCommand(["SCRIPT", "LOAD", script.source])) { _ in } }
+            for script in CallScripts.all + SessionScripts.all { redis.send(RedisCommand(["SCRIPT", "LOAD", script.source])) { _ in } }
             outbox.redisDidConnect()
         }
     }

@@ -255,12 +255,19 @@ package final class GatewayHandler {
         }
     }
 
-    private func summarise(_ body: [UInt8], _ route: CallRoute) async throws -> CallSummary {
+    /// What policy must know of the body, and which conversation it belongs to.
+    private func summarise(
+        _ body: [UInt8],
+        _ route: CallRoute,
+        _ scope: SessionScope
+    ) async throws -> (CallSummary, CallSession?) {
         let wire = route.dialect.wire
-        guard body.count > WorkerContext.inlineLimit else { return try wire.summary(of: body, route, context.parser) }
-        return try await context.loop.offload {
-            Result { try wire.summary(of: body, route, JSONParser()) }
-        }.get()
+        @Sendable func read(_ parser: JSONParser) throws -> (CallSummary, CallSession?) {
+            let summary = try wire.summary(of: body, route, parser)
+            return (summary, SessionReader.session(of: body, summary, route, scope, parser))
+        }
+        guard body.count > WorkerContext.inlineLimit else { return try read(context.parser) }
+        return try await context.loop.offload { Result { try read(JSONParser()) } }.get()
     }
 
     private static func requireAntigravity(_ group: ServingGroup) throws(GatewayError) {
@@ -306,7 +313,9 @@ package final class GatewayHandler {
     private func prepare(_ exchange: ServerExchange, _ route: CallRoute, _ requestID: String) async throws -> Call {
         let (key, config) = try await authenticate(exchange)
         let body = try await readBody(exchange, limit: config.settings.bodyLimit)
-        let summary = try await summarise(body, route)
+        let clientIP = clientIP(exchange)
+        let scope = SessionScope(exchange.request.headers, route, key, clientIP: clientIP)
+        let (summary, session) = try await summarise(body, route, scope)
         let standing = try Standing(key, config, model: summary.model)
         if route.isAntigravity { try Self.requireAntigravity(standing.group) }
         let call = Call(
@@ -318,7 +327,7 @@ package final class GatewayHandler {
             body: body,
             route: route,
             createdAt: now,
-            clientIP: clientIP(exchange)
+            clientIP: clientIP
         )
         if let previous = summary.previousResponse {
             call.boundAccount = try await ResponseBindings.owner(of: previous, for: key.id, context.redis).account
@@ -326,6 +335,7 @@ package final class GatewayHandler {
         if route.action == .countTokens {
             call.standing = try await verified(standing, exchange)
         } else {
+            if summary.previousResponse == nil { call.lookUp(session) }
             try await admit(call)
         }
         return call
