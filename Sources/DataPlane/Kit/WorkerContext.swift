@@ -1,5 +1,4 @@
 import Crypto
-package import Decisions
 package import Formats
 package import HTTPFetching
 package import Reactor
@@ -49,9 +48,6 @@ package final class WorkerContext {
         didSet { candidates.forget() }
     }
     package var requestIDs = RequestIDs()
-    package var trustedProxies: [AddressRange] = []
-    /// Nil where no page of another origin is let in.
-    package var cors: CORSPolicy?
     package let drains = DrainDesk()
     /// What events that have not arrived whole may take together; nil for no bound.
     package var eventBudget: ByteBudget?

@@ -123,7 +123,7 @@ final class Stand {
     let log: Log
     let apiKey = APIKeyFormat.generate(random: { SecureRandom.bytes($0) })
     private(set) var key: KeySnapshot
-    private(set) var config: ConfigSnapshot
+    var config: ConfigSnapshot
     /// Between the worker and Redis.
     let relay: RedisRelay
     let context: WorkerContext

@@ -32,7 +32,7 @@ package final class GatewayHandler {
     package func handle(_ exchange: ServerExchange) async {
         context.metrics.inFlight.add(1)
         let requestID = context.requestIDs.next()
-        if let cors = context.cors { exchange.furtherFields = cors.fields(for: exchange.request) }
+        if let cors = context.config?.cors { exchange.furtherFields = cors.fields(for: exchange.request) }
         var isLogged = false
         do {
             isLogged = try await route(exchange, requestID)
@@ -84,7 +84,7 @@ package final class GatewayHandler {
         case .wrongMethod(let allowed):
             if request.method == "OPTIONS" {
                 var headers: HeaderFields = ["allow": allowed, "x-request-id": requestID]
-                context.cors?.preflight(request, methods: allowed)?.forEach { headers.add($0, $1) }
+                context.config?.cors?.preflight(request, methods: allowed)?.forEach { headers.add($0, $1) }
                 exchange.respond(HTTPResponseHead(status: 204, headers: headers), body: [])
             } else {
                 let error = GatewayError(.methodNotAllowed, "Use \(allowed).")
@@ -218,11 +218,11 @@ package final class GatewayHandler {
 
     private func clientAddress(_ exchange: ServerExchange) -> [UInt8] {
         let peer = exchange.peer?.bytes ?? []
-        guard !context.trustedProxies.isEmpty else { return peer }
+        guard let trusted = context.config?.trustedProxies, !trusted.isEmpty else { return peer }
         return ClientAddress.resolve(
             peer: peer,
             forwardedFor: exchange.request.headers.values("x-forwarded-for"),
-            trusted: context.trustedProxies
+            trusted: trusted
         )
     }
 
@@ -342,7 +342,7 @@ package final class GatewayHandler {
     }
 
     private func clientIP(_ exchange: ServerExchange) -> String {
-        guard !context.trustedProxies.isEmpty else { return exchange.peer?.ip ?? "" }
+        guard context.config?.trustedProxies.isEmpty == false else { return exchange.peer?.ip ?? "" }
         return SocketAddress(bytes: clientAddress(exchange), port: 0)?.ip ?? ""
     }
 
