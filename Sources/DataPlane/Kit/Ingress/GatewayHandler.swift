@@ -96,14 +96,14 @@ package final class GatewayHandler {
 
     private func answerModels(_ exchange: ServerExchange, _ route: ModelListRoute, _ requestID: String) async throws {
         let (key, config) = try await authenticate(exchange)
-        let standing = try await verified(Standing(key, config, model: nil), exchange)
+        let standing = try await verified(Standing(key, config, model: nil, exchange.request.headers), exchange)
         if route.isAntigravity { try Self.requireAntigravity(standing.group) }
         try ModelLists.answer(route, exchange, standing, now: now, requestID: requestID)
     }
 
     private func answerResponse(_ exchange: ServerExchange, _ id: String, _ requestID: String) async throws {
         let (key, config) = try await authenticate(exchange)
-        let standing = try await verified(Standing(key, config, model: nil), exchange)
+        let standing = try await verified(Standing(key, config, model: nil, exchange.request.headers), exchange)
         try await ResponseLookup(context, exchange, standing, requestID: requestID).answer(id)
     }
 
@@ -316,7 +316,7 @@ package final class GatewayHandler {
         let clientIP = clientIP(exchange)
         let scope = SessionScope(exchange.request.headers, route, key, clientIP: clientIP)
         let (summary, session) = try await summarise(body, route, scope)
-        let standing = try Standing(key, config, model: summary.model)
+        let standing = try Standing(key, config, model: summary.model, exchange.request.headers)
         if route.isAntigravity { try Self.requireAntigravity(standing.group) }
         let call = Call(
             context: context,
@@ -420,7 +420,13 @@ package final class GatewayHandler {
             now: now,
             allowsExpired: old.allowsExpired
         )
-        let new = try Standing(key, currentConfig(), model: old.model, allowsExpired: old.allowsExpired)
+        let new = try Standing(
+            key,
+            currentConfig(),
+            model: old.model,
+            exchange.request.headers,
+            allowsExpired: old.allowsExpired
+        )
         if answer == .stale, new.isSame(as: old) {
             // The change is on its way here.
             await context.loop.sleep(Self.callerSlotPoll * reloads)
@@ -441,7 +447,8 @@ package final class GatewayHandler {
     /// Answers for an expired or exhausted key as well.
     private func answerUsage(_ exchange: ServerExchange, _ requestID: String) async throws {
         let key = try await accepted(exchange, allowsExpired: true)
-        _ = try await verified(Standing(key, currentConfig(), model: nil, allowsExpired: true), exchange)
+        let standing = try Standing(key, currentConfig(), model: nil, exchange.request.headers, allowsExpired: true)
+        _ = try await verified(standing, exchange)
         guard let usage = try? await context.internalAPI.fetchUsage(of: key.id) else {
             throw GatewayError(.unavailable, "Usage cannot be read now; try again.", retryAfterSeconds: 5)
         }
