@@ -79,6 +79,8 @@ package struct RelayMachine {
 
     package func hasTried(_ account: AccountID) -> Bool { tried.contains(account) }
 
+    package func isFull(_ account: AccountID) -> Bool { full.contains(account) }
+
     package mutating func attempting(_ account: AccountID) {
         tried.insert(account)
         retriesDone = 0

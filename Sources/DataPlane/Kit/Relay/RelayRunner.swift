@@ -99,10 +99,13 @@ package final class RelayRunner {
             }
             if call.route.action == .embed, !Self.canEmbed(call) { throw Self.noEmbeddings }
         }
+        await call.sticky?.ready()
         while !call.exchange.isCallerGone {
             switch try await nextStep() {
             case .ended: return false
             case .wait:
+                if !hasWaited { context.metrics.slotWaits.add() }
+                hasWaited = true
                 await context.loop.sleep(Self.slotPoll)
                 machine.slotsChanged()
             case .attempt(let candidate):
@@ -139,22 +142,53 @@ package final class RelayRunner {
             await context.loop.sleep(retry.after)
             return call.exchange.isCallerGone ? callerGone() : .attempt(retry.candidate)
         }
-        while let candidate = choose() {
+        choosing: while true {
+            let candidate: Candidate
+            switch stickyStep() {
+            case .prefer(let bound): candidate = bound
+            case .wait: return .wait
+            case .anywhere:
+                guard let best = choose() else { break choosing }
+                candidate = best
+            }
             guard try await acquire(candidate) else { continue }
             return begin(candidate)
         }
         if let candidate = try await guardedCandidate() { return begin(candidate) }
         switch machine.noCandidate(now: .now) {
-        case .waitForSlot:
-            if !hasWaited { context.metrics.slotWaits.add() }
-            hasWaited = true
-            return .wait
+        case .waitForSlot: return .wait
         case .surface(let failure):
             surface(failure)
             return .ended
         case .refuseNoAccount: throw noAccount
         case .refuseBusy: throw Self.allBusy
         }
+    }
+
+    private enum StickyStep {
+        case prefer(Candidate)
+        case wait
+        case anywhere
+    }
+
+    /// What the call's session asks for.
+    private func stickyStep() -> StickyStep {
+        guard let sticky = call.sticky, let bound = sticky.account else { return .anywhere }
+        let now = now
+        let candidate = candidates.candidate(bound)
+        var account = StickyPolicy.Account()
+        account.isInService = call.group.accounts.contains { $0.id == bound && $0.isUsable(now: now) }
+        account.servesCall = candidate != nil
+        account.skipReason = candidate.flatMap { candidates.skipReason($0, now: now) } ?? sticky.refusal
+        account.hasFailed = machine.hasTried(bound)
+        account.fullSince = machine.isFull(bound) ? sticky.fullSince : nil
+        switch StickyPolicy.step(account, patience: call.config.settings.stickyWait, now: .now) {
+        case .prefer: return candidate.map { .prefer($0) } ?? .anywhere
+        case .wait: return .wait
+        case .leave: sticky.leave()
+        case .unbind: sticky.cannotServe(bound)
+        }
+        return .anywhere
     }
 
     private func begin(_ candidate: Candidate) -> Step {
@@ -182,6 +216,7 @@ package final class RelayRunner {
 
     private func acquire(_ candidate: Candidate, isGuard: Bool = false) async throws -> Bool {
         let account = candidate.account
+        call.sticky?.propose(account.id)
         let answer = try await candidate.slots.acquire(
             limit: account.snapshot.concurrency,
             rate: account.snapshot.rpm,
@@ -192,15 +227,30 @@ package final class RelayRunner {
         )
         switch answer {
         case .granted(let grant):
+            if grant.entry == .plain, await isElsewhere(account.id) {
+                candidate.slots.release(requestID: call.requestID)
+                return false
+            }
             if grant.entry == .halfOpen { context.accountMetrics.halfOpenProbes.add() }
             call.didAcquire(account, candidate.slots, grant)
             return true
         case .refused(let reason):
             context.accountMetrics.skipped(reason.word)
+            await call.sticky?.wasRefused(by: account.id, reason)
             // What has flags is not chosen again as long as they are known here.
             if reason.isForSlots { machine.slotRefused(account.id) } else { machine.flagRefused(account.id) }
             return false
         }
+    }
+
+    /// Whether another call of the session was first to bind it, to an account that this one can go to as well.
+    private func isElsewhere(_ account: AccountID) async -> Bool {
+        guard let sticky = call.sticky, let bound = await sticky.outcome(), bound != account else { return false }
+        if case .anywhere = stickyStep() {
+            sticky.propose(account)
+            return false
+        }
+        return true
     }
 
     /// An account to try out although it is paused, with a slot of it: where all are paused by guesses, and nobody else
