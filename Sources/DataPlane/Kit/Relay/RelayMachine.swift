@@ -81,8 +81,6 @@ package struct RelayMachine {
 
     package func isFull(_ account: AccountID) -> Bool { full.contains(account) }
 
-    package func isFlagged(_ account: AccountID) -> Bool { flagged.contains(account) }
-
     package mutating func attempting(_ account: AccountID) {
         tried.insert(account)
         retriesDone = 0

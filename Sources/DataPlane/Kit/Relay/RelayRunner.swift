@@ -142,8 +142,15 @@ package final class RelayRunner {
             await context.loop.sleep(retry.after)
             return call.exchange.isCallerGone ? callerGone() : .attempt(retry.candidate)
         }
-        while let step = stickyStep() ?? choose().map({ .attempt($0) }) {
-            guard case .attempt(let candidate) = step else { return step }
+        choosing: while true {
+            let candidate: Candidate
+            switch stickyStep() {
+            case .prefer(let bound): candidate = bound
+            case .wait: return .wait
+            case .anywhere:
+                guard let best = choose() else { break choosing }
+                candidate = best
+            }
             guard try await acquire(candidate) else { continue }
             return begin(candidate)
         }
@@ -158,27 +165,30 @@ package final class RelayRunner {
         }
     }
 
-    /// What the call's session asks for; nil when the call may go anywhere.
-    private func stickyStep() -> Step? {
-        guard let sticky = call.sticky, let bound = sticky.account else { return nil }
+    private enum StickyStep {
+        case prefer(Candidate)
+        case wait
+        case anywhere
+    }
+
+    /// What the call's session asks for.
+    private func stickyStep() -> StickyStep {
+        guard let sticky = call.sticky, let bound = sticky.account else { return .anywhere }
         let now = now
         let candidate = candidates.candidate(bound)
         var account = StickyPolicy.Account()
         account.isInService = call.group.accounts.contains { $0.id == bound && $0.isUsable(now: now) }
         account.servesCall = candidate != nil
-        account.skipReason = candidate.flatMap { candidates.skipReason($0, now: now) }
-        account.hasFailed = machine.hasTried(bound) || machine.isFlagged(bound)
+        account.skipReason = candidate.flatMap { candidates.skipReason($0, now: now) } ?? sticky.refusal
+        account.hasFailed = machine.hasTried(bound)
         account.fullSince = machine.isFull(bound) ? sticky.fullSince : nil
         switch StickyPolicy.step(account, patience: call.config.settings.stickyWait, now: .now) {
-        case .prefer: return candidate.map { .attempt($0) }
+        case .prefer: return candidate.map { .prefer($0) } ?? .anywhere
         case .wait: return .wait
-        case .leave:
-            sticky.leave()
-            return nil
-        case .unbind:
-            sticky.cannotServe(bound)
-            return nil
+        case .leave: sticky.leave()
+        case .unbind: sticky.cannotServe(bound)
         }
+        return .anywhere
     }
 
     private func begin(_ candidate: Candidate) -> Step {
@@ -217,6 +227,10 @@ package final class RelayRunner {
         )
         switch answer {
         case .granted(let grant):
+            if grant.entry == .plain, await isElsewhere(account.id) {
+                candidate.slots.release(requestID: call.requestID)
+                return false
+            }
             if grant.entry == .halfOpen { context.accountMetrics.halfOpenProbes.add() }
             call.didAcquire(account, candidate.slots, grant)
             guard await isSessions(account.id) else {
@@ -226,6 +240,7 @@ package final class RelayRunner {
             return true
         case .refused(let reason):
             context.accountMetrics.skipped(reason.word)
+            await call.sticky?.wasRefused(by: account.id, reason)
             // What has flags is not chosen again as long as they are known here.
             if reason.isForSlots {
                 machine.slotRefused(account.id)
@@ -238,12 +253,13 @@ package final class RelayRunner {
         }
     }
 
-    /// Whether the call may stay with an account that it has a slot of: another call of its session may have been first,
-    /// elsewhere, and its account be free.
-    private func isSessions(_ account: AccountID) async -> Bool {
-        guard let sticky = call.sticky, let bound = await sticky.outcome(), bound != account else { return true }
-        guard stickyStep() == nil else { return false }
-        sticky.propose(account)
+    /// Whether another call of the session was first to bind it, to an account that this one can go to as well.
+    private func isElsewhere(_ account: AccountID) async -> Bool {
+        guard let sticky = call.sticky, let bound = await sticky.outcome(), bound != account else { return false }
+        if case .anywhere = stickyStep() {
+            sticky.propose(account)
+            return false
+        }
         return true
     }
 
