@@ -233,22 +233,12 @@ package final class RelayRunner {
             }
             if grant.entry == .halfOpen { context.accountMetrics.halfOpenProbes.add() }
             call.didAcquire(account, candidate.slots, grant)
-            guard await isSessions(account.id) else {
-                call.releaseAccount()
-                return false
-            }
             return true
         case .refused(let reason):
             context.accountMetrics.skipped(reason.word)
             await call.sticky?.wasRefused(by: account.id, reason)
             // What has flags is not chosen again as long as they are known here.
-            if reason.isForSlots {
-                machine.slotRefused(account.id)
-                await call.sticky?.wasFull(account.id)
-            } else {
-                machine.flagRefused(account.id)
-                await call.sticky?.wasRefused(account.id, reason)
-            }
+            if reason.isForSlots { machine.slotRefused(account.id) } else { machine.flagRefused(account.id) }
             return false
         }
     }

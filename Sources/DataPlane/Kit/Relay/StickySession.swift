@@ -108,15 +108,6 @@ package final class StickySession {
         }
     }
 
-    /// An account had flags: a session that was to be bound to it is not. One that is bound stays so where only this
-    /// model is limited there.
-    package func wasRefused(_ account: AccountID, _ reason: SkipReason) async {
-        if await outcome() != account, case .flagged(let flag) = reason, case .modelLimited = flag.kind {
-            return leave()
-        }
-        cannotServe(account)
-    }
-
     /// An account is about to be asked for a slot: a free session is bound to it with the same flush.
     package func propose(_ account: AccountID) {
         guard case .free = state, let name else { return }
