@@ -100,6 +100,7 @@ package final class RelayRunner {
             if call.route.action == .embed, !Self.canEmbed(call) { throw Self.noEmbeddings }
         }
         await call.sticky?.ready()
+        call.trace.saw(candidates, now: now)
         while !call.exchange.isCallerGone {
             switch try await nextStep() {
             case .ended: return false
@@ -107,6 +108,7 @@ package final class RelayRunner {
                 if !hasWaited { context.metrics.slotWaits.add() }
                 hasWaited = true
                 await context.loop.sleep(Self.slotPoll)
+                call.trace.waitedForAccount(Self.slotPoll)
                 machine.slotsChanged()
             case .attempt(let candidate):
                 var trial = Trial(candidate: candidate, attempt: Attempt(candidate.account, call))
@@ -140,7 +142,9 @@ package final class RelayRunner {
         if let retry = retrying {
             retrying = nil
             await context.loop.sleep(retry.after)
-            return call.exchange.isCallerGone ? callerGone() : .attempt(retry.candidate)
+            if call.exchange.isCallerGone { return callerGone() }
+            noteAttempt(retry.candidate)
+            return .attempt(retry.candidate)
         }
         choosing: while true {
             let candidate: Candidate
@@ -196,7 +200,18 @@ package final class RelayRunner {
         if call.exchange.isCallerGone { return callerGone() }
         if machine.attempts > 0 { context.accountMetrics.switches.add() }
         machine.attempting(candidate.account.id)
+        noteAttempt(candidate)
         return .attempt(candidate)
+    }
+
+    private func noteAttempt(_ candidate: Candidate) {
+        let id = candidate.account.id
+        call.trace.began(
+            id,
+            model: candidate.model,
+            call.grant?.entry ?? .plain,
+            isSticky: call.sticky?.account == id
+        )
     }
 
     private func callerGone() -> Step {
@@ -236,6 +251,7 @@ package final class RelayRunner {
             return true
         case .refused(let reason):
             context.accountMetrics.skipped(reason.word)
+            call.trace.refused(account.id, reason)
             await call.sticky?.wasRefused(by: account.id, reason)
             // What has flags is not chosen again as long as they are known here.
             if reason.isForSlots { machine.slotRefused(account.id) } else { machine.flagRefused(account.id) }
@@ -316,6 +332,7 @@ package final class RelayRunner {
         let attempt = trial.attempt
         let (failure, verdict) = await judge(failed, attempt)
         if verdict?.request == .passThrough {
+            call.trace.failed(verdict: failure.reason, status: failure.status, [])
             tell(failed, failure.status, attempt)
             return true
         }
@@ -331,6 +348,7 @@ package final class RelayRunner {
                 "retries": .integer(Int64(machine.retriesDone)),
             ]
         )
+        call.trace.failed(verdict: failure.reason, status: failure.status, resolved?.effects ?? [])
         if let resolved { call.carryOut(resolved, attempt) }
         switch machine.attemptFailed(failure, retry: pause, now: .now) {
         case .retryHere(let after):
@@ -408,6 +426,7 @@ package final class RelayRunner {
             retryAfterSeconds: failure.retryAfterSeconds,
             status: failure.status
         )
+        call.trace.error = error
         CallerErrors.answer(call.exchange, error, requestID: call.requestID)
     }
 
@@ -529,6 +548,7 @@ package final class RelayRunner {
             return .failed(FailedAttempt(failure(status, verdict, response.head.headers), .judged(verdict)))
         }
         context.metrics.verdict(verdict.reason.rawValue)
+        call.trace.failed(verdict: verdict.reason.rawValue, status: status, [])
         call.settleNothing()
         // A page of some proxy on the way is not for the caller: it would name hosts, in no shape of the dialect.
         guard let error, error.isForCallers, !call.exchange.isResponseStarted else {

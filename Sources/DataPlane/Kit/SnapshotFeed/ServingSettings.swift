@@ -15,6 +15,7 @@ package struct ServingSettings: Sendable {
     package let stickyWait: Duration
     package let isolatesAccounts: Bool
     package let allowsUnpricedModels: Bool
+    package let traceMemory: Int
 
     init(_ settings: GatewaySettings) {
         bodyLimit = settings.bodyLimit
@@ -30,5 +31,6 @@ package struct ServingSettings: Sendable {
         stickyWait = .milliseconds(settings["sticky_wait_milliseconds"])
         isolatesAccounts = settings.isolatesAccounts
         allowsUnpricedModels = settings.allowsUnpricedModels
+        traceMemory = settings.traceMemory
     }
 }
