@@ -149,20 +149,6 @@ struct WaitLineTests {
         }
     }
 
-    @Test("a full Redis gives no tickets")
-    func fullRedis() async throws {
-        var options = Stand.Options()
-        options.redisLines = ["maxmemory-policy noeviction"]
-        try await standing(options) { (stand) async throws in
-            let desk = Desk(stand: stand)
-            _ = try await desk.place("r1")
-            try await stand.run("CONFIG", "SET", "maxmemory", "1")
-            await #expect(throws: RedisError.self) { _ = try await desk.place("r2") }
-            try await stand.run("CONFIG", "SET", "maxmemory", "0")
-            #expect(try await desk.count(":line") == 0)
-        }
-    }
-
     @Test("whatever workers do, an account is never over its limit and nobody overtakes")
     func model() async throws {
         try await standing { (stand) async throws in
