@@ -32,6 +32,8 @@ package final class WorkerContext {
     package let admission: AdmissionStore
     package let slots: SlotStore
     package let sessions: SessionStore
+    package let waits: WaitRoom
+    package let waitMetrics: WaitMetrics
     package let candidates: CandidateSets
     package let guards: GroupGuards
     package let news: AccountNews
@@ -91,6 +93,8 @@ package final class WorkerContext {
         slots = SlotStore(redis)
         candidates = CandidateSets(slots)
         sessions = SessionStore(redis)
+        waitMetrics = WaitMetrics(metrics.registry)
+        waits = WaitRoom(loop, redis, waitMetrics)
         guards = GroupGuards(redis)
         traces = TraceStore(redis)
         accountMetrics = AccountMetrics(metrics.registry)

@@ -30,15 +30,14 @@ package final class RelayRunner {
 
     private static let errorBodyLimit = 256 * 1024
     private static let answerLimit = 64 << 20
-    /// How often a call that waits for a slot looks again.
-    private static let slotPoll = Duration.milliseconds(50)
 
     private let call: Call
     private let context: WorkerContext
     private var machine: RelayMachine
     private let candidates: Candidates
     private lazy var translation = CallTranslation(call)
-    private var hasWaited = false
+    /// While slots are all that is lacking.
+    private var wait: AccountWait?
     private let stream: PendingStream?
     private var following: (Trial, StreamPump)?
     /// To be tried again, on the slot it has.
@@ -69,9 +68,11 @@ package final class RelayRunner {
     package func run() async throws -> Bool {
         do {
             let isFollowed = try await findAnswer()
+            endWait(.gone)
             if !isFollowed { stream?.stop() }
             return isFollowed
         } catch {
+            endWait(.gone)
             stream?.stop()
             call.settleNothing()
             throw error
@@ -104,12 +105,7 @@ package final class RelayRunner {
         while !call.exchange.isCallerGone {
             switch try await nextStep() {
             case .ended: return false
-            case .wait:
-                if !hasWaited { context.metrics.slotWaits.add() }
-                hasWaited = true
-                await context.loop.sleep(Self.slotPoll)
-                call.trace.waitedForAccount(Self.slotPoll)
-                machine.slotsChanged()
+            case .wait: try await waitForSlot()
             case .attempt(let candidate):
                 var trial = Trial(candidate: candidate, attempt: Attempt(candidate.account, call))
                 switch try await open(&trial.attempt, isStream: stream != nil) {
@@ -152,7 +148,11 @@ package final class RelayRunner {
             case .prefer(let bound): candidate = bound
             case .wait: return .wait
             case .anywhere:
-                guard let best = choose() else { break choosing }
+                guard let best = choose() else {
+                    guard let wait, wait.isWoken else { break choosing }
+                    wait.lookEverywhere()
+                    continue
+                }
                 candidate = best
             }
             guard try await acquire(candidate) else { continue }
@@ -162,10 +162,13 @@ package final class RelayRunner {
         switch machine.noCandidate(now: .now) {
         case .waitForSlot: return .wait
         case .surface(let failure):
+            endWait(.timeout)
             surface(failure)
             return .ended
         case .refuseNoAccount: throw noAccount
-        case .refuseBusy: throw Self.allBusy
+        case .refuseBusy:
+            endWait(.timeout)
+            throw Self.allBusy
         }
     }
 
@@ -192,6 +195,7 @@ package final class RelayRunner {
         case .leave: sticky.leave()
         case .unbind: sticky.cannotServe(bound)
         }
+        if wait?.kind == .session { endWait(.left) }
         return .anywhere
     }
 
@@ -219,13 +223,53 @@ package final class RelayRunner {
         return .ended
     }
 
+    /// Sleeps until a slot may be free. A call takes its places in the lines by asking once more before it sleeps.
+    private func waitForSlot() async throws {
+        let isForSession = call.sticky?.account != nil
+        if let wait, (wait.kind == .session) == isForSession {
+            // Nowhere else to go, and no room to wait.
+            guard wait.hasPlace || !wait.wasCrowded else {
+                endWait(.crowded)
+                if isForSession { call.sticky?.leave() } else { throw Self.allBusy }
+                return machine.slotsChanged()
+            }
+            await wait.sleep(atMost: patience, call.exchange)
+        } else {
+            endWait(.left)
+            context.metrics.slotWaits.add()
+            wait = AccountWait(
+                context.waits,
+                for: isForSession ? .session : .account,
+                requestID: call.requestID,
+                bound: call.config.settings.queueLimit
+            )
+        }
+        machine.slotsChanged()
+    }
+
+    /// How long the call goes on waiting.
+    private var patience: Duration {
+        let deadline = machine.waitsUntil
+        guard let sticky = call.sticky, sticky.account != nil, let fullSince = sticky.fullSince else {
+            return deadline - .now
+        }
+        return min(fullSince + call.config.settings.stickyWait, deadline) - .now
+    }
+
+    private func endWait(_ end: WaitMetrics.End, at account: AccountID? = nil) {
+        guard let wait else { return }
+        call.trace.waitedForAccount(wait.startedAt.elapsed)
+        wait.end(end, at: account)
+        self.wait = nil
+    }
+
     private var now: Timestamp { Timestamp(microseconds: WallClock.microseconds) }
 
     private func choose() -> Candidate? {
         candidates.best(
             now: now,
             chance: MonotonicTime.now.nanoseconds,
-            excluding: { machine.isExcluded($0) }
+            excluding: { machine.isExcluded($0) || wait?.excludes($0) ?? false }
         )
     }
 
@@ -238,6 +282,7 @@ package final class RelayRunner {
             model: candidate.model,
             isGuard: isGuard,
             requestID: call.requestID,
+            ticket: wait?.ticket(for: account.id),
             now: now
         )
         switch answer {
@@ -248,7 +293,15 @@ package final class RelayRunner {
             }
             if grant.entry == .halfOpen { context.accountMetrics.halfOpenProbes.add() }
             call.didAcquire(account, candidate.slots, grant)
+            endWait(.served, at: account.id)
             return true
+        case .full(let place):
+            context.accountMetrics.skipped(SkipReason.full.word)
+            if wait == nil { call.trace.refused(account.id, .full) }
+            wait?.note(place, at: account.id, candidate.slots.name)
+            await call.sticky?.wasRefused(by: account.id, .full)
+            machine.slotRefused(account.id)
+            return false
         case .refused(let reason):
             context.accountMetrics.skipped(reason.word)
             call.trace.refused(account.id, reason)

@@ -200,6 +200,7 @@ package struct GatewaySettings: Hashable, Sendable {
         Field(name: "shutdown_drain_seconds", range: 0...3600, defaultValue: 120),
         Field(name: "sticky_wait_milliseconds", range: 0...60_000, defaultValue: 3000),
         Field(name: "queue_wait_seconds", range: 0...600, defaultValue: 30),
+        Field(name: "queue_limit", range: 0...10_000, defaultValue: 200),
         Field(name: "unauthorized_pause_minutes", range: 1...1440, defaultValue: 10),
         Field(name: "account_isolation", range: 0...1, defaultValue: 0),
         Field(name: "allow_unpriced_models", range: 0...1, defaultValue: 0),
