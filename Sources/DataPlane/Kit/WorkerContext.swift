@@ -32,6 +32,7 @@ package final class WorkerContext {
     package let keys: KeyStore
     package let admission: AdmissionStore
     package let slots: SlotStore
+    package let counters: CounterRebuild
     package let outbox: UsageOutbox
     package let leases: LeaseKeeper
     package let credentials: CredentialStore
@@ -80,6 +81,7 @@ package final class WorkerContext {
         let epoch = Hex.encode(SecureRandom.bytes(8))
         admission = AdmissionStore(redis, proposedEpoch: epoch)
         slots = SlotStore(redis)
+        counters = CounterRebuild(internalAPI)
         outbox = UsageOutbox(
             loop,
             redis,

@@ -25,6 +25,7 @@ package final class UsageOutbox {
         /// Empty when there is nothing to bill (any more).
         var record: [UInt8]
         let phase: SettlementPhase
+        let bill: Bill
         var streamID: StreamID?
         var isJournaled: Bool
         /// How often Redis was there and did not take it.
@@ -37,13 +38,37 @@ package final class UsageOutbox {
             key: ServingKey?,
             record: [UInt8],
             phase: SettlementPhase,
+            bill: Bill,
             isJournaled: Bool = false
         ) {
             self.requestID = requestID
             self.key = key
             self.record = record
             self.phase = phase
+            self.bill = bill
             self.isJournaled = isJournaled
+        }
+    }
+
+    /// What the counters are told of a call.
+    private struct Bill {
+        var cost: NanoUSD
+        /// Nil where nothing is charged.
+        var charge: CallCharge?
+        /// What counts for the key's minute; nil where nobody counts.
+        var tokens: Int64?
+
+        static let nothing = Bill(cost: .zero)
+
+        /// Of a record of an earlier run.
+        init(of record: UsageRecord) {
+            self.init(cost: record.cost, charge: CallCharge(of: record))
+        }
+
+        init(cost: NanoUSD, charge: CallCharge? = nil, tokens: Int64? = nil) {
+            self.cost = cost
+            self.charge = charge
+            self.tokens = tokens
         }
     }
 
@@ -116,12 +141,20 @@ package final class UsageOutbox {
     /// Records that Redis has taken and that Postgres may not have yet.
     package var uncovered: Int { coveredCount }
 
-    package func settle(_ requestID: String, _ key: ServingKey, record: UsageRecord?) {
+    /// - Parameter charge: what the call was admitted against.
+    package func settle(_ requestID: String, _ key: ServingKey, record: UsageRecord?, charge: CallCharge? = nil) {
         let entry = Entry(
             requestID: requestID,
             key: key,
             record: record?.encoded ?? [],
-            phase: record?.phase ?? .final
+            phase: record?.phase ?? .final,
+            bill: record.map {
+                Bill(
+                    cost: $0.cost,
+                    charge: charge ?? CallCharge(of: $0),
+                    tokens: key.countsTokens ? $0.usage.total : nil
+                )
+            } ?? .nothing
         )
         // Without Redis the record is on the disk before the caller can see the end of its answer.
         if redis.isConnected || entry.record.isEmpty { send(entry) } else { keep(entry) }
@@ -139,6 +172,7 @@ package final class UsageOutbox {
                     key: record.map { ServingKey(of: $0) },
                     record: bytes,
                     phase: record?.phase ?? .final,
+                    bill: record.map { Bill(of: $0) } ?? .nothing,
                     isJournaled: true
                 )
             )
@@ -149,13 +183,21 @@ package final class UsageOutbox {
     private func send(_ entry: Entry) {
         guard let key = entry.key else { return keep(entry) }
         sending += 1
-        var rest = RedisArguments(capacity: 2 * entry.requestID.utf8.count + entry.record.count + 120)
+        let charge = entry.record.isEmpty ? nil : entry.bill.charge
+        var rest = RedisArguments(
+            capacity: 2 * entry.requestID.utf8.count + entry.record.count + (charge?.names.utf8.count ?? 0)
+                + (charge?.policyWatch.utf8.count ?? 0) + 200
+        )
         rest.add(key.partition.done(entry.requestID))
         rest.add(entry.requestID)
         rest.add(proposedEpoch)
         rest.add(entry.record)
         rest.add(entry.phase.rawValue)
         rest.add(Leases.doneMarkerSeconds)
+        rest.add(entry.bill.cost.raw)
+        rest.add(charge?.names ?? "")
+        if let tokens = entry.bill.tokens { rest.add(tokens) } else { rest.add("") }
+        rest.add(charge?.policyWatch ?? "")
         // Not weakly: what somebody refers to weakly is slow to count, and each call counts this a few times.
         redis.run(key.settlement, rest) { [self] result in didSend(entry, key, result) }
     }

@@ -1,4 +1,4 @@
-import Decisions
+package import Decisions
 package import Dialects
 package import Domain
 import HTTPMessages
@@ -33,6 +33,10 @@ package final class Call: LeaseHolder {
     /// False for calls that reserve nothing.
     private var isAdmitted = false
     package var price: ModelPrice?
+    /// What the call costs at most as far as its body tells.
+    package let size: ReservationSize
+    /// What it was admitted against; nil for calls that reserve nothing.
+    private var charge: CallCharge?
 
     /// Whether the caller's slots are this call's; they end before it when the caller leaves.
     private var hasCallerSlots = false
@@ -56,7 +60,8 @@ package final class Call: LeaseHolder {
         body: [UInt8],
         route: CallRoute,
         createdAt: Timestamp,
-        clientIP: String
+        clientIP: String,
+        size: ReservationSize
     ) {
         self.context = context
         self.exchange = exchange
@@ -69,6 +74,7 @@ package final class Call: LeaseHolder {
         isArray = route.dialect == .gemini && route.isStream && CallerStream.isArray(exchange.request)
         self.createdAt = createdAt
         self.clientIP = clientIP
+        self.size = size
     }
 
     package var config: GatewayConfig { standing.config }
@@ -86,9 +92,10 @@ package final class Call: LeaseHolder {
         return accountSlots.map { caller + [$0.name] } ?? caller
     }
 
-    package func didAdmit(_ standing: Standing) {
+    package func didAdmit(_ standing: Standing, _ grant: AdmissionGrant) {
         self.standing = standing
         isAdmitted = true
+        charge = grant.charge
         hasCallerSlots = !key.heldSlots.isEmpty
         if hasCallerSlots { context.leases.update(self) }
     }
@@ -196,6 +203,7 @@ package final class Call: LeaseHolder {
             } ?? ""
         record.isEstimated = isEstimated
         record.end = end
+        if let charge { record.limits = charge.limits }
         settle(record)
         context.metrics.settled(record)
         if let firstContentAt {
@@ -211,7 +219,7 @@ package final class Call: LeaseHolder {
     private func settle(_ record: UsageRecord?) {
         guard isAdmitted else { return }
         dropCallerSlots()
-        context.outbox.settle(requestID, key, record: record)
+        context.outbox.settle(requestID, key, record: record, charge: charge)
     }
 
     private func log(_ record: UsageRecord) {

@@ -10,6 +10,9 @@ package struct CallSummary: Hashable, Sendable {
     /// the caller asked for that itself.
     package var usageRequest: Insertion?
 
+    /// What the answer may have at most, all of its alternatives together; nil where the request does not say.
+    package var answerTokens: Int64?
+
     package struct Insertion: Hashable, Sendable {
         /// The bytes that go.
         package var range: Range<Int>
@@ -26,12 +29,14 @@ package struct CallSummary: Hashable, Sendable {
         isStream: Bool,
         modelRange: Range<Int>?,
         previousResponse: String? = nil,
-        usageRequest: Insertion? = nil
+        usageRequest: Insertion? = nil,
+        answerTokens: Int64? = nil
     ) {
         self.model = model
         self.isStream = isStream
         self.modelRange = modelRange
         self.previousResponse = previousResponse
         self.usageRequest = usageRequest
+        self.answerTokens = answerTokens
     }
 }
