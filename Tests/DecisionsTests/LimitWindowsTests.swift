@@ -146,16 +146,25 @@ struct ReservationSizeTests {
         "the dearest input, the longest answer, and the multipliers",
         arguments: [
             // 100 bytes: 51 tokens at 6 USD, 10 at 15 USD, and the call.
-            (100, Int64?(10), [Multiplier.one], Int64(51 * 6000 + 10 * 15_000 + 7)),
-            (100, 10, [Multiplier(20_000)], 2 * (51 * 6000 + 10 * 15_000 + 7)),
-            (100, nil, [Multiplier.one], 51 * 6000 + 128_000 * 15_000 + 7),
-            (100, .max, [Multiplier.one], 51 * 6000 + 128_000 * 15_000 + 7),
-            (1 << 30, 0, [Multiplier.one], 1_000_000 * 6000 + 7),
-            (100, 10, [Multiplier(0)], 0),
+            Case(100, 10, 1, 306_000 + 150_000 + 7), Case(100, 10, 2, 2 * 456_007),
+            Case(100, nil, 1, 306_000 + 1_920_000_000 + 7), Case(100, .max, 1, 306_000 + 1_920_000_000 + 7),
+            Case(1 << 30, 0, 1, 6_000_000_000 + 7), Case(100, 10, 0, 0),
         ]
     )
-    func amount(bytes: Int, tokens: Int64?, multipliers: [Multiplier], expected: Int64) {
-        let size = ReservationSize(textBytes: bytes, answerTokens: tokens)
-        #expect(size.amount(at: price, multipliers: multipliers) == NanoUSD(expected))
+    func amount(_ test: Case) {
+        let size = ReservationSize(textBytes: test.bytes, answerTokens: test.tokens)
+        #expect(size.amount(at: price, multipliers: [test.factor]) == NanoUSD(test.expected))
+    }
+
+    struct Case: Sendable {
+        let bytes: Int
+        let tokens: Int64?
+        let factor: Multiplier
+        let expected: Int64
+
+        init(_ bytes: Int, _ tokens: Int64?, _ factor: Int64, _ expected: Int64) {
+            (self.bytes, self.tokens, self.expected) = (bytes, tokens, expected)
+            self.factor = Multiplier(factor * 10_000)
+        }
     }
 }

@@ -308,8 +308,10 @@ final class Stand {
     func records() async throws -> [UsageRecord] {
         let decoder = UsageRecordDecoder()
         let entries = try await run("XRANGE", RedisNames.usage(partition), "-", "+").array ?? []
-        return try entries.map { entry in
+        return try entries.compactMap { entry in
             let fields = try #require(entry.array?.last?.array)
+            // Others are words on policies.
+            guard fields.first?.text == "r" else { return nil }
             return try decoder.decode(try #require(fields.last?.bytes))
         }
     }

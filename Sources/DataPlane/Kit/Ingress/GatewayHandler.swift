@@ -353,7 +353,15 @@ package final class GatewayHandler {
         let queueWait = standing.config.settings.queueWait
         while true {
             call.price = try price(of: call.summary.model, standing.config)
-            try AdmissionPolicy.checkSubscription(standing.key.snapshot, standing.group, now: now)
+            do throws(GatewayError) {
+                try AdmissionPolicy.checkSubscription(standing.key.snapshot, standing.group, now: now)
+            } catch {
+                // As with keys that are refused from memory.
+                guard reloads == 0, standing.key.loadedAt.elapsed >= Self.refusalLifetime else { throw error }
+                reloads += 1
+                (standing, _) = try await reload(standing, isForgotten: false, reloads, call.exchange)
+                continue
+            }
             let answer: AdmissionAnswer
             do {
                 answer = try await context.admission.admit(
