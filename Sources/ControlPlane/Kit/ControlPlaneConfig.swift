@@ -1,5 +1,4 @@
 package import Crypto
-package import Decisions
 import Formats
 package import Reactor
 package import Redis
@@ -23,8 +22,6 @@ package struct ControlPlaneConfig: Sendable {
     package var adminTLS: TLSFiles?
     /// `TOLLGATE_INTERNAL_TLS_CERT` and `TOLLGATE_INTERNAL_TLS_KEY` (PEM files): the internal listener speaks TLS.
     package var internalTLS: TLSFiles?
-    /// `TOLLGATE_TRUSTED_PROXIES`: addresses and CIDRs whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
-    package var trustedProxies: [AddressRange] = []
     /// `TOLLGATE_DATABASE_URL`
     package var databaseURL = Secret("")
     /// `TOLLGATE_DATABASE_CONNECTIONS`: most of them at once. Default 8.
@@ -41,6 +38,8 @@ package struct ControlPlaneConfig: Sendable {
     package var firstAdmin: (email: String, password: Secret)?
     /// `TOLLGATE_SHUTDOWN_SECONDS`: how long calls under way may take once the process is told to end. Default 30.
     package var shutdownDrain: Duration
+    /// `TOLLGATE_UPSTREAM_CA`: further trust anchors for upstreams and proxies, in PEM.
+    package var upstreamAuthorities: String?
     /// `TOLLGATE_LOG_LEVEL`: debug, info, warning or error.
     package var logLevel = LogLevel.info
 
@@ -48,14 +47,10 @@ package struct ControlPlaneConfig: Sendable {
         adminListen = reader.address("TOLLGATE_ADMIN_LISTEN", default: "127.0.0.1:8081")
         internalListen = reader.address("TOLLGATE_INTERNAL_LISTEN", default: "127.0.0.1:8082")
         opsListen = reader.address("TOLLGATE_OPS_LISTEN", default: "127.0.0.1:8084")
-        if let ranges = AddressRange.list(reader.optional("TOLLGATE_TRUSTED_PROXIES") ?? "") {
-            trustedProxies = ranges
-        } else {
-            reader.fault("TOLLGATE_TRUSTED_PROXIES", "must be a list of IP addresses and CIDR ranges")
-        }
         databaseURL = Secret(reader.secret("TOLLGATE_DATABASE_URL", "postgres://user:password@host:port/database"))
         databaseConnections = reader.integer("TOLLGATE_DATABASE_CONNECTIONS", default: 8, in: 2...200)
         shutdownDrain = .seconds(reader.integer("TOLLGATE_SHUTDOWN_SECONDS", default: 30, in: 0...3600))
+        upstreamAuthorities = reader.optional("TOLLGATE_UPSTREAM_CA")
         adminTLS = Self.tls("TOLLGATE_ADMIN_TLS", &reader)
         let faults = reader.faults.count
         internalTLS = Self.tls("TOLLGATE_INTERNAL_TLS", &reader)

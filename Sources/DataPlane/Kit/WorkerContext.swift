@@ -1,5 +1,4 @@
 import Crypto
-package import Decisions
 package import Formats
 package import HTTPFetching
 package import Reactor
@@ -15,6 +14,8 @@ package struct Pace: Sendable {
     /// How often streams are looked at for silence.
     package var silenceWatch = Duration.seconds(1)
     package var leaseRenewal = Leases.renewal
+    /// How often a stream under way notes what it has cost.
+    package var checkpoint = Duration.seconds(5)
     package var epochWatch = UsageOutbox.watchInterval
     package init() {}
 }
@@ -33,7 +34,10 @@ package final class WorkerContext {
     package let admission: AdmissionStore
     package let slots: SlotStore
     package let counters: CounterRebuild
+    package let sessions: SessionStore
+    package let candidates: CandidateSets
     package let outbox: UsageOutbox
+    package let checkpointInterval: Duration
     package let leases: LeaseKeeper
     package let credentials: CredentialStore
     package let internalAPI: InternalAPI
@@ -44,11 +48,10 @@ package final class WorkerContext {
     package let log: Log
     package let metrics: GatewayMetrics
     /// The configuration for calls that begin now; each keeps the one it began with.
-    package var config: GatewayConfig?
+    package var config: GatewayConfig? {
+        didSet { candidates.forget() }
+    }
     package var requestIDs = RequestIDs()
-    package var trustedProxies: [AddressRange] = []
-    /// Nil where no page of another origin is let in.
-    package var cors: CORSPolicy?
     package let drains = DrainDesk()
     /// What events that have not arrived whole may take together; nil for no bound.
     package var eventBudget: ByteBudget?
@@ -82,6 +85,9 @@ package final class WorkerContext {
         admission = AdmissionStore(redis, proposedEpoch: epoch)
         slots = SlotStore(redis)
         counters = CounterRebuild(internalAPI)
+        candidates = CandidateSets(slots)
+        sessions = SessionStore(redis)
+        checkpointInterval = pace.checkpoint
         outbox = UsageOutbox(
             loop,
             redis,
@@ -94,10 +100,14 @@ package final class WorkerContext {
         silence = SilenceWatch(loop, pace)
         outbox.onRetry = { count in metrics.recordRetries.add(count) }
         outbox.onPosted = { count in metrics.recordsPosted.add(count) }
+        outbox.onForgotten = { [leases] partition in leases.reserveAgain(in: partition) }
+        outbox.livePartitions = { [leases] in leases.partitions }
         admission.onEpoch = { [outbox] partition, epoch in outbox.noteEpoch(partition, epoch) }
         redis.onConnect = { [unowned outbox, unowned redis] in
             // A script that has to be loaded first comes behind what was sent after it: a settlement must not.
-            for script in CallScripts.all { redis.send(RedisCommand(["SCRIPT", "LOAD", script.source])) { _ in } }
+            for script in CallScripts.all + SessionScripts.all {
+                redis.send(RedisCommand(["SCRIPT", "LOAD", script.source])) { _ in }
+            }
             outbox.redisDidConnect()
         }
     }

@@ -142,7 +142,7 @@ package enum SnapshotRows {
         (select coalesce(json_agg(json_build_object('id', s.id, 'group', s.group_id, \
             'from', (extract(epoch from s.starts_at) * 1000)::bigint, \
             'to', (extract(epoch from s.expires_at) * 1000)::bigint) order by s.id), '[]') \
-         from subscriptions s where s.user_id = k.user_id and s.group_id = k.group_id and s.deleted_at is null \
+         from subscriptions s where s.user_id = k.user_id and s.deleted_at is null \
             and s.status = 'active' and s.expires_at > now())::text as subscriptions, \
         \(SQL.microseconds("k.expires_at", as: "expires_at"))
         """

@@ -5,6 +5,8 @@ package import Snapshots
 /// What an admitted call goes on with.
 package struct AdmissionGrant: Sendable {
     package let charge: CallCharge
+    /// Reserved at most, in each counter.
+    package let amount: NanoUSD
     /// The key's minute, where it has limits a minute.
     package let minute: MinuteFigures?
 }
@@ -91,7 +93,7 @@ package final class AdmissionStore {
             if code == Self.ok, parts.count == 4, case .string(let choice) = parts[2],
                 case .string(let minute) = parts[3], let charge = plan.charge(choice)
             {
-                return .admitted(AdmissionGrant(charge: charge, minute: MinuteFigures(minute)))
+                return .admitted(AdmissionGrant(charge: charge, amount: amount, minute: MinuteFigures(minute)))
             }
             let number = parts.count > 2 ? parts[2].integer ?? Int64(parts[2].text ?? "") ?? 0 : 0
             let time = Timestamp(microseconds: number &* 1000)

@@ -104,6 +104,10 @@ package final class UsageOutbox {
     private let loop: EventLoop
     package var onRetry: ((Int) -> Void)?
     package var onPosted: ((Int) -> Void)?
+    /// Called for a partition that Redis has forgotten or may have.
+    package var onForgotten: ((Partition) -> Void)?
+    /// Partitions in which calls under way have reserved something.
+    package var livePartitions: (() -> Set<Partition>)?
 
     package init(
         _ loop: EventLoop,
@@ -304,7 +308,12 @@ package final class UsageOutbox {
     /// Postgres does not have for sure is sent again.
     package func noteEpoch(_ partition: Partition, _ epoch: [UInt8]) {
         let known = epochs.updateValue(epoch, forKey: partition)
-        if let known, known != epoch { resend(partition) }
+        if let known, known != epoch { forgotten(partition) }
+    }
+
+    private func forgotten(_ partition: Partition) {
+        onForgotten?(partition)
+        resend(partition)
     }
 
     private func resend(_ partition: Partition) {
@@ -317,11 +326,11 @@ package final class UsageOutbox {
     /// A partition that no call touches would never show that Redis has forgotten it.
     private func watchEpochs() {
         guard redis.isConnected else { return }
-        for partition in covered.keys {
+        for partition in Set(covered.keys).union(livePartitions?() ?? []) {
             redis.send(RedisCommand(["GET", PartitionKeys.of(partition).epoch])) { [self] result in
                 switch result {
                 case .success(.string(let epoch)): noteEpoch(partition, epoch)
-                case .success(.null): resend(partition)
+                case .success(.null): forgotten(partition)
                 default: break
                 }
             }
@@ -338,7 +347,7 @@ package final class UsageOutbox {
             let known = runID
             runID = found
             guard let known, known != found else { return }
-            for partition in Array(covered.keys) { resend(partition) }
+            for partition in Set(covered.keys).union(livePartitions?() ?? []) { forgotten(partition) }
         }
     }
 

@@ -35,7 +35,7 @@ package final class GatewayHandler {
     package func handle(_ exchange: ServerExchange) async {
         context.metrics.inFlight.add(1)
         let requestID = context.requestIDs.next()
-        if let cors = context.cors { exchange.furtherFields = cors.fields(for: exchange.request) }
+        if let cors = context.config?.cors { exchange.furtherFields = cors.fields(for: exchange.request) }
         var isLogged = false
         do {
             isLogged = try await route(exchange, requestID)
@@ -87,7 +87,7 @@ package final class GatewayHandler {
         case .wrongMethod(let allowed):
             if request.method == "OPTIONS" {
                 var headers: HeaderFields = ["allow": allowed, "x-request-id": requestID]
-                context.cors?.preflight(request, methods: allowed)?.forEach { headers.add($0, $1) }
+                context.config?.cors?.preflight(request, methods: allowed)?.forEach { headers.add($0, $1) }
                 exchange.respond(HTTPResponseHead(status: 204, headers: headers), body: [])
             } else {
                 let error = GatewayError(.methodNotAllowed, "Use \(allowed).")
@@ -99,14 +99,14 @@ package final class GatewayHandler {
 
     private func answerModels(_ exchange: ServerExchange, _ route: ModelListRoute, _ requestID: String) async throws {
         let (key, config) = try await authenticate(exchange)
-        let standing = try await verified(Standing(key, config, model: nil), exchange)
+        let standing = try await verified(Standing(key, config, model: nil, exchange.request.headers), exchange)
         if route.isAntigravity { try Self.requireAntigravity(standing.group) }
         try ModelLists.answer(route, exchange, standing, now: now, requestID: requestID)
     }
 
     private func answerResponse(_ exchange: ServerExchange, _ id: String, _ requestID: String) async throws {
         let (key, config) = try await authenticate(exchange)
-        let standing = try await verified(Standing(key, config, model: nil), exchange)
+        let standing = try await verified(Standing(key, config, model: nil, exchange.request.headers), exchange)
         try await ResponseLookup(context, exchange, standing, requestID: requestID).answer(id)
     }
 
@@ -221,11 +221,11 @@ package final class GatewayHandler {
 
     private func clientAddress(_ exchange: ServerExchange) -> [UInt8] {
         let peer = exchange.peer?.bytes ?? []
-        guard !context.trustedProxies.isEmpty else { return peer }
+        guard let trusted = context.config?.trustedProxies, !trusted.isEmpty else { return peer }
         return ClientAddress.resolve(
             peer: peer,
             forwardedFor: exchange.request.headers.values("x-forwarded-for"),
-            trusted: context.trustedProxies
+            trusted: trusted
         )
     }
 
@@ -258,12 +258,23 @@ package final class GatewayHandler {
         }
     }
 
-    private func summarise(_ body: [UInt8], _ route: CallRoute) async throws -> (CallSummary, ReservationSize) {
+    /// What a body asks for, which conversation it belongs to, and how much it may cost.
+    private struct Reading: Sendable {
+        let summary: CallSummary
+        let session: CallSession?
+        let size: ReservationSize
+    }
+
+    private func summarise(_ body: [UInt8], _ route: CallRoute, _ scope: SessionScope) async throws -> Reading {
         let wire = route.dialect.wire
-        @Sendable func read(_ parser: JSONParser) throws -> (CallSummary, ReservationSize) {
+        @Sendable func read(_ parser: JSONParser) throws -> Reading {
             let summary = try wire.summary(of: body, route, parser)
             let text = body.count - TokenEstimate.mediaBytes(in: body)
-            return (summary, ReservationSize(textBytes: text, answerTokens: summary.answerTokens))
+            return Reading(
+                summary: summary,
+                session: SessionReader.session(of: body, summary, route, scope, parser),
+                size: ReservationSize(textBytes: text, answerTokens: summary.answerTokens)
+            )
         }
         guard body.count > WorkerContext.inlineLimit else { return try read(context.parser) }
         return try await context.loop.offload { Result { try read(JSONParser()) } }.get()
@@ -312,8 +323,11 @@ package final class GatewayHandler {
     private func prepare(_ exchange: ServerExchange, _ route: CallRoute, _ requestID: String) async throws -> Call {
         let (key, config) = try await authenticate(exchange)
         let body = try await readBody(exchange, limit: config.settings.bodyLimit)
-        let (summary, size) = try await summarise(body, route)
-        let standing = try Standing(key, config, model: summary.model)
+        let clientIP = clientIP(exchange)
+        let scope = SessionScope(exchange.request.headers, route, key, clientIP: clientIP)
+        let reading = try await summarise(body, route, scope)
+        let (summary, session) = (reading.summary, reading.session)
+        let standing = try Standing(key, config, model: summary.model, exchange.request.headers)
         if route.isAntigravity { try Self.requireAntigravity(standing.group) }
         let call = Call(
             context: context,
@@ -324,8 +338,8 @@ package final class GatewayHandler {
             body: body,
             route: route,
             createdAt: now,
-            clientIP: clientIP(exchange),
-            size: size
+            clientIP: clientIP,
+            size: reading.size
         )
         if let previous = summary.previousResponse {
             call.boundAccount = try await ResponseBindings.owner(of: previous, for: key.id, context.redis).account
@@ -333,13 +347,14 @@ package final class GatewayHandler {
         if route.action == .countTokens {
             call.standing = try await verified(standing, exchange)
         } else {
+            if summary.previousResponse == nil { call.lookUp(session) }
             try await admit(call)
         }
         return call
     }
 
     private func clientIP(_ exchange: ServerExchange) -> String {
-        guard !context.trustedProxies.isEmpty else { return exchange.peer?.ip ?? "" }
+        guard context.config?.trustedProxies.isEmpty == false else { return exchange.peer?.ip ?? "" }
         return SocketAddress(bytes: clientAddress(exchange), port: 0)?.ip ?? ""
     }
 
@@ -445,7 +460,13 @@ package final class GatewayHandler {
             now: now,
             allowsExpired: old.allowsExpired
         )
-        let new = try Standing(key, currentConfig(), model: old.model, allowsExpired: old.allowsExpired)
+        let new = try Standing(
+            key,
+            currentConfig(),
+            model: old.model,
+            exchange.request.headers,
+            allowsExpired: old.allowsExpired
+        )
         if !isForgotten, new.isSame(as: old) {
             // The change is on its way here.
             await context.loop.sleep(Self.callerSlotPoll * reloads)
@@ -466,7 +487,8 @@ package final class GatewayHandler {
     /// Answers for an expired or exhausted key as well.
     private func answerUsage(_ exchange: ServerExchange, _ requestID: String) async throws {
         let key = try await accepted(exchange, allowsExpired: true)
-        _ = try await verified(Standing(key, currentConfig(), model: nil, allowsExpired: true), exchange)
+        let standing = try Standing(key, currentConfig(), model: nil, exchange.request.headers, allowsExpired: true)
+        _ = try await verified(standing, exchange)
         guard let usage = try? await context.internalAPI.fetchUsage(of: key.id) else {
             throw GatewayError(.unavailable, "Usage cannot be read now; try again.", retryAfterSeconds: 5)
         }

@@ -28,6 +28,9 @@ package final class Call: LeaseHolder {
     package let isArray: Bool
     /// The one account that can go on from an earlier answer.
     package var boundAccount: AccountID?
+    /// The conversation that it belongs to, where there is one.
+    package private(set) var sticky: StickySession?
+    private var session: CallSession?
     package let createdAt: Timestamp
     package let clientIP: String
     /// False for calls that reserve nothing.
@@ -37,6 +40,8 @@ package final class Call: LeaseHolder {
     package let size: ReservationSize
     /// What it was admitted against; nil for calls that reserve nothing.
     private var charge: CallCharge?
+    private var reserved = NanoUSD.zero
+    private var checkpointedAt: MonotonicTime?
 
     /// Whether the caller's slots are this call's; they end before it when the caller leaves.
     private var hasCallerSlots = false
@@ -83,6 +88,12 @@ package final class Call: LeaseHolder {
     /// Tokens are counted in one piece, whatever the body says.
     package var isStreaming: Bool { summary.isStream && route.action == .generate }
 
+    /// Asks what the call's session is bound to, with what is sent next.
+    func lookUp(_ session: CallSession?) {
+        self.session = session
+        sticky = session.map { StickySession.lookUp($0, key.id, group.id, context.sessions) }
+    }
+
     // MARK: What it holds
 
     package func releaseBody() { body = [] }
@@ -96,15 +107,23 @@ package final class Call: LeaseHolder {
         self.standing = standing
         isAdmitted = true
         charge = grant.charge
+        reserved = grant.amount
+        // The key is in another group than it was.
+        if let sticky, sticky.group != group.id { lookUp(session) }
         hasCallerSlots = !key.heldSlots.isEmpty
-        if hasCallerSlots { context.leases.update(self) }
+        context.leases.update(self)
+    }
+
+    package var reservation: HeldReservation? {
+        guard isAdmitted, !isSettled, let charge else { return nil }
+        return HeldReservation(partition: key.partition, charge: charge, amount: reserved)
     }
 
     package func didAcquire(_ account: ServingAccount, _ slots: AccountSlots) {
         self.account = account
         accountSlots = slots
         attempts += 1
-        slots.lastUsed = MonotonicTime.now.nanoseconds
+        slots.state.lastUsed = MonotonicTime.now.nanoseconds
         context.metrics.accountSlots.add(1)
         context.leases.update(self)
     }
@@ -168,6 +187,28 @@ package final class Call: LeaseHolder {
         isSettled = true
         self.end = end
         guard isAdmitted else { return releaseAccount() }
+        let record = self.record(usage, isEstimated, end, status: status, upstreamModel, account)
+        settle(record)
+        context.metrics.settled(record)
+        if let firstContentAt {
+            context.metrics.firstToken.record(microseconds: (firstContentAt - exchange.startedAt).wholeMicroseconds)
+        }
+        if let askedUpstreamAt {
+            context.metrics.upstream.record(microseconds: askedUpstreamAt.elapsed.wholeMicroseconds)
+        }
+        log(record)
+        releaseAccount()
+    }
+
+    /// What the call is billed when it has come to this.
+    private func record(
+        _ usage: TokenUsage,
+        _ isEstimated: Bool,
+        _ end: UsageEnd,
+        status: Int,
+        _ upstreamModel: String,
+        _ account: ServingAccount
+    ) -> UsageRecord {
         var record = UsageRecord(
             requestID: requestID,
             createdAt: createdAt,
@@ -204,21 +245,31 @@ package final class Call: LeaseHolder {
         record.isEstimated = isEstimated
         record.end = end
         if let charge { record.limits = charge.limits }
-        settle(record)
-        context.metrics.settled(record)
-        if let firstContentAt {
-            context.metrics.firstToken.record(microseconds: (firstContentAt - exchange.startedAt).wholeMicroseconds)
+        return record
+    }
+
+    /// Notes in Redis what is billed if this worker dies: at once when content begins, then every 5 seconds.
+    package func checkpoint(at now: MonotonicTime, usage: () -> TokenUsage, status: Int, upstreamModel: String) {
+        guard isAdmitted, !isSettled, let account, charge != nil else { return }
+        if let checkpointedAt, now - checkpointedAt < context.checkpointInterval { return }
+        checkpointedAt = now
+        var record = self.record(usage(), true, .workerLost, status: status, upstreamModel, account)
+        record.phase = .swept
+        let encoded = record.encoded
+        var rest = RedisArguments(capacity: encoded.count + requestID.utf8.count + 60)
+        rest.add(requestID)
+        rest.add(encoded)
+        rest.add(record.cost.raw)
+        let (outbox, partition) = (context.outbox, key.partition.partition)
+        context.redis.run(key.checkpoint, rest) { result in
+            if case .success(.string(let epoch)) = result, !epoch.isEmpty { outbox.noteEpoch(partition, epoch) }
         }
-        if let askedUpstreamAt {
-            context.metrics.upstream.record(microseconds: askedUpstreamAt.elapsed.wholeMicroseconds)
-        }
-        log(record)
-        releaseAccount()
     }
 
     private func settle(_ record: UsageRecord?) {
         guard isAdmitted else { return }
         dropCallerSlots()
+        context.leases.update(self)
         context.outbox.settle(requestID, key, record: record, charge: charge)
     }
 

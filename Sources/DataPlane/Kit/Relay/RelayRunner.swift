@@ -22,12 +22,6 @@ package final class RelayRunner {
         case stream(StreamPump)
     }
 
-    /// An account that could serve the call.
-    private struct Candidate {
-        let account: ServingAccount
-        let slots: AccountSlots
-    }
-
     private static let errorBodyLimit = 256 * 1024
     private static let answerLimit = 64 << 20
     /// How often a call that waits for a slot looks again.
@@ -36,7 +30,7 @@ package final class RelayRunner {
     private let call: Call
     private let context: WorkerContext
     private var machine: RelayMachine
-    private let candidates: [Candidate]
+    private let candidates: Candidates
     private lazy var translation = CallTranslation(call)
     private var hasWaited = false
     private let stream: PendingStream?
@@ -53,20 +47,11 @@ package final class RelayRunner {
             deadline: now + settings.failoverDeadline,
             slotDeadline: now + settings.queueWait
         )
-        candidates = call.group.accounts.compactMap { account in
-            guard account.isUsable(now: call.createdAt),
-                let model = account.mapping.upstreamModel(for: call.summary.model),
-                call.boundAccount.map({ $0 == account.id }) ?? true,
-                Self.canServe(call.route, account.provider.dialect(for: call.route, model: model))
-            else { return nil }
-            return Candidate(account: account, slots: call.context.slots.of(account.id))
-        }
-    }
-
-    private static func canServe(_ route: CallRoute, _ dialect: Dialect?) -> Bool {
-        guard let dialect else { return false }
-        if dialect == route.dialect { return true }
-        return route.action != .embed && CallTranslation.exists(from: route.dialect, to: dialect)
+        candidates = Candidates(
+            context.candidates.of(call.group, call.route, model: call.summary.model),
+            context.slots.board,
+            bound: call.boundAccount
+        )
     }
 
     /// Finds an account that answers. Returns true when there is a stream to `follow`, false when the caller has its
@@ -97,15 +82,20 @@ package final class RelayRunner {
     }
 
     private func findAnswer() async throws -> Bool {
-        if candidates.isEmpty, call.route.action == .countTokens, call.group.hasUsableAccount(now: call.createdAt) {
-            await answerEstimate()
-            return false
+        if candidates.isEmpty(now: call.createdAt) {
+            if call.route.action == .countTokens, call.group.hasUsableAccount(now: call.createdAt) {
+                await answerEstimate()
+                return false
+            }
+            if call.route.action == .embed, !Self.canEmbed(call) { throw Self.noEmbeddings }
         }
-        if candidates.isEmpty, call.route.action == .embed, !Self.canEmbed(call) { throw Self.noEmbeddings }
+        await call.sticky?.ready()
         while !call.exchange.isCallerGone {
             switch try nextStep() {
             case .ended: return false
             case .wait:
+                if !hasWaited { context.metrics.slotWaits.add() }
+                hasWaited = true
                 await context.loop.sleep(Self.slotPoll)
                 machine.slotsChanged()
             case .attempt(let candidate):
@@ -115,6 +105,10 @@ package final class RelayRunner {
                 if call.exchange.isCallerGone { break }
                 machine.attempting(account.id)
                 switch try await open(account, isStream: stream != nil) {
+                case .outcome(.failed) where Attempt.mayEstimate(account, call):
+                    call.settleNothing()
+                    await answerEstimate()
+                    return false
                 case .outcome(let outcome):
                     if hasEnded(outcome, account) { return false }
                 case .stream(let pump):
@@ -134,17 +128,38 @@ package final class RelayRunner {
     }
 
     private func nextStep() throws -> Step {
+        if let step = stickyStep() { return step }
         if let candidate = choose() { return .attempt(candidate) }
         switch machine.noCandidate(now: .now) {
-        case .waitForSlot:
-            if !hasWaited { context.metrics.slotWaits.add() }
-            hasWaited = true
-            return .wait
+        case .waitForSlot: return .wait
         case .surface(let failure):
             surface(failure)
             return .ended
         case .refuseNoAccount: throw Self.noAccount
         case .refuseBusy: throw Self.allBusy
+        }
+    }
+
+    /// What the call's session asks for; nil when the call may go anywhere.
+    private func stickyStep() -> Step? {
+        guard let sticky = call.sticky, let bound = sticky.account else { return nil }
+        let now = Timestamp(microseconds: WallClock.microseconds)
+        let candidate = candidates.candidate(bound)
+        var account = StickyPolicy.Account()
+        account.isInService = call.group.accounts.contains { $0.id == bound && $0.isUsable(now: now) }
+        account.servesCall = candidate != nil
+        account.skipReason = candidate.flatMap { candidates.skipReason($0, now: now) }
+        account.hasFailed = machine.hasTried(bound)
+        account.fullSince = machine.isFull(bound) ? sticky.fullSince : nil
+        switch StickyPolicy.step(account, patience: call.config.settings.stickyWait, now: .now) {
+        case .prefer: return candidate.map { .attempt($0) }
+        case .wait: return .wait
+        case .leave:
+            sticky.leave()
+            return nil
+        case .unbind:
+            sticky.cannotServe(bound)
+            return nil
         }
     }
 
@@ -172,11 +187,22 @@ package final class RelayRunner {
 
     private func acquire(_ candidate: Candidate) async throws -> Bool {
         let account = candidate.account
+        let sticky = call.sticky
+        sticky?.propose(account.id)
         guard
             try await candidate.slots.acquire(limit: account.snapshot.concurrency, requestID: call.requestID)
         else {
             machine.slotRefused(account.id)
+            await sticky?.wasFull(account.id)
             return false
+        }
+        if let bound = await sticky?.outcome(), bound != account.id {
+            // Another call of the session was first, elsewhere.
+            guard stickyStep() == nil else {
+                candidate.slots.release(requestID: call.requestID)
+                return false
+            }
+            sticky?.propose(account.id)
         }
         call.didAcquire(account, candidate.slots)
         return true
@@ -200,24 +226,11 @@ package final class RelayRunner {
     }
 
     private func choose() -> Candidate? {
-        var scheduled: [ScheduledAccount] = []
-        scheduled.reserveCapacity(candidates.count)
-        for candidate in candidates {
-            scheduled.append(
-                ScheduledAccount(
-                    id: candidate.account.id,
-                    priority: candidate.account.snapshot.priority,
-                    concurrency: candidate.account.snapshot.concurrency,
-                    inFlight: candidate.slots.inFlight,
-                    lastUsed: candidate.slots.lastUsed
-                )
-            )
-        }
-        return Scheduler.best(
-            scheduled,
-            excluding: { machine.isExcluded($0) },
-            chance: MonotonicTime.now.nanoseconds
-        ).map { candidates[$0] }
+        candidates.best(
+            now: Timestamp(microseconds: WallClock.microseconds),
+            chance: MonotonicTime.now.nanoseconds,
+            excluding: { machine.isExcluded($0) }
+        )
     }
 
     private func surface(_ failure: AttemptFailure) {
@@ -244,6 +257,8 @@ package final class RelayRunner {
         do {
             let response = try await context.send(request, from: account, canceller)
             guard (200..<300).contains(response.head.status) else {
+                // An extra that is refused says nothing of the account.
+                guard !attempt.mayEstimate else { return .outcome(.failed(.unreadableAnswer)) }
                 return .outcome(try await refused(response, attempt))
             }
             // The other form than was asked for would reach the caller as nothing it can read.
@@ -398,7 +413,7 @@ package final class RelayRunner {
             call.settleNothing()
             return .done
         }
-        if !attempt.isNative {
+        if !attempt.isNative || attempt.mayEstimate {
             let translated =
                 call.route.action == .countTokens
                 ? TokenCounts.translate(body, to: call.route.dialect, context.parser)
@@ -421,7 +436,7 @@ package final class RelayRunner {
             status: response.head.status,
             upstreamModel: attempt.upstreamModel
         )
-        guard attempt.isNative else {
+        guard attempt.isNative, !attempt.mayEstimate else {
             respond(response.head.status, body)
             return .done
         }

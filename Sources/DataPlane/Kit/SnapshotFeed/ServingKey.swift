@@ -36,6 +36,13 @@ package final class ServingKey {
         furtherArguments: 9
     )
 
+    /// Adds request id, record and its cost.
+    package private(set) lazy var checkpoint = PreparedRun(
+        CallScripts.checkpoint,
+        keys: [partition.epoch, partition.live, partition.holds, partition.checkpoints],
+        furtherArguments: 3
+    )
+
     package var id: KeyID { snapshot.id }
     package var user: UserID { snapshot.user }
 

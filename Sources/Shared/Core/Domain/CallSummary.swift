@@ -9,6 +9,8 @@ package struct CallSummary: Hashable, Sendable {
     /// Bytes to put into the body so that the upstream reports what a stream costs, and where (OpenAI Chat); nil when
     /// the caller asked for that itself.
     package var usageRequest: Insertion?
+    /// Where the value stands that may name the caller's session (`metadata`, `prompt_cache_key`).
+    package var sessionRange: Range<Int>?
 
     /// What the answer may have at most, all of its alternatives together; nil where the request does not say.
     package var answerTokens: Int64?
@@ -30,6 +32,7 @@ package struct CallSummary: Hashable, Sendable {
         modelRange: Range<Int>?,
         previousResponse: String? = nil,
         usageRequest: Insertion? = nil,
+        sessionRange: Range<Int>? = nil,
         answerTokens: Int64? = nil
     ) {
         self.model = model
@@ -37,6 +40,7 @@ package struct CallSummary: Hashable, Sendable {
         self.modelRange = modelRange
         self.previousResponse = previousResponse
         self.usageRequest = usageRequest
+        self.sessionRange = sessionRange
         self.answerTokens = answerTokens
     }
 }

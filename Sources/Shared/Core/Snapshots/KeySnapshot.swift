@@ -26,7 +26,7 @@ package struct KeySnapshot: Hashable, Sendable {
     /// Total USD; nil is no limit.
     package var quota: NanoUSD?
     package var policy: KeyPolicy?
-    /// Of the key's user in the key's group, those that have not ended.
+    /// Of the key's user, those that have not ended; a call may be served as of another group than the key's.
     package var subscriptions: [SubscriptionSnapshot]
 
     package init(

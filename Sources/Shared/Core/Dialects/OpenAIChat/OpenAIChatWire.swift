@@ -15,7 +15,8 @@ package struct OpenAIChatWire: WireDialect {
             return CallSummary(model: model, isStream: false, modelRange: range)
         }
         let names: [StaticString] = [
-            "model", "stream", "messages", "stream_options", "max_completion_tokens", "max_tokens", "n",
+            "model", "stream", "messages", "stream_options", "prompt_cache_key", "max_completion_tokens", "max_tokens",
+            "n",
         ]
         let fields = try RequestFields(names, in: body, parser)
         let (model, range) = try fields.model(0)
@@ -26,7 +27,8 @@ package struct OpenAIChatWire: WireDialect {
             isStream: isStream,
             modelRange: range,
             usageRequest: isStream ? try usageRequest(fields, options: fields.range(3)) : nil,
-            answerTokens: RequestFields.together(fields.count(4) ?? fields.count(5), times: fields.count(6))
+            sessionRange: fields.hint(4),
+            answerTokens: RequestFields.together(fields.count(5) ?? fields.count(6), times: fields.count(7))
         )
     }
 
