@@ -149,14 +149,4 @@ struct BedrockTests {
             #expect(headers["x-amz-date"] != nil)
         }
     }
-
-    @Test("tokens are estimated: there is nobody to count them")
-    func countTokens() async throws {
-        try await standing(options) { (stand) async throws in
-            let response = try await stand.post("/v1/messages/count_tokens", Stand.body(Self.model))
-            #expect(response.head.status == 200)
-            #expect(try JSON(text: try await response.text())["input_tokens"]?.int ?? 0 > 5)
-            #expect(stand.upstream.calls.isEmpty)
-        }
-    }
 }

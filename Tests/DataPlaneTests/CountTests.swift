@@ -105,9 +105,61 @@ struct CountTests {
         }
     }
 
+    @Test("an Anthropic caller's tokens are counted by AWS, for the model and not for its profile")
+    func byBedrock() async throws {
+        var options = options(.anthropic, .bedrock)
+        options.fields = ["auth_mode": "apikey", "region": "eu-west-1"]
+        try await standing(options) { (stand) async throws in
+            let body = #"{"model":"claude-sim-i81","# + Self.anthropicBody
+            let response = try await stand.post("/v1/messages/count_tokens", body)
+            #expect(try await response.text() == #"{"input_tokens":81}"#)
+            let (path, request) = try sent(stand)
+            #expect(path == "/model/anthropic.claude-sim-i81/count-tokens")
+            #expect(request["input"]?["invokeModel"]?["body"]?.string != nil)
+        }
+    }
+
+    @Test(
+        "callers' tokens are counted by OpenAI, of the request and nothing of an answer",
+        arguments: [
+            ("/v1/messages/count_tokens", #"{"model":"gpt-sim-i82","# + anthropicBody, #"{"input_tokens":82}"#),
+            ("/v1beta/models/gpt-sim-i82:countTokens", "{" + geminiRequest + "}", #"{"totalTokens":82}"#),
+        ]
+    )
+    func byOpenAI(path: String, body: String, expected: String) async throws {
+        try await standing(options(.openai)) { (stand) async throws in
+            let response = try await stand.post(path, body)
+            #expect(try await response.text() == expected)
+            let (path, request) = try sent(stand)
+            #expect(path == "/v1/responses/input_tokens")
+            #expect(request["model"]?.string == "gpt-sim-i82")
+            #expect(request["instructions"]?.string == "Be brief.")
+            for name in ["stream", "store", "max_output_tokens", "temperature"] { #expect(request[name] == nil) }
+        }
+    }
+
+    @Test(
+        "where the upstream's count is refused, or cannot be had, an estimate stands in and the account stays",
+        arguments: ["401", "403", "404", "429", "500", "reset", "garbage"]
+    )
+    func refused(fault: String) async throws {
+        try await standing(options(.openai)) { (stand) async throws in
+            let body = #"{"model":"gpt-sim-\#(fault)","messages":[{"role":"user","content":"hi"}]}"#
+            let count = try await stand.post("/v1/messages/count_tokens", body).text()
+            #expect(count == #"{"input_tokens":\#(body.utf8.count / 4 + 1)}"#)
+            let answer = try await stand.post(
+                "/v1/messages",
+                #"{"model":"gpt-sim","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#
+            )
+            #expect(answer.head.status == 200)
+        }
+    }
+
     @Test("where no upstream counts, a token is four bytes of the body without its media", arguments: [0, 40_000])
     func estimated(mediaBytes: Int) async throws {
-        try await standing(options(.openai)) { (stand) async throws in
+        var options = options(.openai)
+        options.fields = ["upstream_api": "chat"]
+        try await standing(options) { (stand) async throws in
             let media = String(repeating: "A", count: mediaBytes)
             let text = #"{"contents":[{"role":"user","parts":[{"text":"hi"},{"inlineData":{"data":"\#(media)"}}]}]}"#
             let expected = (text.utf8.count - mediaBytes) / 4 + 1

@@ -46,20 +46,63 @@ struct BedrockTests {
     @Test("a model's id is one segment of the path")
     func path() {
         #expect(
-            BedrockModels.path(of: "us.anthropic.claude-x-v1:0", isStream: false)
+            BedrockModels.path(of: "us.anthropic.claude-x-v1:0", .invoke)
                 == "/model/us.anthropic.claude-x-v1%3A0/invoke"
         )
         #expect(
-            BedrockModels.path(of: "arn:aws:bedrock:us-east-1:1:inference-profile/x", isStream: true)
+            BedrockModels.path(of: "arn:aws:bedrock:us-east-1:1:inference-profile/x", .stream)
                 == "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fx/invoke-with-response-stream"
         )
+    }
+
+    @Test(
+        "tokens are counted for the model that a profile leads to",
+        arguments: [
+            ("us.anthropic.claude-x-v1:0", "anthropic.claude-x-v1%3A0"),
+            ("us-gov.anthropic.claude-x", "anthropic.claude-x"), ("anthropic.claude-x", "anthropic.claude-x"),
+            ("amazon.nova-pro-v1:0", "amazon.nova-pro-v1%3A0"), (".anthropic.", "anthropic."),
+            (
+                "arn:aws:bedrock:us-east-1:1:x/us.anthropic.y",
+                "arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ax%2Fus.anthropic.y"
+            ),
+        ]
+    )
+    func countPath(id: String, expected: String) {
+        #expect(BedrockModels.path(of: id, .countTokens) == "/model/\(expected)/count-tokens")
+    }
+
+    @Test(
+        "what is counted could be invoked",
+        arguments: [
+            (
+                #"{"model":"m","messages":[]}"#,
+                #"{"anthropic_version":"bedrock-2023-05-31","max_tokens":1,"anthropic_beta":["b"],"messages":[]}"#
+            ),
+            (
+                #"{"max_tokens":7,"messages":[]}"#,
+                #"{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["b"],"max_tokens":7,"messages":[]}"#
+            ),
+            (
+                #"{"thinking":{"type":"enabled","budget_tokens":2048},"messages":[]}"#,
+                #"{"anthropic_version":"bedrock-2023-05-31","max_tokens":2049,"anthropic_beta":["b"],"thinking":{"type":"enabled","budget_tokens":2048},"messages":[]}"#
+            ),
+            (
+                #"{"thinking":{"budget_tokens":9223372036854775807}}"#,
+                #"{"anthropic_version":"bedrock-2023-05-31","max_tokens":1000001,"anthropic_beta":["b"],"thinking":{"budget_tokens":9223372036854775807}}"#
+            ),
+        ]
+    )
+    func countBody(given: String, invoked: String) throws {
+        let body = try JSON(try BedrockBody.counting(Array(given.utf8), betas: ["b"], JSONParser()))
+        let inner = try #require(Base64.decode(body["input"]?["invokeModel"]?["body"]?.string ?? ""))
+        #expect(String(decoding: inner, as: UTF8.self) == invoked)
     }
 
     @Test(
         "a name that leads elsewhere has no path",
         arguments: ["", ".", "..", "a?b", "a#b", "a b", "a\r\nb", "ä", "a%2e", String(repeating: "a", count: 2049)]
     )
-    func noPath(id: String) { #expect(BedrockModels.path(of: id, isStream: false) == nil) }
+    func noPath(id: String) { #expect(BedrockModels.path(of: id, .invoke) == nil) }
 
     static let bodies: [(given: String, sent: String)] = [
         (#"{"model":"m","messages":[]}"#, #"{V,"messages":[]}"#),

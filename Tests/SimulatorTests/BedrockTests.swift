@@ -160,9 +160,15 @@ struct BedrockTests {
         let desk = Desk()
         let (head, body) = Dialect.bedrock.request(Question())
         let wrapped: JSON = ["input": ["invokeModel": ["body": .string(Base64.encode(body))]]]
-        let plan = desk.send("POST", "/model/claude-sim/count-tokens", head.headers, wrapped.encoded)
+        let plan = desk.send("POST", "/model/anthropic.claude-sim/count-tokens", head.headers, wrapped.encoded)
         #expect(plan.json == ["inputTokens": 2])
-        #expect(desk.send("POST", "/model/claude-sim/count-tokens", head.headers, Array("{}".utf8)).status == 400)
+        #expect(
+            desk.send("POST", "/model/anthropic.claude-sim/count-tokens", head.headers, Array("{}".utf8)).status == 400
+        )
+        #expect(
+            desk.send("POST", "/model/us.anthropic.claude-sim/count-tokens", head.headers, wrapped.encoded).status
+                == 400
+        )
         #expect(desk.send("POST", "/model/claude-sim/converse", head.headers, body).status == 404)
     }
 }

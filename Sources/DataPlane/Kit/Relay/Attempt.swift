@@ -15,6 +15,8 @@ struct Attempt {
     let isRenamed: Bool
     /// Whether the caller did not ask for the usage that the upstream will report.
     let hidesUsage: Bool
+    /// Whether it asks for a count of tokens that the account may lack: then an estimate stands in.
+    let mayEstimate: Bool
     var form = AnswerForm.plain
 
     /// Callers are not told where their calls go.
@@ -27,6 +29,11 @@ struct Attempt {
         dialect = account.provider.dialect(for: call.route, model: mapped) ?? call.route.dialect
         isNative = dialect == call.route.dialect
         isRenamed = upstreamModel != call.summary.model
+        mayEstimate = Self.mayEstimate(account, call)
         hidesUsage = isNative && call.summary.usageRequest != nil
+    }
+
+    static func mayEstimate(_ account: ServingAccount, _ call: Call) -> Bool {
+        call.route.action == .countTokens && account.provider.countsOptionally
     }
 }

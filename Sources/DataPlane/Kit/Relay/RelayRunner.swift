@@ -115,6 +115,10 @@ package final class RelayRunner {
                 if call.exchange.isCallerGone { break }
                 machine.attempting(account.id)
                 switch try await open(account, isStream: stream != nil) {
+                case .outcome(.failed) where Attempt.mayEstimate(account, call):
+                    call.settleNothing()
+                    await answerEstimate()
+                    return false
                 case .outcome(let outcome):
                     if hasEnded(outcome, account) { return false }
                 case .stream(let pump):
@@ -244,6 +248,8 @@ package final class RelayRunner {
         do {
             let response = try await context.send(request, from: account, canceller)
             guard (200..<300).contains(response.head.status) else {
+                // An extra that is refused says nothing of the account.
+                guard !attempt.mayEstimate else { return .outcome(.failed(.unreadableAnswer)) }
                 return .outcome(try await refused(response, attempt))
             }
             // The other form than was asked for would reach the caller as nothing it can read.
@@ -398,7 +404,7 @@ package final class RelayRunner {
             call.settleNothing()
             return .done
         }
-        if !attempt.isNative {
+        if !attempt.isNative || attempt.mayEstimate {
             let translated =
                 call.route.action == .countTokens
                 ? TokenCounts.translate(body, to: call.route.dialect, context.parser)
@@ -421,7 +427,7 @@ package final class RelayRunner {
             status: response.head.status,
             upstreamModel: attempt.upstreamModel
         )
-        guard attempt.isNative else {
+        guard attempt.isNative, !attempt.mayEstimate else {
             respond(response.head.status, body)
             return .done
         }

@@ -26,6 +26,9 @@ package protocol Provider: Sendable {
     /// Reads an error body; nil when it is none of the upstream's own: a proxy's page, for example.
     func error(_ body: [UInt8], _ headers: HeaderFields, in dialect: Dialect, _ parser: JSONParser)
         -> UpstreamErrorBody?
+    /// Whether counting tokens is an extra that an account may lack, or not be allowed: a refusal then says nothing of
+    /// the account, and an estimate stands in.
+    var countsOptionally: Bool { get }
     /// What answers mean.
     var verdicts: VerdictTable { get }
     /// Whether calls beyond a limit of the plan can be paid with the account's AI credits.
@@ -42,6 +45,8 @@ extension Provider {
     { nil }
 
     package func upstreamName(of model: String) -> String { model }
+
+    package var countsOptionally: Bool { false }
 
     package func rewrites(_ call: UpstreamCall) -> Bool { false }
 

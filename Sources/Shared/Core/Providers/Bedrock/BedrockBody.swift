@@ -24,6 +24,31 @@ package enum BedrockBody {
     ///
     /// - Throws: `GatewayError.invalidRequest` for a body that is no object or has one of these members twice.
     package static func converted(_ body: [UInt8], betas: [String], _ parser: JSONParser) throws -> [UInt8] {
+        try converted(body, betas: betas, parser) { _ in nil }
+    }
+
+    /// `{"input":{"invokeModel":{"body":"…"}}}`, what `converted` makes in base64 (API reference, `CountTokens`).
+    ///
+    /// The body is checked as one to be invoked, which must have `max_tokens`, and more of them than it may think with.
+    ///
+    /// - Throws: as `converted`.
+    package static func counting(_ body: [UInt8], betas: [String], _ parser: JSONParser) throws -> [UInt8] {
+        let invoked = try converted(body, betas: betas, parser) { root in
+            guard root["max_tokens"] == nil else { return nil }
+            return min(max(root["thinking"]?["budget_tokens"]?.int64 ?? 0, 0), longestThought) + 1
+        }
+        let opening = Array(#"{"input":{"invokeModel":{"body":""#.utf8)
+        return opening + Base64.encodedBytes(invoked) + Array(#""}}}"#.utf8)
+    }
+
+    private static let longestThought: Int64 = 1_000_000
+
+    private static func converted(
+        _ body: [UInt8],
+        betas: [String],
+        _ parser: JSONParser,
+        maxTokens: (JSONValue) -> Int64?
+    ) throws -> [UInt8] {
         try read(body, parser) { document in
             let root = document.root
             let object = document.location(of: root).value
@@ -36,6 +61,7 @@ package enum BedrockBody {
             var added = JSONWriter(capacity: 64 + betas.count * 32)
             added.object {
                 $0.member("anthropic_version", version)
+                if let maxTokens = maxTokens(root) { $0.member("max_tokens", maxTokens) }
                 guard !betas.isEmpty else { return }
                 $0.key("anthropic_beta")
                 $0.array { for beta in betas { $0.string(beta) } }

@@ -138,12 +138,25 @@ package enum BedrockModels {
         return ["global"]
     }
 
+    package enum Operation: String {
+        case invoke
+        case stream = "invoke-with-response-stream"
+        case countTokens = "count-tokens"
+    }
+
     /// The path of a call; nil for an id that no model can have, which might lead elsewhere.
-    package static func path(of id: String, isStream: Bool) -> String? {
+    package static func path(of id: String, _ operation: Operation) -> String? {
+        let id = operation == .countTokens ? modelID(of: id) : id
         guard (1...2048).contains(id.utf8.count), id.utf8.contains(where: { $0 != UInt8(ascii: ".") }),
             id.utf8.allSatisfy(isAllowed)
         else { return nil }
-        return "/model/\(PercentCoding.encode(id))/\(isStream ? "invoke-with-response-stream" : "invoke")"
+        return "/model/\(PercentCoding.encode(id))/\(operation.rawValue)"
+    }
+
+    /// The model that a geography's profile leads to: tokens are counted for models, not for profiles.
+    private static func modelID(of id: String) -> String {
+        guard !id.hasPrefix("arn:"), let start = id.firstRange(of: ".anthropic.") else { return id }
+        return String(id[id.index(after: start.lowerBound)...])
     }
 
     /// What ids and ARNs consist of (API reference, InvokeModel, `modelId`).

@@ -28,7 +28,7 @@ package struct BedrockProvider: Provider {
     }
 
     package func dialect(for route: CallRoute, model: String) -> Dialect? {
-        route.action == .generate ? .anthropic : nil
+        route.action == .embed ? nil : .anthropic
     }
 
     package func upstreamName(of model: String) -> String { BedrockModels.id(for: model, region: region) }
@@ -36,6 +36,9 @@ package struct BedrockProvider: Provider {
     package func offers(_ model: String) -> Bool { model.hasPrefix("claude-") }
 
     package func rewrites(_ call: UpstreamCall) -> Bool { true }
+
+    /// Not every model can be counted for, and it takes a permission of its own (`bedrock:CountTokens`).
+    package var countsOptionally: Bool { true }
 
     package func request(for call: UpstreamCall) throws -> UpstreamRequest? {
         guard
@@ -45,17 +48,19 @@ package struct BedrockProvider: Provider {
                 call.secrets
             )
         else { return nil }
-        guard let path = BedrockModels.path(of: call.model, isStream: call.isStream) else {
+        let isCount = call.action == .countTokens
+        let operation: BedrockModels.Operation = isCount ? .countTokens : call.isStream ? .stream : .invoke
+        guard let path = BedrockModels.path(of: call.model, operation) else {
             throw GatewayError(.invalidRequest, "model: is no name of a model", field: "model")
         }
         let parser = JSONParser()
         var betas = call.isTranslated ? [] : call.callerHeaders.values("anthropic-beta")
         betas += try BedrockBody.betas(in: call.body, parser)
-        let body = try BedrockBody.converted(
-            call.body,
-            betas: policy.admitted(betas, for: .bedrock),
-            parser
-        )
+        betas = try policy.admitted(betas, for: .bedrock)
+        let body =
+            isCount
+            ? try BedrockBody.counting(call.body, betas: betas, parser)
+            : try BedrockBody.converted(call.body, betas: betas, parser)
         var head = UpstreamHead(
             to: target,
             call.callerHeaders,

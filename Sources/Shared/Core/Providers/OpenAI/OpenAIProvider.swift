@@ -36,7 +36,7 @@ package struct OpenAIProvider: Provider {
     package func dialect(for route: CallRoute, model: String) -> Dialect? {
         switch route.action {
         case .embed: isLogin ? nil : .openaiChat
-        case .countTokens: nil
+        case .countTokens: isLogin || api == .chat ? nil : .openaiResponses
         case .generate:
             switch api {
             case .auto: route.dialect == .openaiResponses ? .openaiResponses : .openaiChat
@@ -51,7 +51,10 @@ package struct OpenAIProvider: Provider {
         return families.contains { model.hasPrefix($0) } || (!isLogin && model.hasPrefix("text-embedding-"))
     }
 
-    package func rewrites(_ call: UpstreamCall) -> Bool { isLogin }
+    package func rewrites(_ call: UpstreamCall) -> Bool { isLogin || call.action == .countTokens }
+
+    /// Few of those that speak OpenAI's APIs count.
+    package var countsOptionally: Bool { true }
 
     package func request(for call: UpstreamCall) throws -> UpstreamRequest? {
         guard var head = head(call.callerHeaders, call.secrets, isTranslated: call.isTranslated) else { return nil }
@@ -59,11 +62,13 @@ package struct OpenAIProvider: Provider {
         let path =
             switch (call.action, call.dialect) {
             case (.embed, _): "/v1/embeddings"
+            case (.countTokens, _): "/v1/responses/input_tokens"
             case (_, .openaiResponses): isLogin ? "/responses" : "/v1/responses"
             default: "/v1/chat/completions"
             }
         guard isLogin else {
-            return UpstreamRequest(head.finish(path, query: query, overrides: overrides), body: call.body)
+            let body = call.action == .countTokens ? try OpenAICountBody.convert(call.body) : call.body
+            return UpstreamRequest(head.finish(path, query: query, overrides: overrides), body: body)
         }
         head.set("accept", "text/event-stream")
         return UpstreamRequest(

@@ -78,6 +78,9 @@ package struct BedrockPlatform: SimulatedPlatform {
         _ model: String,
         _ words: ControlWords
     ) throws(Refusal) -> AnswerPlan {
+        guard model.hasPrefix("anthropic.") else {
+            throw Refusal("The provided model doesn't support counting tokens.")
+        }
         let text = document.root["input"]?["invokeModel"]?["body"]?.string ?? ""
         guard let inner = Base64.decode(text), !inner.isEmpty else {
             throw Refusal("input.invokeModel.body: Field required")

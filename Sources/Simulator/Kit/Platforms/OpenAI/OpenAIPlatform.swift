@@ -46,6 +46,12 @@ package struct OpenAIPlatform: SimulatedPlatform {
         switch operation {
         case .chat: return chat(turn, errors, &state, parser)
         case .respond: return respond(turn, errors, &state, parser)
+        case .count:
+            return turn.answer(&state, parser) { (document, words, state) throws(Refusal) in
+                var plan = json(try count(document, turn, words, state))
+                plan.spoil(words.fault)
+                return plan
+            }
         case .response(let id):
             return turn.answer(&state) { (_, state) throws(Refusal) in
                 json(try Self.stored(id, credential, &state).body)
@@ -135,6 +141,31 @@ package struct OpenAIPlatform: SimulatedPlatform {
         }
     }
 
+    /// Of a request that could be answered; nothing of an answer may stand in it.
+    private func count(
+        _ document: JSONDocument,
+        _ turn: Turn,
+        _ words: ControlWords,
+        _ state: SimulatorState
+    ) throws(Refusal) -> [UInt8] {
+        for name in ["stream", "store", "max_output_tokens", "temperature", "top_p"] where document.root[name] != nil {
+            throw Refusal("Unknown parameter: '\(name)'.", param: name, code: "unknown_parameter")
+        }
+        let owner = turn.credential.secret
+        let responses = state.responses
+        let asked = try ResponsesRequest(
+            document,
+            previous: { responses[$0, owner: owner] },
+            isSubscription: false,
+            owner: owner,
+            toolCalls: words.toolCalls
+        ).asked
+        return JSONWriter.object {
+            $0.member("object", "response.input_tokens")
+            $0.member("input_tokens", words.inputTokens ?? asked.prompt.tokens)
+        }
+    }
+
     private static func stored(
         _ id: String,
         _ credential: Credential,
@@ -148,7 +179,7 @@ package struct OpenAIPlatform: SimulatedPlatform {
 
     /// What a path asks for.
     enum Operation: Equatable {
-        case chat, respond, embeddings, listModels, usage
+        case chat, respond, count, embeddings, listModels, usage
         case model(String)
         case response(String)
         case deleteResponse(String)
@@ -159,6 +190,7 @@ package struct OpenAIPlatform: SimulatedPlatform {
             switch path {
             case "/v1/chat/completions": self = .chat
             case "/v1/responses", "/backend-api/codex/responses": self = .respond
+            case "/v1/responses/input_tokens": self = .count
             // Google has it below its own paths as well.
             case "/v1/embeddings", "/v1beta/openai/embeddings": self = .embeddings
             case "/v1/models": self = .listModels
@@ -176,7 +208,7 @@ package struct OpenAIPlatform: SimulatedPlatform {
 
         var method: String {
             switch self {
-            case .chat, .respond, .embeddings: "POST"
+            case .chat, .respond, .count, .embeddings: "POST"
             case .listModels, .model, .usage, .response: "GET"
             case .deleteResponse: "DELETE"
             }
