@@ -229,8 +229,8 @@ let package = Package(
         suite(
             "AdminAPITests",
             [
-                "ControlKit", "Crypto", "Domain", "Formats", "HTTPFetching", "HTTPMessages", "Postgres", "Reactor",
-                "Service", "Snapshots", "Telemetry", "TestSupport",
+                "ControlKit", "Crypto", "Domain", "Formats", "HTTPFetching", "HTTPMessages", "HTTPServing", "Postgres",
+                "Reactor", "Redis", "Service", "SimulatorKit", "Snapshots", "Telemetry", "TestSupport",
             ]
         ),
         suite(

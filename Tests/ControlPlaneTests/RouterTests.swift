@@ -113,6 +113,7 @@ struct RouterTests {
             changes: ChangeNotifier(pool, log: log),
             passwords: PasswordHasher(loop),
             masterKeys: keys,
+            upstream: try UpstreamClient(loop),
             log: log
         ).routes
     }

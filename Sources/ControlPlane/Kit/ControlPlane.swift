@@ -34,6 +34,7 @@ package final class ControlPlane {
 
     private let passwords: PasswordHasher
     private var services: PlaneServices?
+    private var upstream: UpstreamClient?
     private var servers: [HTTPServer] = []
     private let housekeeping: Housekeeping
     private var isStopping = false
@@ -62,12 +63,15 @@ package final class ControlPlane {
         try await PriceSeed.plant(with: changes)
         try await plantAdmin()
 
+        let upstream = try UpstreamClient(loop, authorityFile: config.upstreamAuthorities)
+        self.upstream = upstream
         try startServices(redis, internalListen)
         let context = AdminContext(
             pool: pool,
             changes: changes,
             passwords: passwords,
             masterKeys: masterKeys,
+            upstream: upstream,
             log: log
         )
         let api = AdminAPI(routes: context.routes, Authenticator(pool), log: log) {
@@ -141,6 +145,7 @@ package final class ControlPlane {
         log.info("draining")
         for server in servers { _ = await server.drain(deadline: config.shutdownDrain) }
         await services?.stop()
+        upstream?.close()
         pool.close()
         log.info("stopped")
     }

@@ -161,6 +161,9 @@ package final class AdminAPI {
 
     private func body(of call: Call, for route: Route) async throws -> JSON {
         let headers = call.head.headers
+        if route.isBodyOptional, headers["content-type"] == nil, try await call.body(Self.bodyLimit).isEmpty {
+            return [:]
+        }
         let type =
             (headers["content-type"] ?? "").split(separator: ";").first.map { String($0).trimmed.lowercased() } ?? ""
         guard type == "application/json" || (type == "application/merge-patch+json" && route.method == "PATCH") else {

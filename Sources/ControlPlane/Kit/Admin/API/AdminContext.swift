@@ -9,6 +9,8 @@ package struct AdminContext {
     package let changes: ChangeNotifier
     package let passwords: PasswordHasher
     package let masterKeys: MasterKeyRing
+    /// The way to upstreams.
+    package let upstream: UpstreamClient
     package let log: Log
 
     package init(
@@ -16,12 +18,14 @@ package struct AdminContext {
         changes: ChangeNotifier,
         passwords: PasswordHasher,
         masterKeys: MasterKeyRing,
+        upstream: UpstreamClient,
         log: Log
     ) {
         self.pool = pool
         self.changes = changes
         self.passwords = passwords
         self.masterKeys = masterKeys
+        self.upstream = upstream
         self.log = log
     }
 

@@ -51,7 +51,9 @@ package enum OpenAPI {
             pathParameters(route.path) + route.query.map { parameter($0.name, "query", $0.schema, $0.summary) }
         if !parameters.isEmpty { operation["parameters"] = .array(parameters) }
         if let body = route.body {
-            operation["requestBody"] = ["required": true, "content": ["application/json": ["schema": body]]]
+            operation["requestBody"] = [
+                "required": .bool(!route.isBodyOptional), "content": ["application/json": ["schema": body]],
+            ]
         }
         var answer: JSON = ["description": "Done"]
         if let schema = route.answer { answer["content"] = ["application/json": ["schema": schema]] }

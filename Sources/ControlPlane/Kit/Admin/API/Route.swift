@@ -35,6 +35,8 @@ package struct Route {
     package var query: [QueryParameter] = []
     /// The JSON body that is required; nil when the operation takes none.
     package var body: JSON?
+    /// Whether no body at all means an empty object.
+    package var isBodyOptional = false
     package var status = 200
     /// The answer's body; nil for none (204).
     package var answer: JSON?
@@ -47,6 +49,7 @@ package struct Route {
         _ summary: String,
         query: [QueryParameter] = [],
         body: JSON? = nil,
+        isBodyOptional: Bool = false,
         status: Int = 200,
         answer: JSON? = nil,
         handler: @escaping (AdminRequest) async throws -> AdminAnswer
@@ -57,6 +60,7 @@ package struct Route {
         self.summary = summary
         self.query = query
         self.body = body
+        self.isBodyOptional = isBodyOptional
         self.status = status
         self.answer = answer
         self.handler = handler

@@ -61,6 +61,16 @@ package struct ProxyRoutes {
                 status: 204,
                 handler: delete
             ),
+            Route(
+                "POST",
+                path + "/{id}/test",
+                .admin,
+                "Ask for something through a proxy",
+                body: ProxyTest.form.schema(for: .create),
+                isBodyOptional: true,
+                answer: ProxyTest.answer,
+                handler: test
+            ),
         ]
     }
 
@@ -146,5 +156,18 @@ package struct ProxyRoutes {
             change.audit("delete", "proxy", id.raw, ["name": .string(current.fields.name)])
         }
         return .noContent
+    }
+
+    private func test(_ request: AdminRequest) async throws -> AdminAnswer {
+        let id = ProxyID(try request.id("proxy"))
+        let draft = try ProxyTest.form.draft(from: request.body, startingWith: ProxyTest.Draft())
+        guard let proxy = try await context.pool.withConnection({ try await ProxyStore.find(id, on: $0) }) else {
+            throw Problem.notFound("proxy")
+        }
+        do throws(UpstreamFailure) {
+            return .ok(await ProxyTest.run(try proxy.server(context.masterKeys), draft, with: context.upstream))
+        } catch {
+            throw Problem.conflict(error.description)
+        }
     }
 }
