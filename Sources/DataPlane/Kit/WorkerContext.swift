@@ -32,6 +32,7 @@ package final class WorkerContext {
     package let keys: KeyStore
     package let admission: AdmissionStore
     package let slots: SlotStore
+    package let candidates: CandidateSets
     package let outbox: UsageOutbox
     package let leases: LeaseKeeper
     package let credentials: CredentialStore
@@ -43,7 +44,9 @@ package final class WorkerContext {
     package let log: Log
     package let metrics: GatewayMetrics
     /// The configuration for calls that begin now; each keeps the one it began with.
-    package var config: GatewayConfig?
+    package var config: GatewayConfig? {
+        didSet { candidates.forget() }
+    }
     package var requestIDs = RequestIDs()
     package var trustedProxies: [AddressRange] = []
     /// Nil where no page of another origin is let in.
@@ -80,6 +83,7 @@ package final class WorkerContext {
         let epoch = Hex.encode(SecureRandom.bytes(8))
         admission = AdmissionStore(redis, proposedEpoch: epoch)
         slots = SlotStore(redis)
+        candidates = CandidateSets(slots)
         outbox = UsageOutbox(
             loop,
             redis,

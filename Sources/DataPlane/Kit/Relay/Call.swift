@@ -97,7 +97,7 @@ package final class Call: LeaseHolder {
         self.account = account
         accountSlots = slots
         attempts += 1
-        slots.lastUsed = MonotonicTime.now.nanoseconds
+        slots.state.lastUsed = MonotonicTime.now.nanoseconds
         context.metrics.accountSlots.add(1)
         context.leases.update(self)
     }

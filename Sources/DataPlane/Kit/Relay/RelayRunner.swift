@@ -22,12 +22,6 @@ package final class RelayRunner {
         case stream(StreamPump)
     }
 
-    /// An account that could serve the call.
-    private struct Candidate {
-        let account: ServingAccount
-        let slots: AccountSlots
-    }
-
     private static let errorBodyLimit = 256 * 1024
     private static let answerLimit = 64 << 20
     /// How often a call that waits for a slot looks again.
@@ -36,7 +30,7 @@ package final class RelayRunner {
     private let call: Call
     private let context: WorkerContext
     private var machine: RelayMachine
-    private let candidates: [Candidate]
+    private let candidates: Candidates
     private lazy var translation = CallTranslation(call)
     private var hasWaited = false
     private let stream: PendingStream?
@@ -53,20 +47,11 @@ package final class RelayRunner {
             deadline: now + settings.failoverDeadline,
             slotDeadline: now + settings.queueWait
         )
-        candidates = call.group.accounts.compactMap { account in
-            guard account.isUsable(now: call.createdAt),
-                let model = account.mapping.upstreamModel(for: call.summary.model),
-                call.boundAccount.map({ $0 == account.id }) ?? true,
-                Self.canServe(call.route, account.provider.dialect(for: call.route, model: model))
-            else { return nil }
-            return Candidate(account: account, slots: call.context.slots.of(account.id))
-        }
-    }
-
-    private static func canServe(_ route: CallRoute, _ dialect: Dialect?) -> Bool {
-        guard let dialect else { return false }
-        if dialect == route.dialect { return true }
-        return route.action != .embed && CallTranslation.exists(from: route.dialect, to: dialect)
+        candidates = Candidates(
+            context.candidates.of(call.group, call.route, model: call.summary.model),
+            context.slots.board,
+            bound: call.boundAccount
+        )
     }
 
     /// Finds an account that answers. Returns true when there is a stream to `follow`, false when the caller has its
@@ -97,11 +82,13 @@ package final class RelayRunner {
     }
 
     private func findAnswer() async throws -> Bool {
-        if candidates.isEmpty, call.route.action == .countTokens, call.group.hasUsableAccount(now: call.createdAt) {
-            await answerEstimate()
-            return false
+        if candidates.isEmpty(now: call.createdAt) {
+            if call.route.action == .countTokens, call.group.hasUsableAccount(now: call.createdAt) {
+                await answerEstimate()
+                return false
+            }
+            if call.route.action == .embed, !Self.canEmbed(call) { throw Self.noEmbeddings }
         }
-        if candidates.isEmpty, call.route.action == .embed, !Self.canEmbed(call) { throw Self.noEmbeddings }
         while !call.exchange.isCallerGone {
             switch try nextStep() {
             case .ended: return false
@@ -204,24 +191,11 @@ package final class RelayRunner {
     }
 
     private func choose() -> Candidate? {
-        var scheduled: [ScheduledAccount] = []
-        scheduled.reserveCapacity(candidates.count)
-        for candidate in candidates {
-            scheduled.append(
-                ScheduledAccount(
-                    id: candidate.account.id,
-                    priority: candidate.account.snapshot.priority,
-                    concurrency: candidate.account.snapshot.concurrency,
-                    inFlight: candidate.slots.inFlight,
-                    lastUsed: candidate.slots.lastUsed
-                )
-            )
-        }
-        return Scheduler.best(
-            scheduled,
-            excluding: { machine.isExcluded($0) },
-            chance: MonotonicTime.now.nanoseconds
-        ).map { candidates[$0] }
+        candidates.best(
+            now: Timestamp(microseconds: WallClock.microseconds),
+            chance: MonotonicTime.now.nanoseconds,
+            excluding: { machine.isExcluded($0) }
+        )
     }
 
     private func surface(_ failure: AttemptFailure) {

@@ -1,63 +1,110 @@
 package import Domain
 
-/// What the scheduler knows of an account when it chooses.
+/// What a loop knows of an account that changes from call to call.
+package struct AccountState: Hashable, Sendable {
+    /// Calls in flight as Redis last said.
+    package private(set) var inFlight = 0
+    /// `in flight ÷ concurrency` in thousandths; without a limit the count itself decides among its like.
+    package private(set) var load = 0
+    /// When the account was last chosen here, in nanoseconds of the monotonic clock.
+    package var lastUsed: UInt64 = 0
+    /// Until then it is of no use to ask it, as far as is known here: microseconds since 1970.
+    package var blockedUntil: Int64 = 0
+    /// Whether there are models for which that is so.
+    package var hasModelLimits = false
+
+    package init() {}
+
+    /// - Parameter limit: calls at once; 0 is no limit.
+    package mutating func note(inFlight count: Int, limit: Int) {
+        inFlight = count
+        load = count &* 1000 / max(limit, 1)
+    }
+}
+
+/// An account among those that could serve a call.
 package struct ScheduledAccount: Hashable, Sendable {
     package var id: AccountID
     package var priority: Int
-    /// Calls at once; 0 is no limit.
-    package var concurrency: Int
-    package var inFlight: Int
-    package var lastUsed: UInt64
+    /// Where its state stands.
+    package var state: Int
+    /// The account's own end: microseconds since 1970.
+    package var usableUntil: Int64
 
-    package init(id: AccountID, priority: Int, concurrency: Int, inFlight: Int, lastUsed: UInt64) {
+    package init(id: AccountID, priority: Int, state: Int, usableUntil: Int64 = .max) {
         self.id = id
         self.priority = priority
-        self.concurrency = concurrency
-        self.inFlight = inFlight
-        self.lastUsed = lastUsed
+        self.state = state
+        self.usableUntil = usableUntil
     }
-
-    /// `in flight ÷ concurrency` in thousandths; without a limit the count itself decides among its like.
-    fileprivate var load: Int { inFlight &* 1000 / max(concurrency, 1) }
 }
 
 /// Ranks accounts that could serve a call: smaller priority first, then less load, then the one used longest ago, then
 /// by chance.
 package enum Scheduler {
-    /// Returns the index of the best account that `isExcluded` does not name, or nil.
+    /// Returns the index of the best account that is not blocked or excluded, or nil.
     ///
-    /// - Parameter chance: any number; it decides between equals.
+    /// It runs for every call over every account of a group: a few nanoseconds each.
+    ///
+    /// - Parameters:
+    ///   - accounts: by priority.
+    ///   - now: microseconds since 1970.
+    ///   - isExcluded: asked only of accounts that would be chosen otherwise.
+    ///   - chance: any number; it decides between equals.
     package static func best(
         _ accounts: [ScheduledAccount],
-        excluding isExcluded: (AccountID) -> Bool,
-        chance: UInt64
+        _ states: [AccountState],
+        now: Int64,
+        chance: UInt64,
+        excluding isExcluded: (Int) -> Bool
     ) -> Int? {
-        var best: Int?
-        var equals: UInt64 = 0
-        for index in accounts.indices where !isExcluded(accounts[index].id) {
-            guard let current = best else {
-                best = index
-                equals = 1
-                continue
-            }
-            if isBetter(accounts[index], accounts[current]) {
-                best = index
-                equals = 1
-            } else if !isBetter(accounts[current], accounts[index]) {
-                // The nth of n equals is taken with probability 1/n: each is as likely as the others.
-                equals += 1
-                var mixed = chance &+ equals &* 0x9e37_79b9_7f4a_7c15
-                mixed = (mixed ^ (mixed >> 31)) &* 0xbf58_476d_1ce4_e5b9
-                if (mixed >> 33) % equals == 0 { best = index }
+        accounts.withUnsafeBufferPointer { accounts in
+            states.withUnsafeBufferPointer { states in
+                best(accounts, states, now, chance, isExcluded)
             }
         }
-        return best
     }
 
-    private static func isBetter(_ one: ScheduledAccount, _ other: ScheduledAccount) -> Bool {
-        if one.priority != other.priority { return one.priority < other.priority }
-        let (load, otherLoad) = (one.load, other.load)
-        if load != otherLoad { return load < otherLoad }
-        return one.lastUsed < other.lastUsed
+    private static func best(
+        _ accounts: UnsafeBufferPointer<ScheduledAccount>,
+        _ states: UnsafeBufferPointer<AccountState>,
+        _ now: Int64,
+        _ chance: UInt64,
+        _ isExcluded: (Int) -> Bool
+    ) -> Int? {
+        var best = -1
+        var bestPriority = 0
+        var bestLoad = 0
+        var bestUsed: UInt64 = 0
+        var equals: UInt64 = 0
+        for index in accounts.indices {
+            let account = accounts[index]
+            // All that follow come later, whatever their load is.
+            if best >= 0, account.priority > bestPriority { break }
+            let state = states[account.state]
+            guard state.blockedUntil <= now, account.usableUntil > now else { continue }
+            if best >= 0 {
+                if state.load > bestLoad { continue }
+                if state.load == bestLoad {
+                    if state.lastUsed > bestUsed { continue }
+                    if state.lastUsed == bestUsed {
+                        // The nth of n equals is taken with probability 1/n: each is as likely as the others.
+                        if isExcluded(index) { continue }
+                        equals &+= 1
+                        var mixed = chance &+ equals &* 0x9e37_79b9_7f4a_7c15
+                        mixed = (mixed ^ (mixed >> 31)) &* 0xbf58_476d_1ce4_e5b9
+                        if (mixed >> 33) % equals == 0 { best = index }
+                        continue
+                    }
+                }
+            }
+            if isExcluded(index) { continue }
+            best = index
+            bestPriority = account.priority
+            bestLoad = state.load
+            bestUsed = state.lastUsed
+            equals = 1
+        }
+        return best >= 0 ? best : nil
     }
 }

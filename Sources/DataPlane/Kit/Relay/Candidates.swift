@@ -1,0 +1,71 @@
+import Decisions
+package import Domain
+import Snapshots
+
+/// The accounts that one call can go to, and why it did not go to the others.
+package struct Candidates {
+    private let set: CandidateSet
+    private let board: SlotStore.Board
+    /// The one account that can go on from an earlier answer.
+    private let bound: AccountID?
+
+    package init(_ set: CandidateSet, _ board: SlotStore.Board, bound: AccountID?) {
+        self.set = set
+        self.board = board
+        self.bound = bound
+    }
+
+    /// Whether there is none that could serve the call, whatever happens.
+    package func isEmpty(now: Timestamp) -> Bool {
+        !set.scheduled.contains { $0.usableUntil > now.microseconds && bound.map { [id = $0.id] in $0 == id } ?? true }
+    }
+
+    /// The best one that can be asked now.
+    ///
+    /// - Parameters:
+    ///   - preferred: comes first whatever its rank, if it can be asked.
+    ///   - isExcluded: what this call knows itself.
+    package func best(
+        now: Timestamp,
+        chance: UInt64,
+        preferring preferred: AccountID? = nil,
+        excluding isExcluded: (AccountID) -> Bool
+    ) -> Candidate? {
+        if let only = bound ?? preferred, let candidate = candidate(only),
+            skipReason(candidate, now: now) == nil, !isExcluded(only)
+        {
+            return candidate
+        }
+        guard bound == nil else { return nil }
+        return Scheduler.best(
+            set.scheduled,
+            board.states,
+            now: now.microseconds,
+            chance: chance,
+            excluding: { index in
+                let candidate = set.candidates[index]
+                if candidate.slots.isLimited(candidate.model, now: now) { return true }
+                return isExcluded(set.scheduled[index].id)
+            }
+        ).map { set.candidates[$0] }
+    }
+
+    package func candidate(_ account: AccountID) -> Candidate? {
+        set.candidates.first { $0.account.id == account }
+    }
+
+    /// Why this one cannot be asked now, as far as is known without asking Redis; nil when nothing speaks against it.
+    package func skipReason(_ candidate: Candidate, now: Timestamp) -> SkipReason? {
+        if let bound, bound != candidate.account.id { return .bound }
+        if let end = candidate.account.snapshot.expiresAt, end <= now { return .expired }
+        return candidate.slots.skipReason(candidate.model, now: now)
+    }
+
+    /// All accounts of the group that cannot be asked now.
+    package func skipped(now: Timestamp) -> [SkippedAccount] {
+        set.unfit
+            + set.candidates.compactMap { candidate in
+                skipReason(candidate, now: now).map { SkippedAccount(candidate.account.id, $0) }
+            }
+    }
+}
