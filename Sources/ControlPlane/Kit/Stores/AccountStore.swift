@@ -55,6 +55,7 @@ package struct AccountRecord: Hashable, Sendable {
     package var fields: AccountDraft
     package var credentials: StoredCredentials
     package var errorMessage: String?
+    package var usage = KnownUsage()
     package var lastUsedAt: Timestamp?
     package var revision: Int64
     package var createdAt: Timestamp
@@ -67,7 +68,7 @@ package enum AccountStore {
         a.credentials_sealed_fields, a.credentials_version, a.priority, a.concurrency, a.rpm, a.multiplier, \
         a.model_mapping, a.header_overrides, a.proxy_id, a.schedulable, a.upstream_protocol, a.pool_mode, \
         a.pool_retry_count, a.custom_error_codes, a.temp_unschedulable_rules, a.quota_daily, a.quota_weekly, \
-        a.quota_total, a.cache_ttl_override, a.allow_overages, a.revision, \
+        a.quota_total, a.cache_ttl_override, a.allow_overages, a.revision, \(AccountUsageStore.known), \
         \(SQL.microseconds("a.expires_at", as: "expires_at")), \
         \(SQL.microseconds("a.last_used_at", as: "last_used_at")), \
         \(SQL.microseconds("a.created_at", as: "created_at")), \
@@ -112,6 +113,7 @@ package enum AccountStore {
                 version: try row.int("credentials_version")
             ),
             errorMessage: try row.optionalText("error_message"),
+            usage: try AccountUsageStore.known(row),
             lastUsedAt: try row.optionalTime("last_used_at"),
             revision: try row.int("revision"),
             createdAt: try row.time("created_at"),

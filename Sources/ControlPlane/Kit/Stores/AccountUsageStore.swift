@@ -31,7 +31,38 @@ package struct StoredUsage: Hashable, Sendable {
     }
 }
 
+/// What every listing of accounts shows of it.
+package struct KnownUsage: Hashable, Sendable {
+    /// While it lasts.
+    package var session: SessionWindow?
+    /// The upstream's own name of the subscription.
+    package var tier: String?
+
+    package init() {}
+}
+
 package enum AccountUsageStore {
+    /// `KnownUsage` of an account `a`, as one column.
+    static let known = """
+        (select json_build_object('tier', u.figures->>'tier', 'session_predicted', u.session_predicted, \
+        'session_end', case when u.session_end > now() \
+        then (extract(epoch from u.session_end) * 1000000)::bigint end) \
+        from account_usage u where u.account_id = a.id)::text as known_usage
+        """
+
+    static func known(_ row: PostgresRow) throws -> KnownUsage {
+        var known = KnownUsage()
+        guard let text = try row.optionalText("known_usage"), let json = try? JSON(text: text) else { return known }
+        known.tier = json["tier"]?.string
+        known.session = json["session_end"]?.int64.map {
+            SessionWindow(
+                end: Timestamp(microseconds: $0),
+                isPredicted: json["session_predicted"]?.bool ?? false
+            )
+        }
+        return known
+    }
+
     private static let columns = """
         u.account_id, u.windows::text as windows, u.session_predicted, u.figures::text as figures, \
         \(SQL.microseconds("u.sampled_at", as: "sampled_at")), \(SQL.microseconds("u.session_end", as: "session_end")), \
@@ -97,7 +128,6 @@ package enum AccountUsageStore {
         _ figures: AccountUsage,
         of account: AccountID,
         at: Timestamp,
-        countsForSession: Bool,
         on connection: PostgresConnection
     ) async throws {
         let sample = WindowsSample(account: account, at: at, windows: figures.windows, countsForSession: false)

@@ -11,6 +11,7 @@ package struct AdminContext {
     package let masterKeys: MasterKeyRing
     /// The way to upstreams.
     package let upstream: UpstreamClient
+    package let usage: UsageProber
     package let log: Log
 
     package init(
@@ -19,6 +20,7 @@ package struct AdminContext {
         passwords: PasswordHasher,
         masterKeys: MasterKeyRing,
         upstream: UpstreamClient,
+        usage: UsageProber,
         log: Log
     ) {
         self.pool = pool
@@ -26,6 +28,7 @@ package struct AdminContext {
         self.passwords = passwords
         self.masterKeys = masterKeys
         self.upstream = upstream
+        self.usage = usage
         self.log = log
     }
 
@@ -34,7 +37,8 @@ package struct AdminContext {
         AuthRoutes(self).routes + UserRoutes(self).routes + GroupRoutes(self).routes + AccountRoutes(self).routes
             + KeyRoutes(self).routes + PriceRoutes(self).routes + ProxyRoutes(self).routes
             + SettingsRoutes(self).routes + UsageRoutes(self).routes + AuditRoutes(self).routes
-            + OwnKeyRoutes(self).routes + ProfileRoutes(self).routes
+            + AccountUsageRoutes(self).routes + OwnKeyRoutes(self).routes
+            + ProfileRoutes(self).routes
     }
 }
 

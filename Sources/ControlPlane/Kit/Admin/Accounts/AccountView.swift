@@ -57,9 +57,11 @@ package enum AccountView {
             .init("quota_total_used", Schema.money) { _ in .money(.zero) },
             .init("in_flight", Schema.integer) { _ in 0 },
             .init("last_used_at", Schema.time.nullable) { .time($0.lastUsedAt) },
-            .init("session_window_start", Schema.time.nullable) { _ in .null },
-            .init("session_window_end", Schema.time.nullable) { _ in .null },
-            .init("subscription_tier", Schema.text.nullable) { _ in .null },
+            .init("session_window_start", Schema.time.nullable) { .time($0.usage.session?.start) },
+            .init("session_window_end", Schema.time.nullable) { .time($0.usage.session?.end) },
+            .init("subscription_tier", Schema.text.nullable) {
+                $0.usage.tier.map { .string(SubscriptionTier(upstreamName: $0).rawValue) } ?? .null
+            },
             .init("credits_state", Schema.text.nullable) { _ in .null },
             .init("created_at", Schema.time) { .time($0.createdAt) },
             .init("updated_at", Schema.time) { .time($0.updatedAt) },
