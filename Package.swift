@@ -141,8 +141,8 @@ let package = Package(
             "ControlKit",
             in: "ControlPlane",
             [
-                "Domain", "HTTPMessages", "Formats", "Crypto", "Providers", "Decisions", "Snapshots", "Telemetry",
-                "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Postgres", "Service", "CArgon2",
+                "Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "Providers", "Decisions", "Snapshots",
+                "Telemetry", "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Postgres", "Service", "CArgon2",
             ],
             folder: "Kit",
             resources: [
@@ -211,7 +211,7 @@ let package = Package(
                 "CInflate", "Service", "TestSupport",
             ]
         ),
-        suite("SnapshotsTests", ["Domain", "Snapshots"]),
+        suite("SnapshotsTests", ["Domain", "Formats", "Snapshots"]),
         suite(
             "PublishingTests",
             [

@@ -37,7 +37,7 @@ package struct AdminContext {
         AuthRoutes(self).routes + UserRoutes(self).routes + GroupRoutes(self).routes + AccountRoutes(self).routes
             + KeyRoutes(self).routes + PriceRoutes(self).routes + ProxyRoutes(self).routes
             + SettingsRoutes(self).routes + UsageRoutes(self).routes + AuditRoutes(self).routes
-            + AccountUsageRoutes(self).routes + OwnKeyRoutes(self).routes
+            + AccountUsageRoutes(self).routes + AccountTestRoutes(self).routes + OwnKeyRoutes(self).routes
             + ProfileRoutes(self).routes
     }
 }
