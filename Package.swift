@@ -91,7 +91,7 @@ let package = Package(
         library("HTTPMessages", in: "Shared/Core", ["Bytes"]),
         library("Formats", in: "Shared/Core", ["CSimdJSON", "CGatewayShims", "CInflate"]),
         library("Crypto", in: "Shared/Core", ["COpenSSL", "CXXHash", "Formats"]),
-        library("Dialects", in: "Shared/Core", ["Domain", "Formats", "HTTPMessages", "CGatewayShims"]),
+        library("Dialects", in: "Shared/Core", ["Domain", "Formats", "HTTPMessages", "Crypto", "CGatewayShims"]),
         library(
             "Providers",
             in: "Shared/Core",
@@ -176,7 +176,7 @@ let package = Package(
         suite("DomainTests", ["Domain"]),
         suite("DecisionsTests", ["Decisions", "Domain"]),
         suite("TranslationTests", ["Dialects", "Domain", "Formats", "TestSupport"], exclude: ["Fixtures"]),
-        suite("DialectsTests", ["Dialects", "Domain", "Formats", "TestSupport"]),
+        suite("DialectsTests", ["Dialects", "Crypto", "Domain", "Formats", "TestSupport"]),
         suite(
             "ProvidersTests",
             ["Providers", "Crypto", "Dialects", "Domain", "Formats", "HTTPMessages", "TestSupport"],

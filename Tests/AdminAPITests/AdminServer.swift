@@ -48,7 +48,6 @@ final class AdminServer {
             "TOLLGATE_MASTER_KEYS": "k1:\(key)", "TOLLGATE_SNAPSHOT_KEY": key,
             "TOLLGATE_INTERNAL_TOKEN": "0123456789abcdef", "TOLLGATE_ADMIN_EMAIL": email,
             "TOLLGATE_ADMIN_PASSWORD": password, "TOLLGATE_ADMIN_LISTEN": "127.0.0.1:0",
-            "TOLLGATE_TRUSTED_PROXIES": "127.0.0.1",
             "TOLLGATE_INTERNAL_LISTEN": "127.0.0.1:0", "TOLLGATE_OPS_LISTEN": "127.0.0.1:0",
         ]
     }

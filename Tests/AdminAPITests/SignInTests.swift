@@ -34,6 +34,21 @@ extension AdminAPITests {
             }
         }
 
+        @Test("the setting says how long a session lasts and how many attempts there are at once")
+        func policy() async throws {
+            try await withAdmin { admin in
+                let setting: JSON = ["session_hours": 100, "login_attempts": 2]
+                #expect(try await admin.call("PUT", "/admin/settings/security", setting).status == 200)
+                let answer = try await admin.login(AdminServer.email, AdminServer.password)
+                #expect(answer.headers["set-cookie"]?.contains("Max-Age=360000") == true)
+                let end = try #require(answer["expires_at"]?.string.flatMap { Timestamp(rfc3339: $0) })
+                #expect((99...100).contains((end - Timestamp(microseconds: admin.now)).components.seconds / 3600))
+                var statuses: [Int] = []
+                for _ in 0..<3 { statuses.append(try await admin.login("guessed@example.com", "guess").status) }
+                #expect(statuses == [401, 401, 429])
+            }
+        }
+
         @Test("a wrong password, an unknown address and a disabled user get the same refusal")
         func refused() async throws {
             try await withAdmin { admin in
@@ -79,6 +94,20 @@ extension AdminAPITests {
         @Test("behind a trusted proxy each client's address counts for itself, and is what the audit log names")
         func forwarded() async throws {
             try await withAdmin { admin in
+                let setting: JSON = ["trusted_proxies": ["127.0.0.1"]]
+                #expect(try await admin.call("PUT", "/admin/settings/security", setting).status == 200)
+                // What was read before counts for up to a second.
+                var isBelieved = false
+                while !isBelieved {
+                    let answer = try await admin.call(
+                        "POST",
+                        "/auth/login",
+                        ["email": .string(AdminServer.email), "password": .string(AdminServer.password)],
+                        headers: [("x-forwarded-proto", "https")],
+                        token: .some(nil)
+                    )
+                    isBelieved = try #require(answer.headers["set-cookie"]).contains("Secure")
+                }
                 func login(_ number: Int, from client: String) async throws -> AdminServer.Answer {
                     try await admin.call(
                         "POST",

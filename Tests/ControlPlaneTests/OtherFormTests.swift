@@ -223,6 +223,16 @@ struct OtherFormTests {
                 ["rules[0].action", "rules[0].scope", "rules[0].token", "rules[1].token", "rules[1].x"]
             ),
             ("rate-limit-cooldown", #"{"seconds": 7201}"#, ["seconds"]),
+            (
+                "security",
+                #"{"trusted_proxies": ["10.0.0.0/8", "2001:db8::1"], "cors_origins": ["*", "https://A.example:8443"]}"#,
+                []
+            ),
+            (
+                "security",
+                #"{"trusted_proxies": ["10.0.0.0/33"], "cors_origins": ["a.example"], "session_hours": 0, "login_attempts": 0}"#,
+                ["cors_origins[0]", "login_attempts", "session_hours", "trusted_proxies[0]"]
+            ),
             ("gateway", #"{"body_limit_bytes": 1024, "account_isolation": true}"#, []),
             (
                 "gateway", #"{"body_limit_bytes": 1, "account_isolation": 1, "speed": 9}"#,

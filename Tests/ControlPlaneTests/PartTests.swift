@@ -109,10 +109,10 @@ struct AuthenticatorTests {
     @Test("the cookie is for this site and scripts cannot read it; over TLS it never leaves TLS")
     func cookie() {
         #expect(
-            Authenticator.cookie("t", isTLS: false)
+            Authenticator.cookie("t", lasting: .seconds(43_200), isTLS: false)
                 == "tollgate_session=t; Path=/; HttpOnly; SameSite=Strict; Max-Age=43200"
         )
-        #expect(Authenticator.cookie("t", isTLS: true).hasSuffix("; Secure"))
+        #expect(Authenticator.cookie("t", lasting: .seconds(43_200), isTLS: true).hasSuffix("; Secure"))
         #expect(Authenticator.cookie("", isTLS: false).contains("Max-Age=0"))
     }
 }

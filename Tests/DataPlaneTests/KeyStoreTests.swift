@@ -151,7 +151,8 @@ struct KeyStoreTests {
     @Test("a flood from one address is refused after a few keys, also with nobody sure of them; others are let in")
     func floodFromOne() async throws {
         try await standing { (stand) async throws in
-            stand.context.trustedProxies = [AddressRange("127.0.0.1")].compactMap { $0 }
+            stand.config.security.trustedProxies = ["127.0.0.1"]
+            try await stand.publish()
             try await stand.run("DEL", RedisNames.keysComplete)
             var statuses: [Int: Int] = [:]
             for _ in 0..<300 {

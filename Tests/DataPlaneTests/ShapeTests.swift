@@ -59,7 +59,8 @@ struct ShapeTests {
     @Test("pages on the list are let in: preflights, answers, streams and errors say so, and no other page is named")
     func pages() async throws {
         try await standing { (stand) async throws in
-            stand.context.cors = CORSPolicy("https://app.example")
+            stand.config.security.corsOrigins = ["https://app.example"]
+            try await stand.publish()
             let origin = "https://app.example"
             let preflight: HeaderFields = [
                 "origin": origin, "access-control-request-method": "POST",

@@ -181,16 +181,4 @@ struct TranslationTests {
             #expect(stand.upstream.calls.isEmpty)
         }
     }
-
-    @Test("tokens are counted where they can be, and estimated elsewhere")
-    func countTokens() async throws {
-        let meeting = Meeting(caller: .anthropic, upstream: .chat)
-        try await standing(meeting.options) { (stand) async throws in
-            let body = Speech.anthropic.body("gpt-a")
-            let response = try await stand.post("/v1/messages/count_tokens", body)
-            let count = try JSON(text: try await response.text())["input_tokens"]?.int ?? 0
-            #expect(response.head.status == 200 && (10...40).contains(count))
-            #expect(stand.upstream.calls.isEmpty)
-        }
-    }
 }

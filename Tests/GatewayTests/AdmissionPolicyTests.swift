@@ -1,5 +1,6 @@
 import Domain
 import GatewayKit
+import HTTPMessages
 import Reactor
 import Snapshots
 import Testing
@@ -116,7 +117,7 @@ struct AdmissionPolicyTests {
         }
         func code(_ group: ServingGroup?, _ model: String) -> GatewayError.Code? {
             do throws(GatewayError) {
-                _ = try AdmissionPolicy.check(group, model: model)
+                try AdmissionPolicy.check(AdmissionPolicy.active(group), model: model)
                 return nil
             } catch {
                 return error.code
@@ -128,5 +129,49 @@ struct AdmissionPolicyTests {
         #expect(code(group { $0.modelAllowlist = ["n"] }, "m") == .modelNotAllowed)
         #expect(code(group { $0.modelAllowlist = ["n", "m"] }, "m") == nil)
         #expect(code(group { $0.modelAllowlist = ["M"] }, "m") == .modelNotAllowed)
+    }
+
+    @Test(
+        "who is not Claude Code gets the group that the key's group falls back to, and without one nothing",
+        arguments: [
+            (nil, 1, nil), (nil, 2, .claudeCodeOnly), (3, 2, nil), (9, 2, .claudeCodeOnly), (4, 2, .claudeCodeOnly),
+            (5, 2, .claudeCodeOnly), (6, 2, .groupInactive), (2, 2, .claudeCodeOnly),
+        ] as [(Int64?, Int64, GatewayError.Code?)]
+    )
+    func claudeCodeOnly(fallback: Int64?, own: Int64, expected: GatewayError.Code?) {
+        var config = ConfigSnapshot(
+            version: SnapshotVersion(epoch: 1, revision: 1),
+            publishedAt: Timestamp(microseconds: 0)
+        )
+        config.groups = (1...6).map {
+            GroupSnapshot(id: GroupID($0), revision: 1, name: "g\($0)", platform: $0 == 4 ? .openai : .anthropic)
+        }
+        config.groups[1].isClaudeCodeOnly = true
+        config.groups[1].fallbackGroup = fallback.map { GroupID($0) }
+        config.groups[4].isClaudeCodeOnly = true
+        config.groups[5].isActive = false
+        let serving = GatewayConfig(config)
+        let key = key { $0.group = GroupID(own) }
+        do throws(GatewayError) {
+            #expect(try AdmissionPolicy.group(of: key, serving, isClaudeCode: true).id == GroupID(own))
+            let group = try AdmissionPolicy.group(of: key, serving, isClaudeCode: false)
+            #expect(expected == nil && group.id == (own == 2 ? GroupID(fallback ?? 0) : GroupID(own)))
+        } catch {
+            #expect(error.code == expected && error.status == 403)
+        }
+    }
+
+    @Test(
+        "Claude Code is told by its name and version, in any case",
+        arguments: [
+            ("claude-cli/1.0.0", true), ("Claude-CLI/2.1.78 (external, cli)", true), ("CLAUDE-CLI/10.20.30", true),
+            ("claude-cli/1.2.3-beta", true), ("claude-cli/1.2", false), ("claude-cli/1.2.", false),
+            ("claude-cli/", false), ("claude-cli", false), ("claude-cli/a.b.c", false), ("claude-cli/1..2", false),
+            ("claude-cli /1.0.0", false), ("x claude-cli/1.0.0", false), ("claude\u{0D}cli/1.0.0", false),
+            ("claude-cli\u{0F}1.0.0", false), ("curl/8.0", false), ("", false), ("claude-cli/1.2.x", false),
+        ]
+    )
+    func claudeCode(userAgent: String, expected: Bool) {
+        #expect(ClaudeCode.isCaller(["user-agent": userAgent]) == expected)
     }
 }

@@ -4,7 +4,9 @@ import Testing
 
 @Suite("Which pages may call")
 struct CORSPolicyTests {
-    private func policy(_ text: String) throws -> CORSPolicy { try #require(CORSPolicy(text)) }
+    private func policy(_ text: String) throws -> CORSPolicy {
+        try #require(CORSPolicy(text.split(separator: " ").map(String.init)))
+    }
 
     private func request(_ origin: String?, _ method: String = "POST", _ more: HeaderFields = [:]) -> HTTPRequestHead {
         var headers = more
@@ -12,16 +14,8 @@ struct CORSPolicyTests {
         return HTTPRequestHead(method: method, target: "/v1/messages", headers: headers)
     }
 
-    @Test(
-        "an origin is a scheme, a host and perhaps a port",
-        arguments: [
-            ("", true), ("*", true), ("https://a.example", true), ("http://localhost:3000, https://b.example", true),
-            ("https://[::1]:8443", true), ("HTTPS://A.Example", true), ("a.example", false), ("https://", false),
-            ("https://a.example/", false), ("https://u@a.example", false), ("ftp://a.example", false),
-            ("https://a.example, null", false), ("https://*.a.example", false),
-        ]
-    )
-    func texts(text: String, isFine: Bool) { #expect((CORSPolicy(text) != nil) == isFine) }
+    @Test("a list without an origin lets nobody in", arguments: [[], ["null"], ["https://a.example/"], [""]])
+    func empty(list: [String]) { #expect(CORSPolicy(list) == nil) }
 
     @Test("an answer names the page's own origin where it is on the list, and otherwise nothing but that it may vary")
     func answers() throws {
@@ -63,11 +57,5 @@ struct CORSPolicyTests {
         long.set("access-control-request-headers", String(repeating: "a,", count: 4000))
         let bounded = try #require(policy.preflight(request("https://a.example", "OPTIONS", long), methods: "POST"))
         #expect(bounded["access-control-allow-headers"] == nil)
-    }
-
-    @Test("without an origin on the list there is no policy")
-    func none() throws {
-        #expect(try policy("").isEmpty && policy(" , ").isEmpty)
-        #expect(try !policy("*").isEmpty && !policy("https://a.example").isEmpty)
     }
 }

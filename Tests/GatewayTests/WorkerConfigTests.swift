@@ -28,7 +28,7 @@ struct WorkerConfigTests {
         #expect(config.listen?.description == "127.0.0.1:8080" && config.opsListen?.description == "127.0.0.1:8083")
         #expect(config.redis != nil && config.masterKeys != nil && config.snapshotKey.count == 32)
         #expect(config.internalAPI?.port == 8082 && config.internalToken.reveal() == "hidden-token")
-        #expect(config.loops >= 1 && config.tlsListen == nil && config.trustedProxies.isEmpty)
+        #expect(config.loops >= 1 && config.tlsListen == nil)
     }
 
     @Test("each missing secret is one fault, and all are told at once")
@@ -48,7 +48,6 @@ struct WorkerConfigTests {
             "TOLLGATE_REDIS_URL": "http://u:hidden@h", "TOLLGATE_INTERNAL_URL": "ftp://hidden",
             "TOLLGATE_INTERNAL_TOKEN": " , ,", "TOLLGATE_SNAPSHOT_KEY": "aGlkZGVu",
             "TOLLGATE_MASTER_KEYS": "m1:aGlkZGVu", "TOLLGATE_TLS_LISTEN": "hidden",
-            "TOLLGATE_TRUSTED_PROXIES": "10.0.0.0/8, hidden,alsohidden", "TOLLGATE_CORS_ORIGINS": "hidden",
             "TOLLGATE_LOG_LEVEL": "hidden",
         ]
         let (_, faults) = read(bad)

@@ -81,7 +81,7 @@ package final class ControlPlane {
         let api = AdminAPI(routes: context.routes, Authenticator(pool), log: log) {
             Timestamp(microseconds: WallClock.microseconds)
         }
-        api.trustedProxies = config.trustedProxies
+        api.trust = ProxyTrust(pool)
         housekeeping.start()
         adminAddress = try listen(on: adminListen, config.adminTLS, "admin") { [probes] exchange in
             if await probes.answer(exchange) { return }

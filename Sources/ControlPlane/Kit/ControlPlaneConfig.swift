@@ -1,5 +1,4 @@
 package import Crypto
-package import Decisions
 import Formats
 package import Reactor
 package import Redis
@@ -23,8 +22,6 @@ package struct ControlPlaneConfig: Sendable {
     package var adminTLS: TLSFiles?
     /// `TOLLGATE_INTERNAL_TLS_CERT` and `TOLLGATE_INTERNAL_TLS_KEY` (PEM files): the internal listener speaks TLS.
     package var internalTLS: TLSFiles?
-    /// `TOLLGATE_TRUSTED_PROXIES`: addresses and CIDRs whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
-    package var trustedProxies: [AddressRange] = []
     /// `TOLLGATE_DATABASE_URL`
     package var databaseURL = Secret("")
     /// `TOLLGATE_DATABASE_CONNECTIONS`: most of them at once. Default 8.
@@ -50,11 +47,6 @@ package struct ControlPlaneConfig: Sendable {
         adminListen = reader.address("TOLLGATE_ADMIN_LISTEN", default: "127.0.0.1:8081")
         internalListen = reader.address("TOLLGATE_INTERNAL_LISTEN", default: "127.0.0.1:8082")
         opsListen = reader.address("TOLLGATE_OPS_LISTEN", default: "127.0.0.1:8084")
-        if let ranges = AddressRange.list(reader.optional("TOLLGATE_TRUSTED_PROXIES") ?? "") {
-            trustedProxies = ranges
-        } else {
-            reader.fault("TOLLGATE_TRUSTED_PROXIES", "must be a list of IP addresses and CIDR ranges")
-        }
         databaseURL = Secret(reader.secret("TOLLGATE_DATABASE_URL", "postgres://user:password@host:port/database"))
         databaseConnections = reader.integer("TOLLGATE_DATABASE_CONNECTIONS", default: 8, in: 2...200)
         shutdownDrain = .seconds(reader.integer("TOLLGATE_SHUTDOWN_SECONDS", default: 30, in: 0...3600))

@@ -91,8 +91,6 @@ final class ServingLoop: @unchecked Sendable {
         )
         // Whichever loop is first has them: they are handed out once.
         context.outbox.replay()
-        context.trustedProxies = config.trustedProxies
-        context.cors = config.cors.flatMap { $0.isEmpty ? nil : $0 }
         context.eventBudget = config.eventBudget
         let handler = GatewayHandler(context, probes)
         server = HTTPServer(loop, limits: HTTPServerLimits()) { exchange in await handler.handle(exchange) }

@@ -1,5 +1,4 @@
 package import Crypto
-package import Decisions
 import Formats
 import Glibc
 package import Providers
@@ -32,10 +31,6 @@ package struct WorkerConfig: Sendable {
     package var loops: Int
     /// `TOLLGATE_UPSTREAM_CA`: further trust anchors for upstreams, in PEM.
     package var upstreamAuthorities: String?
-    /// `TOLLGATE_TRUSTED_PROXIES`: addresses and CIDRs whose `X-Forwarded-For` is believed.
-    package var trustedProxies: [AddressRange] = []
-    /// `TOLLGATE_CORS_ORIGINS`: pages that may call from a browser, by their origins, or `*`. Default: none.
-    package var cors: CORSPolicy?
     /// `TOLLGATE_JOURNAL_DIR`: where usage records are kept while neither Redis nor the control plane can take them, a
     /// folder for each worker alone. Without it they are kept in memory.
     package var journalFolder: String?
@@ -78,13 +73,6 @@ package struct WorkerConfig: Sendable {
         }
         readKeys(&reader)
         readTLS(&reader)
-        if let ranges = AddressRange.list(reader.optional("TOLLGATE_TRUSTED_PROXIES") ?? "") {
-            trustedProxies = ranges
-        } else {
-            reader.fault("TOLLGATE_TRUSTED_PROXIES", "must be a list of IP addresses and CIDR ranges")
-        }
-        cors = CORSPolicy(reader.optional("TOLLGATE_CORS_ORIGINS") ?? "")
-        if cors == nil { reader.fault("TOLLGATE_CORS_ORIGINS", "must be a list of origins, https://host:port, or *") }
         if let level = LogLevel(rawValue: reader.text("TOLLGATE_LOG_LEVEL", default: "info")) {
             logLevel = level
         } else {

@@ -1,5 +1,4 @@
 import Crypto
-package import Decisions
 package import Formats
 package import HTTPFetching
 package import Reactor
@@ -32,6 +31,7 @@ package final class WorkerContext {
     package let keys: KeyStore
     package let admission: AdmissionStore
     package let slots: SlotStore
+    package let sessions: SessionStore
     package let candidates: CandidateSets
     package let outbox: UsageOutbox
     package let leases: LeaseKeeper
@@ -48,9 +48,6 @@ package final class WorkerContext {
         didSet { candidates.forget() }
     }
     package var requestIDs = RequestIDs()
-    package var trustedProxies: [AddressRange] = []
-    /// Nil where no page of another origin is let in.
-    package var cors: CORSPolicy?
     package let drains = DrainDesk()
     /// What events that have not arrived whole may take together; nil for no bound.
     package var eventBudget: ByteBudget?
@@ -84,6 +81,7 @@ package final class WorkerContext {
         admission = AdmissionStore(redis, proposedEpoch: epoch)
         slots = SlotStore(redis)
         candidates = CandidateSets(slots)
+        sessions = SessionStore(redis)
         outbox = UsageOutbox(
             loop,
             redis,
@@ -99,7 +97,7 @@ package final class WorkerContext {
         admission.onEpoch = { [outbox] partition, epoch in outbox.noteEpoch(partition, epoch) }
         redis.onConnect = { [unowned outbox, unowned redis] in
             // A script that has to be loaded first comes behind what was sent after it: a settlement must not.
-            for script in CallScripts.all { redis.send(RedisCommand(["SCRIPT", "LOAD", script.source])) { _ in } }
+            for script in CallScripts.all + SessionScripts.all { redis.send(RedisCommand(["SCRIPT", "LOAD", script.source])) { _ in } }
             outbox.redisDidConnect()
         }
     }

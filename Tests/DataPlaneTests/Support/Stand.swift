@@ -123,7 +123,7 @@ final class Stand {
     let log: Log
     let apiKey = APIKeyFormat.generate(random: { SecureRandom.bytes($0) })
     private(set) var key: KeySnapshot
-    private(set) var config: ConfigSnapshot
+    var config: ConfigSnapshot
     /// Between the worker and Redis.
     let relay: RedisRelay
     let context: WorkerContext
@@ -133,6 +133,7 @@ final class Stand {
     let gateway: HTTPServer
     let address: SocketAddress
     let caller: HTTPClient
+    private var callers = 0
 
     var upstream: FakeUpstream { upstreams[0] }
     var partition: Partition { Partition(of: key.user) }
@@ -341,6 +342,9 @@ final class Stand {
     ) -> FetchRequest {
         var headers: HeaderFields = ["content-type": "application/json"]
         if withKey { headers.add("x-api-key", apiKey) }
+        // Else the calls of a test, which say the same, would be one conversation.
+        callers += 1
+        headers.add("user-agent", "caller/\(callers)")
         for (name, value) in extra.strings { headers.set(name, value) }
         return FetchRequest(
             to: Endpoint(isTLS: false, host: "127.0.0.1", port: address.port, wireProtocol: wire),

@@ -25,7 +25,8 @@ package struct SnapshotBuilder {
         gatewaySetting: JSON?,
         betaPolicySetting: JSON? = nil,
         overloadSetting: JSON? = nil,
-        rateLimitSetting: JSON? = nil
+        rateLimitSetting: JSON? = nil,
+        securitySetting: JSON? = nil
     ) -> ConfigSnapshot {
         let proxies = Dictionary(proxies.map { ($0.id, $0) }) { first, _ in first }
         let settings = Self.settings(gatewaySetting)
@@ -63,9 +64,15 @@ package struct SnapshotBuilder {
                     default: CooldownSettings.defaultRateLimitSeconds
                 ).map { .seconds($0) },
                 unauthorized: settings.unauthorizedPause
+            ),
+            security: SecuritySettings(
+                trustedProxies: Self.texts(securitySetting?["trusted_proxies"]),
+                corsOrigins: Self.texts(securitySetting?["cors_origins"])
             )
         )
     }
+
+    private static func texts(_ list: JSON?) -> [String] { list?.array?.compactMap(\.string) ?? [] }
 
     /// What the database has of the setting `gateway`; what is missing, unknown or out of bounds has its default.
     static func settings(_ setting: JSON?) -> GatewaySettings {

@@ -173,7 +173,8 @@ package final class SnapshotPublisher {
                 gatewaySetting: try await SettingsStore.find("gateway", on: connection),
                 betaPolicySetting: try await SettingsStore.find("beta-policy", on: connection),
                 overloadSetting: try await SettingsStore.find("overload-cooldown", on: connection),
-                rateLimitSetting: try await SettingsStore.find("rate-limit-cooldown", on: connection)
+                rateLimitSetting: try await SettingsStore.find("rate-limit-cooldown", on: connection),
+                securitySetting: try await SettingsStore.find("security", on: connection)
             )
             return (config, groups.map { ($0.snapshot.id, builder.stamp($0.snapshot.revision)) })
         }

@@ -36,12 +36,24 @@ package enum AdmissionPolicy {
         return group
     }
 
-    /// The key's group, if it serves the model.
-    package static func check(_ group: ServingGroup?, model: String) throws(GatewayError) -> ServingGroup {
-        let group = try active(group)
+    /// The group that a call is admitted to, billed and isolated by: the key's own, or where that is for Claude Code
+    /// alone and the caller another program, the one that it falls back to.
+    package static func group(
+        of key: KeySnapshot,
+        _ config: GatewayConfig,
+        isClaudeCode: @autoclosure () -> Bool
+    ) throws(GatewayError) -> ServingGroup {
+        let own = try active(config.group(key.group))
+        guard own.snapshot.isClaudeCodeOnly, !isClaudeCode() else { return own }
+        guard let wanted = own.snapshot.fallbackGroup, let fallback = config.group(wanted),
+            fallback.snapshot.platform == own.snapshot.platform, !fallback.snapshot.isClaudeCodeOnly
+        else { throw GatewayError(.claudeCodeOnly, "This API key is for Claude Code only.") }
+        return try active(fallback)
+    }
+
+    package static func check(_ group: ServingGroup, model: String) throws(GatewayError) {
         if !group.snapshot.modelAllowlist.isEmpty, !group.snapshot.modelAllowlist.contains(model) {
             throw GatewayError(.modelNotAllowed, "This API key may not use this model.", field: "model")
         }
-        return group
     }
 }

@@ -1,3 +1,4 @@
+import Decisions
 package import HTTPMessages
 
 /// Which pages of other origins may call the gateway from a browser (Fetch standard, CORS protocol).
@@ -14,30 +15,13 @@ package struct CORSPolicy: Sendable {
     /// Characters of the list of fields that a page asks for.
     private static let longestFieldList = 4096
 
-    /// - Parameter text: origins (`https://app.example:8443`) parted by commas or blanks, or `*` for all.
-    /// - Returns: nil when one of them is none. Without any the policy lets no page in.
-    package init?(_ text: String) {
-        let names = text.split { $0 == "," || $0.isWhitespace }.map { $0.lowercased() }
+    /// - Parameter list: origins (`https://app.example:8443`), or `*` for all.
+    /// - Returns: nil when the list lets no page in; what is no origin lets none in either.
+    package init?(_ list: [String]) {
+        let names = list.map { $0.lowercased() }
         allowsAll = names.contains("*")
-        origins = Set(names.filter { $0 != "*" })
-        guard origins.allSatisfy(Self.isOrigin) else { return nil }
-    }
-
-    package var isEmpty: Bool { origins.isEmpty && !allowsAll }
-
-    /// Scheme, host and perhaps a port: nothing that an `Origin` field could not say.
-    private static func isOrigin(_ text: String) -> Bool {
-        guard let separator = text.firstRange(of: "://") else { return false }
-        let (scheme, host) = (text[..<separator.lowerBound], text[separator.upperBound...])
-        return ["http", "https"].contains(scheme) && !host.isEmpty
-            && host.utf8.allSatisfy { byte in
-                switch byte {
-                case 0x30...0x39, 0x61...0x7a, UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: ":"),
-                    UInt8(ascii: "["), UInt8(ascii: "]"):
-                    true
-                default: false
-                }
-            }
+        origins = Set(names.filter(WebOrigin.isValid))
+        if origins.isEmpty, !allowsAll { return nil }
     }
 
     /// What every answer to this request says of the policy.

@@ -32,7 +32,7 @@ package final class GatewayHandler {
     package func handle(_ exchange: ServerExchange) async {
         context.metrics.inFlight.add(1)
         let requestID = context.requestIDs.next()
-        if let cors = context.cors { exchange.furtherFields = cors.fields(for: exchange.request) }
+        if let cors = context.config?.cors { exchange.furtherFields = cors.fields(for: exchange.request) }
         var isLogged = false
         do {
             isLogged = try await route(exchange, requestID)
@@ -84,7 +84,7 @@ package final class GatewayHandler {
         case .wrongMethod(let allowed):
             if request.method == "OPTIONS" {
                 var headers: HeaderFields = ["allow": allowed, "x-request-id": requestID]
-                context.cors?.preflight(request, methods: allowed)?.forEach { headers.add($0, $1) }
+                context.config?.cors?.preflight(request, methods: allowed)?.forEach { headers.add($0, $1) }
                 exchange.respond(HTTPResponseHead(status: 204, headers: headers), body: [])
             } else {
                 let error = GatewayError(.methodNotAllowed, "Use \(allowed).")
@@ -96,14 +96,14 @@ package final class GatewayHandler {
 
     private func answerModels(_ exchange: ServerExchange, _ route: ModelListRoute, _ requestID: String) async throws {
         let (key, config) = try await authenticate(exchange)
-        let standing = try await verified(Standing(key, config, model: nil), exchange)
+        let standing = try await verified(Standing(key, config, model: nil, exchange.request.headers), exchange)
         if route.isAntigravity { try Self.requireAntigravity(standing.group) }
         try ModelLists.answer(route, exchange, standing, now: now, requestID: requestID)
     }
 
     private func answerResponse(_ exchange: ServerExchange, _ id: String, _ requestID: String) async throws {
         let (key, config) = try await authenticate(exchange)
-        let standing = try await verified(Standing(key, config, model: nil), exchange)
+        let standing = try await verified(Standing(key, config, model: nil, exchange.request.headers), exchange)
         try await ResponseLookup(context, exchange, standing, requestID: requestID).answer(id)
     }
 
@@ -218,11 +218,11 @@ package final class GatewayHandler {
 
     private func clientAddress(_ exchange: ServerExchange) -> [UInt8] {
         let peer = exchange.peer?.bytes ?? []
-        guard !context.trustedProxies.isEmpty else { return peer }
+        guard let trusted = context.config?.trustedProxies, !trusted.isEmpty else { return peer }
         return ClientAddress.resolve(
             peer: peer,
             forwardedFor: exchange.request.headers.values("x-forwarded-for"),
-            trusted: context.trustedProxies
+            trusted: trusted
         )
     }
 
@@ -255,12 +255,19 @@ package final class GatewayHandler {
         }
     }
 
-    private func summarise(_ body: [UInt8], _ route: CallRoute) async throws -> CallSummary {
+    /// What policy must know of the body, and which conversation it belongs to.
+    private func summarise(
+        _ body: [UInt8],
+        _ route: CallRoute,
+        _ scope: SessionScope
+    ) async throws -> (CallSummary, CallSession?) {
         let wire = route.dialect.wire
-        guard body.count > WorkerContext.inlineLimit else { return try wire.summary(of: body, route, context.parser) }
-        return try await context.loop.offload {
-            Result { try wire.summary(of: body, route, JSONParser()) }
-        }.get()
+        @Sendable func read(_ parser: JSONParser) throws -> (CallSummary, CallSession?) {
+            let summary = try wire.summary(of: body, route, parser)
+            return (summary, SessionReader.session(of: body, summary, route, scope, parser))
+        }
+        guard body.count > WorkerContext.inlineLimit else { return try read(context.parser) }
+        return try await context.loop.offload { Result { try read(JSONParser()) } }.get()
     }
 
     private static func requireAntigravity(_ group: ServingGroup) throws(GatewayError) {
@@ -306,8 +313,10 @@ package final class GatewayHandler {
     private func prepare(_ exchange: ServerExchange, _ route: CallRoute, _ requestID: String) async throws -> Call {
         let (key, config) = try await authenticate(exchange)
         let body = try await readBody(exchange, limit: config.settings.bodyLimit)
-        let summary = try await summarise(body, route)
-        let standing = try Standing(key, config, model: summary.model)
+        let clientIP = clientIP(exchange)
+        let scope = SessionScope(exchange.request.headers, route, key, clientIP: clientIP)
+        let (summary, session) = try await summarise(body, route, scope)
+        let standing = try Standing(key, config, model: summary.model, exchange.request.headers)
         if route.isAntigravity { try Self.requireAntigravity(standing.group) }
         let call = Call(
             context: context,
@@ -318,7 +327,7 @@ package final class GatewayHandler {
             body: body,
             route: route,
             createdAt: now,
-            clientIP: clientIP(exchange)
+            clientIP: clientIP
         )
         if let previous = summary.previousResponse {
             call.boundAccount = try await ResponseBindings.owner(of: previous, for: key.id, context.redis).account
@@ -326,13 +335,14 @@ package final class GatewayHandler {
         if route.action == .countTokens {
             call.standing = try await verified(standing, exchange)
         } else {
+            if summary.previousResponse == nil { call.lookUp(session) }
             try await admit(call)
         }
         return call
     }
 
     private func clientIP(_ exchange: ServerExchange) -> String {
-        guard !context.trustedProxies.isEmpty else { return exchange.peer?.ip ?? "" }
+        guard context.config?.trustedProxies.isEmpty == false else { return exchange.peer?.ip ?? "" }
         return SocketAddress(bytes: clientAddress(exchange), port: 0)?.ip ?? ""
     }
 
@@ -410,7 +420,13 @@ package final class GatewayHandler {
             now: now,
             allowsExpired: old.allowsExpired
         )
-        let new = try Standing(key, currentConfig(), model: old.model, allowsExpired: old.allowsExpired)
+        let new = try Standing(
+            key,
+            currentConfig(),
+            model: old.model,
+            exchange.request.headers,
+            allowsExpired: old.allowsExpired
+        )
         if answer == .stale, new.isSame(as: old) {
             // The change is on its way here.
             await context.loop.sleep(Self.callerSlotPoll * reloads)
@@ -431,7 +447,8 @@ package final class GatewayHandler {
     /// Answers for an expired or exhausted key as well.
     private func answerUsage(_ exchange: ServerExchange, _ requestID: String) async throws {
         let key = try await accepted(exchange, allowsExpired: true)
-        _ = try await verified(Standing(key, currentConfig(), model: nil, allowsExpired: true), exchange)
+        let standing = try Standing(key, currentConfig(), model: nil, exchange.request.headers, allowsExpired: true)
+        _ = try await verified(standing, exchange)
         guard let usage = try? await context.internalAPI.fetchUsage(of: key.id) else {
             throw GatewayError(.unavailable, "Usage cannot be read now; try again.", retryAfterSeconds: 5)
         }

@@ -28,6 +28,9 @@ package final class Call: LeaseHolder {
     package let isArray: Bool
     /// The one account that can go on from an earlier answer.
     package var boundAccount: AccountID?
+    /// The conversation that it belongs to, where there is one.
+    package private(set) var sticky: StickySession?
+    private var session: CallSession?
     package let createdAt: Timestamp
     package let clientIP: String
     /// False for calls that reserve nothing.
@@ -77,6 +80,12 @@ package final class Call: LeaseHolder {
     /// Tokens are counted in one piece, whatever the body says.
     package var isStreaming: Bool { summary.isStream && route.action == .generate }
 
+    /// Asks what the call's session is bound to, with what is sent next.
+    func lookUp(_ session: CallSession?) {
+        self.session = session
+        sticky = session.map { StickySession.lookUp($0, key.id, group.id, context.sessions) }
+    }
+
     // MARK: What it holds
 
     package func releaseBody() { body = [] }
@@ -89,6 +98,8 @@ package final class Call: LeaseHolder {
     package func didAdmit(_ standing: Standing) {
         self.standing = standing
         isAdmitted = true
+        // The key is in another group than it was.
+        if let sticky, sticky.group != group.id { lookUp(session) }
         hasCallerSlots = !key.heldSlots.isEmpty
         if hasCallerSlots { context.leases.update(self) }
     }

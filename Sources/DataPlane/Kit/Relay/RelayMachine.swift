@@ -69,6 +69,10 @@ package struct RelayMachine {
 
     package func isExcluded(_ account: AccountID) -> Bool { tried.contains(account) || full.contains(account) }
 
+    package func hasTried(_ account: AccountID) -> Bool { tried.contains(account) }
+
+    package func isFull(_ account: AccountID) -> Bool { full.contains(account) }
+
     package mutating func attempting(_ account: AccountID) { tried.insert(account) }
 
     package mutating func slotRefused(_ account: AccountID) { full.insert(account) }

@@ -89,10 +89,13 @@ package final class RelayRunner {
             }
             if call.route.action == .embed, !Self.canEmbed(call) { throw Self.noEmbeddings }
         }
+        await call.sticky?.ready()
         while !call.exchange.isCallerGone {
             switch try nextStep() {
             case .ended: return false
             case .wait:
+                if !hasWaited { context.metrics.slotWaits.add() }
+                hasWaited = true
                 await context.loop.sleep(Self.slotPoll)
                 machine.slotsChanged()
             case .attempt(let candidate):
@@ -125,17 +128,38 @@ package final class RelayRunner {
     }
 
     private func nextStep() throws -> Step {
+        if let step = stickyStep() { return step }
         if let candidate = choose() { return .attempt(candidate) }
         switch machine.noCandidate(now: .now) {
-        case .waitForSlot:
-            if !hasWaited { context.metrics.slotWaits.add() }
-            hasWaited = true
-            return .wait
+        case .waitForSlot: return .wait
         case .surface(let failure):
             surface(failure)
             return .ended
         case .refuseNoAccount: throw Self.noAccount
         case .refuseBusy: throw Self.allBusy
+        }
+    }
+
+    /// What the call's session asks for; nil when the call may go anywhere.
+    private func stickyStep() -> Step? {
+        guard let sticky = call.sticky, let bound = sticky.account else { return nil }
+        let now = Timestamp(microseconds: WallClock.microseconds)
+        let candidate = candidates.candidate(bound)
+        var account = StickyPolicy.Account()
+        account.isInService = call.group.accounts.contains { $0.id == bound && $0.isUsable(now: now) }
+        account.servesCall = candidate != nil
+        account.skipReason = candidate.flatMap { candidates.skipReason($0, now: now) }
+        account.hasFailed = machine.hasTried(bound)
+        account.fullSince = machine.isFull(bound) ? sticky.fullSince : nil
+        switch StickyPolicy.step(account, patience: call.config.settings.stickyWait, now: .now) {
+        case .prefer: return candidate.map { .attempt($0) }
+        case .wait: return .wait
+        case .leave:
+            sticky.leave()
+            return nil
+        case .unbind:
+            sticky.cannotServe(bound)
+            return nil
         }
     }
 
@@ -163,11 +187,22 @@ package final class RelayRunner {
 
     private func acquire(_ candidate: Candidate) async throws -> Bool {
         let account = candidate.account
+        let sticky = call.sticky
+        sticky?.propose(account.id)
         guard
             try await candidate.slots.acquire(limit: account.snapshot.concurrency, requestID: call.requestID)
         else {
             machine.slotRefused(account.id)
+            await sticky?.wasFull(account.id)
             return false
+        }
+        if let bound = await sticky?.outcome(), bound != account.id {
+            // Another call of the session was first, elsewhere.
+            guard stickyStep() == nil else {
+                candidate.slots.release(requestID: call.requestID)
+                return false
+            }
+            sticky?.propose(account.id)
         }
         call.didAcquire(account, candidate.slots)
         return true

@@ -9,12 +9,17 @@ package final class GatewayConfig: Sendable {
     package let snapshot: ConfigSnapshot
     package let prices: PriceList
     package let settings: ServingSettings
+    package let trustedProxies: [AddressRange]
+    /// Nil where no page of another origin is let in.
+    package let cors: CORSPolicy?
     private let groups: [GroupID: ServingGroup]
 
     package init(_ snapshot: ConfigSnapshot) {
         self.snapshot = snapshot
         prices = PriceList(snapshot.prices)
         settings = ServingSettings(snapshot.settings)
+        trustedProxies = snapshot.security.trustedProxies.compactMap { AddressRange($0) }
+        cors = CORSPolicy(snapshot.security.corsOrigins)
         let groups = Dictionary(snapshot.groups.map { ($0.id, $0) }) { $1 }
         var accounts: [GroupID: [ServingAccount]] = [:]
         for account in snapshot.accounts {

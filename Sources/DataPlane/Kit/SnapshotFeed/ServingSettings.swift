@@ -12,6 +12,7 @@ package struct ServingSettings: Sendable {
     package let drainAfterDisconnect: Duration
     package let shutdownDrain: Duration
     package let queueWait: Duration
+    package let stickyWait: Duration
     package let isolatesAccounts: Bool
     package let allowsUnpricedModels: Bool
 
@@ -26,6 +27,7 @@ package struct ServingSettings: Sendable {
         drainAfterDisconnect = settings.drainAfterDisconnect
         shutdownDrain = settings.shutdownDrain
         queueWait = .seconds(settings["queue_wait_seconds"])
+        stickyWait = .milliseconds(settings["sticky_wait_milliseconds"])
         isolatesAccounts = settings.isolatesAccounts
         allowsUnpricedModels = settings.allowsUnpricedModels
     }

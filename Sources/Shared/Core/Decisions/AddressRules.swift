@@ -66,14 +66,6 @@ package struct AddressRules: Hashable, Sendable {
     }
 }
 
-extension AddressRange {
-    /// A list with commas; nil when an entry is none.
-    package static func list(_ text: String) -> [AddressRange]? {
-        let entries = text.split(separator: ",").map { entry in AddressRange(String(entry.filter { $0 != " " })) }
-        return entries.contains { $0 == nil } ? nil : entries.compactMap { $0 }
-    }
-}
-
 /// Who the caller is, behind proxies.
 package enum ClientAddress {
     /// The rightmost address of `X-Forwarded-For` that is not a trusted proxy; the peer itself when it is not trusted.

@@ -9,6 +9,8 @@ package struct CallSummary: Hashable, Sendable {
     /// Bytes to put into the body so that the upstream reports what a stream costs, and where (OpenAI Chat); nil when
     /// the caller asked for that itself.
     package var usageRequest: Insertion?
+    /// Where the value stands that may name the caller's session (`metadata`, `prompt_cache_key`).
+    package var sessionRange: Range<Int>?
 
     package struct Insertion: Hashable, Sendable {
         /// The bytes that go.
@@ -26,12 +28,14 @@ package struct CallSummary: Hashable, Sendable {
         isStream: Bool,
         modelRange: Range<Int>?,
         previousResponse: String? = nil,
-        usageRequest: Insertion? = nil
+        usageRequest: Insertion? = nil,
+        sessionRange: Range<Int>? = nil
     ) {
         self.model = model
         self.isStream = isStream
         self.modelRange = modelRange
         self.previousResponse = previousResponse
         self.usageRequest = usageRequest
+        self.sessionRange = sessionRange
     }
 }

@@ -10,6 +10,7 @@ package struct GatewayError: Error, Sendable {
         case apiKeyExpired = "api_key_expired"
         case userDisabled = "user_disabled"
         case groupInactive = "group_inactive"
+        case claudeCodeOnly = "claude_code_only"
         case modelNotAllowed = "model_not_allowed"
         case modelNotPriced = "model_not_priced"
         case notFound = "not_found"
@@ -31,7 +32,7 @@ package struct GatewayError: Error, Sendable {
             case .invalidRequest, .modelNotPriced: 400
             case .invalidAPIKey: 401
             case .insufficientBalance: 402
-            case .accessDenied, .apiKeyExpired, .userDisabled, .groupInactive, .modelNotAllowed: 403
+            case .accessDenied, .apiKeyExpired, .userDisabled, .groupInactive, .claudeCodeOnly, .modelNotAllowed: 403
             case .notFound: 404
             case .methodNotAllowed: 405
             case .requestTimeout: 408

@@ -11,6 +11,7 @@ package struct ConfigSnapshot: Hashable, Sendable {
     package var settings: GatewaySettings
     package var betaPolicy: BetaPolicy
     package var cooldowns: CooldownSettings
+    package var security: SecuritySettings
 
     package init(
         version: SnapshotVersion,
@@ -20,7 +21,8 @@ package struct ConfigSnapshot: Hashable, Sendable {
         prices: [ModelPrice] = [],
         settings: GatewaySettings = GatewaySettings(),
         betaPolicy: BetaPolicy = BetaPolicy(),
-        cooldowns: CooldownSettings = CooldownSettings()
+        cooldowns: CooldownSettings = CooldownSettings(),
+        security: SecuritySettings = SecuritySettings()
     ) {
         self.version = version
         self.publishedAt = publishedAt
@@ -30,6 +32,7 @@ package struct ConfigSnapshot: Hashable, Sendable {
         self.settings = settings
         self.betaPolicy = betaPolicy
         self.cooldowns = cooldowns
+        self.security = security
     }
 }
 

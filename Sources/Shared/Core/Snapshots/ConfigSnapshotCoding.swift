@@ -26,6 +26,7 @@ extension ConfigSnapshot {
                 $0.array { for rule in betaPolicy.rules { rule.write(to: &$0) } }
             }
             cooldowns.write(to: &$0)
+            security.write(to: &$0)
         }
     }
 
@@ -46,7 +47,8 @@ extension ConfigSnapshot {
             betaPolicy: BetaPolicy(
                 try fields.optionalObjects("beta_policy") { (rule) throws(SnapshotError) in try BetaPolicy.Rule(rule) }
             ),
-            cooldowns: try CooldownSettings(fields, settings)
+            cooldowns: try CooldownSettings(fields, settings),
+            security: try SecuritySettings(fields.optionalObject("security"))
         )
     }
 }
@@ -67,6 +69,25 @@ extension BetaPolicy.Rule {
             action: try fields.choice("action"),
             scope: try fields.choice("scope"),
             message: try fields.text("message")
+        )
+    }
+}
+
+/// Left out where it is the default, so that format 1 keeps its text.
+extension SecuritySettings {
+    fileprivate func write(to json: inout JSONWriter) {
+        guard self != SecuritySettings() else { return }
+        json.key("security")
+        json.object {
+            $0.texts("trusted_proxies", trustedProxies)
+            $0.texts("cors_origins", corsOrigins)
+        }
+    }
+
+    fileprivate init(_ fields: FieldReader?) throws(SnapshotError) {
+        self.init(
+            trustedProxies: try fields?.texts("trusted_proxies") ?? [],
+            corsOrigins: try fields?.texts("cors_origins") ?? []
         )
     }
 }

@@ -39,6 +39,27 @@ package enum RedisNames {
     /// String: the account's sealed credentials (`CredentialEntry`).
     package static func credentials(of account: AccountID) -> String { "tg:{a\(account)}:cred" }
 
+    // MARK: A session
+
+    /// String, expiring: the account that a session is bound to in a group.
+    package static func binding(_ session: UInt64, _ group: GroupID) -> String {
+        "tg:{s\(hexadecimal(session))}:g\(group)"
+    }
+    /// Hash, expiring: chains of turns that came from one caller's program in a group, and their sessions.
+    package static func turns(of key: KeyID, _ group: GroupID, context: UInt64) -> String {
+        "tg:{k\(key)}:turns:g\(group):\(hexadecimal(context))"
+    }
+    /// 16 digits.
+    package static func hexadecimal(_ number: UInt64) -> String {
+        String(unsafeUninitializedCapacity: 16) { digits in
+            for place in 0..<16 {
+                let digit = UInt8(truncatingIfNeeded: number >> UInt64(60 - 4 * place)) & 0xF
+                digits[place] = digit < 10 ? 0x30 + digit : 0x57 + digit
+            }
+            return 16
+        }
+    }
+
     // MARK: An answer
 
     /// String, expiring: key and account that an answer of the Responses API belongs to.

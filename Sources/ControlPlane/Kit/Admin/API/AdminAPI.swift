@@ -1,5 +1,5 @@
 import Crypto
-package import Decisions
+import Decisions
 package import Domain
 import Formats
 package import HTTPMessages
@@ -13,8 +13,8 @@ package final class AdminAPI {
     package static let bodyLimit = 1024 * 1024
 
     package let table: RouteTable
-    /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
-    package var trustedProxies: [AddressRange] = []
+    /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; without it nobody's.
+    package var trust: ProxyTrust?
     private let authenticator: Authenticator
     private let log: Log
     private let now: () -> Timestamp
@@ -49,10 +49,11 @@ package final class AdminAPI {
     }
 
     package func handle(_ exchange: ServerExchange) async {
+        let trusted = await trust?.current() ?? []
         let call = Call(
             exchange.request,
-            clientIP: clientIP(exchange),
-            isTLS: isTLS(exchange),
+            clientIP: Self.clientIP(exchange, trusted),
+            isTLS: Self.isTLS(exchange, trusted),
             body: { try await exchange.collectBody(limit: $0) }
         )
         guard let outcome = await outcome(call) else { return }
@@ -62,20 +63,20 @@ package final class AdminAPI {
     }
 
     /// Who calls, behind proxies that are trusted: sign-ins are counted for each address.
-    private func clientIP(_ exchange: ServerExchange) -> String {
-        guard let peer = exchange.peer, !trustedProxies.isEmpty else { return exchange.peer?.ip ?? "" }
+    private static func clientIP(_ exchange: ServerExchange, _ trusted: [AddressRange]) -> String {
+        guard let peer = exchange.peer, !trusted.isEmpty else { return exchange.peer?.ip ?? "" }
         let client = ClientAddress.resolve(
             peer: peer.bytes,
             forwardedFor: exchange.request.headers.values("x-forwarded-for"),
-            trusted: trustedProxies
+            trusted: trusted
         )
         return SocketAddress(bytes: client, port: 0)?.ip ?? peer.ip
     }
 
     /// Whether the caller's own connection is encrypted: cookies are for such ones only.
-    private func isTLS(_ exchange: ServerExchange) -> Bool {
+    private static func isTLS(_ exchange: ServerExchange, _ trusted: [AddressRange]) -> Bool {
         if exchange.isTLS { return true }
-        guard let peer = exchange.peer, trustedProxies.contains(where: { $0.contains(peer.bytes) }) else {
+        guard let peer = exchange.peer, trusted.contains(where: { $0.contains(peer.bytes) }) else {
             return false
         }
         return exchange.request.headers.values("x-forwarded-proto").last?.lowercased() == "https"

@@ -69,7 +69,8 @@ package final class AuthRoutes {
 
     private func login(_ request: AdminRequest) async throws -> AdminAnswer {
         let login = try loginForm.draft(from: request.body, startingWith: Login())
-        try takeAttempt(login.email, request)
+        let policy = try await policy()
+        try takeAttempt(login.email, policy, request)
         let found = try await context.pool.query(
             """
             select \(UserStore.columns), u.password_hash from users u
@@ -89,21 +90,32 @@ package final class AuthRoutes {
         let session = try await context.changes.commit(by: author) { change in
             try await SessionStore.deleteExpired(now: request.now, on: change.connection)
             change.audit("login", "session", user.id.raw)
-            return try await Authenticator.start(for: user.id, now: request.now, on: change.connection)
+            return try await Authenticator.start(
+                for: user.id,
+                lasting: policy.sessionLifetime,
+                now: request.now,
+                on: change.connection
+            )
         }
+        let cookie = Authenticator.cookie(session.token, lasting: policy.sessionLifetime, isTLS: request.isTLS)
         return AdminAnswer(
             200,
             [
                 "token": .string(session.token), "csrf_token": .string(session.csrfToken),
                 "expires_at": .time(session.expiresAt), "user": UserView.view.json(user),
             ],
-            headers: [("set-cookie", Authenticator.cookie(session.token, isTLS: request.isTLS))]
+            headers: [("set-cookie", cookie)]
         )
     }
 
     private static let refused = Problem(401, "sign_in_refused", "The e-mail address or the password is wrong.")
 
-    private func takeAttempt(_ email: String, _ request: AdminRequest) throws {
+    private func policy() async throws -> LoginPolicy {
+        LoginPolicy(try await context.pool.withConnection { try await SettingsStore.find("security", on: $0) })
+    }
+
+    private func takeAttempt(_ email: String, _ policy: LoginPolicy, _ request: AdminRequest) throws {
+        throttle.emailBurst = Double(policy.attemptsAtOnce)
         if let wait = throttle.take(email: email, address: request.clientIP, now: .now) {
             throw Problem.tooManyRequests(retryAfterSeconds: wait, "Too many attempts to sign in; wait and try again.")
         }
@@ -126,7 +138,7 @@ package final class AuthRoutes {
         let session = try request.signedIn()
         let wanted = try passwordForm.draft(from: request.body, startingWith: PasswordChange())
         // A stolen session must not be a way round the throttle.
-        try takeAttempt(session.user.fields.email, request)
+        try takeAttempt(session.user.fields.email, try await policy(), request)
         let id = session.user.id
         let stored = try await context.pool.query(
             "select password_hash from users where id = $1 and deleted_at is null",

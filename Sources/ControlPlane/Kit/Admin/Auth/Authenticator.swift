@@ -8,7 +8,6 @@ package import Postgres
 package struct Authenticator {
     package static let cookieName = "tollgate_session"
     package static let csrfHeader = "x-csrf-token"
-    package static let lifetime = Duration.seconds(12 * 3600)
 
     private let pool: PostgresPool
 
@@ -64,6 +63,7 @@ package struct Authenticator {
     /// Makes a session; returns the token, which is kept nowhere.
     package static func start(
         for user: UserID,
+        lasting lifetime: Duration,
         now: Timestamp,
         on connection: PostgresConnection
     ) async throws -> (token: String, csrfToken: String, expiresAt: Timestamp) {
@@ -81,7 +81,7 @@ package struct Authenticator {
     }
 
     /// The cookie's header value; an empty token takes it away.
-    package static func cookie(_ token: String, isTLS: Bool) -> String {
+    package static func cookie(_ token: String, lasting lifetime: Duration = .zero, isTLS: Bool) -> String {
         let seconds = token.isEmpty ? 0 : lifetime.components.seconds
         return "\(cookieName)=\(token); Path=/; HttpOnly; SameSite=Strict; Max-Age=\(seconds)"
             + (isTLS ? "; Secure" : "")

@@ -7,7 +7,7 @@ package import Reactor
 package struct LoginThrottle {
     package struct Limit: Sendable {
         /// Attempts at once.
-        package let burst: Double
+        package fileprivate(set) var burst: Double
         /// Seconds until a token is back.
         package let secondsPerToken: Double
 
@@ -22,7 +22,7 @@ package struct LoginThrottle {
         var at: MonotonicTime
     }
 
-    private let emailLimit: Limit
+    private var emailLimit: Limit
     private let addressLimit: Limit
     private let capacity: Int
     private var emails: [String: Bucket] = [:]
@@ -36,6 +36,12 @@ package struct LoginThrottle {
         emailLimit = email
         addressLimit = address
         self.capacity = capacity
+    }
+
+    /// Attempts at once for an e-mail address.
+    package var emailBurst: Double {
+        get { emailLimit.burst }
+        set { emailLimit.burst = newValue }
     }
 
     /// Takes an attempt; returns nil when it may be made, else the seconds after which the next one may.

@@ -127,7 +127,8 @@ package struct GroupRoutes {
 
     private func checkFallback(_ draft: GroupDraft, id: GroupID?, on connection: PostgresConnection) async throws {
         guard let wanted = draft.fallbackGroup else { return }
-        let fallback = try await GroupStore.find(GroupID(wanted), on: connection)
+        // Kept as it is until this is decided: it could become one for Claude Code only meanwhile.
+        let fallback = try await GroupStore.find(GroupID(wanted), on: connection, forUpdate: true)
         let faults = GroupForm.fallbackFaults(draft, id: id, fallback: fallback)
         if !faults.isEmpty { throw Problem.invalid(faults) }
     }

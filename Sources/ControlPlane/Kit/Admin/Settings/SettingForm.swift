@@ -1,3 +1,4 @@
+import Decisions
 import Domain
 package import Formats
 import Snapshots
@@ -39,6 +40,15 @@ package struct SettingForm {
                 ]
             ),
             SettingForm(name: "beta-policy", fields: [("rules", .betaRules, [])]),
+            SettingForm(
+                name: "security",
+                fields: [
+                    ("trusted_proxies", .texts(.addressRange), []),
+                    ("cors_origins", .texts(.webOrigin), []),
+                    ("session_hours", .number(LoginPolicy.sessionHours), .int(LoginPolicy.defaultSessionHours)),
+                    ("login_attempts", .number(LoginPolicy.attempts), .int(LoginPolicy.defaultAttempts)),
+                ]
+            ),
         ]
     }
 
@@ -111,8 +121,20 @@ extension ValueKind where Value == JSON {
             ? nil : "must be the name of a beta feature, with a * at most at its end"
     }
 
+    fileprivate static func texts(_ kind: ValueKind<String>) -> Self {
+        ValueKind<[String]>.array(of: kind, count: 0...200).map { .array($0.map { .string($0) }) }
+    }
+
     fileprivate static var `switch`: Self { ValueKind<Bool>.flag.map { .bool($0) } }
     fileprivate static func number(_ range: ClosedRange<Int64>) -> Self {
         ValueKind<Int64>.integer(range).map { .int($0) }
+    }
+}
+
+extension ValueKind where Value == String {
+    fileprivate static var webOrigin: Self {
+        text(1...300).checked {
+            $0 == "*" || WebOrigin.isValid($0.lowercased()) ? nil : "must be an origin, https://host:port, or *"
+        }
     }
 }

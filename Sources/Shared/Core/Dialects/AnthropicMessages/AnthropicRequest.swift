@@ -7,10 +7,10 @@ package enum AnthropicRequest {
     ///
     /// - Throws: `GatewayError.invalidRequest`, naming the field at fault.
     package static func summary(of body: [UInt8], _ parser: JSONParser) throws -> CallSummary {
-        let fields = try RequestFields(["model", "stream", "messages"], in: body, parser)
+        let fields = try RequestFields(["model", "stream", "messages", "metadata"], in: body, parser)
         let (model, range) = try fields.model(0)
         let isStream = try fields.flag(1)
         try fields.requireArray(2)
-        return CallSummary(model: model, isStream: isStream, modelRange: range)
+        return CallSummary(model: model, isStream: isStream, modelRange: range, sessionRange: fields.hint(3))
     }
 }

@@ -14,7 +14,8 @@ package struct OpenAIChatWire: WireDialect {
             }
             return CallSummary(model: model, isStream: false, modelRange: range)
         }
-        let fields = try RequestFields(["model", "stream", "messages", "stream_options"], in: body, parser)
+        let names: [StaticString] = ["model", "stream", "messages", "stream_options", "prompt_cache_key"]
+        let fields = try RequestFields(names, in: body, parser)
         let (model, range) = try fields.model(0)
         let isStream = try fields.flag(1)
         try fields.requireArray(2)
@@ -22,7 +23,8 @@ package struct OpenAIChatWire: WireDialect {
             model: model,
             isStream: isStream,
             modelRange: range,
-            usageRequest: isStream ? try usageRequest(fields, options: fields.range(3)) : nil
+            usageRequest: isStream ? try usageRequest(fields, options: fields.range(3)) : nil,
+            sessionRange: fields.hint(4)
         )
     }
 

@@ -9,7 +9,8 @@ package struct OpenAIResponsesWire: WireDialect {
     package init() {}
 
     package func summary(of body: [UInt8], _ route: CallRoute, _ parser: JSONParser) throws -> CallSummary {
-        let fields = try RequestFields(["model", "stream", "background", "previous_response_id"], in: body, parser)
+        let names: [StaticString] = ["model", "stream", "background", "previous_response_id", "prompt_cache_key"]
+        let fields = try RequestFields(names, in: body, parser)
         let (model, range) = try fields.model(0)
         let isStream = try fields.flag(1)
         guard try !fields.flag(2) else {
@@ -25,7 +26,13 @@ package struct OpenAIResponsesWire: WireDialect {
             }
             previous = id
         }
-        return CallSummary(model: model, isStream: isStream, modelRange: range, previousResponse: previous)
+        return CallSummary(
+            model: model,
+            isStream: isStream,
+            modelRange: range,
+            previousResponse: previous,
+            sessionRange: fields.hint(4)
+        )
     }
 
     package func answer(_ body: [UInt8], _ parser: JSONParser) -> WholeAnswer? {

@@ -41,6 +41,9 @@ struct RequestFields {
         return range
     }
 
+    /// The range of a field that nobody has to understand: what is amiss with it is for the upstream to say.
+    func hint(_ number: Int) -> Range<Int>? { places[number].value }
+
     func string(in range: Range<Int>) -> String? { (try? parser.parse(body[range]) { $0.root.string }) ?? nil }
 
     func model(_ number: Int) throws -> (name: String, range: Range<Int>) {
