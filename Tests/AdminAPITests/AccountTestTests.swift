@@ -85,7 +85,10 @@ extension AdminAPITests {
                     #expect(events.last?["success"] == true && events.last?["recovered"] == false)
                     #expect(events.first { $0["model"] != nil }?["model"]?.string?.isEmpty == false)
                     let asked = upstream.simulator.log.records(after: 0, limit: 1000).last
-                    #expect(asked?.head.path.hasPrefix(kind.path) == true, "\(kind): \(String(describing: asked?.head.path))")
+                    #expect(
+                        asked?.head.path.hasPrefix(kind.path) == true,
+                        "\(kind): \(String(describing: asked?.head.path))"
+                    )
                 }
                 // The secrets stand in no event.
                 #expect(try await admin.count("select count(*) from audit_log where action = 'test'") == 9)
@@ -118,7 +121,9 @@ extension AdminAPITests {
             try await trying { admin, upstream in
                 for kind in Self.kinds {
                     let id = try await Self.make(admin, upstream, kind)
-                    let secret = try #require(kind.credentials["access_token"]?.string ?? kind.credentials["api_key"]?.string)
+                    let secret = try #require(
+                        kind.credentials["access_token"]?.string ?? kind.credentials["api_key"]?.string
+                    )
                     try await upstream.arm("401", secret)
                     let refused = try #require(try await admin.test(id).last)
                     #expect(refused["type"] == "error" && refused["status"] == 401, "\(kind): \(refused.text)")
@@ -137,7 +142,9 @@ extension AdminAPITests {
 
         @Test(
             "what is no refused credential leaves the account as it is",
-            arguments: ["429", "500", "529", "403", "hang", "reset", "cut1", "garbage", "empty", "emptybody", "errevent0"]
+            arguments: [
+                "429", "500", "529", "403", "hang", "reset", "cut1", "garbage", "empty", "emptybody", "errevent0",
+            ]
         )
         func failures(words: String) async throws {
             try await trying { admin, upstream in
@@ -147,7 +154,9 @@ extension AdminAPITests {
                     try await upstream.arm(words, "k-anthropic")
                     let response = try await admin.stream("POST", "/admin/accounts/\(id)/test")
                     response.cancel()
-                    while upstream.simulator.log.records(after: 0, limit: 10).isEmpty { await admin.loop.sleep(.milliseconds(5)) }
+                    while upstream.simulator.log.records(after: 0, limit: 10).isEmpty {
+                        await admin.loop.sleep(.milliseconds(5))
+                    }
                 } else {
                     try await upstream.arm(words, "k-anthropic")
                     let last = try #require(try await admin.test(id).last)

@@ -32,6 +32,7 @@ package final class WorkerContext {
     package let admission: AdmissionStore
     package let slots: SlotStore
     package let sessions: SessionStore
+    package let windows: WindowSampler
     package let candidates: CandidateSets
     package let guards: GroupGuards
     package let news: AccountNews
@@ -86,6 +87,7 @@ package final class WorkerContext {
         admission = AdmissionStore(redis, proposedEpoch: epoch)
         slots = SlotStore(redis)
         candidates = CandidateSets(slots)
+        windows = WindowSampler(redis, log: log)
         sessions = SessionStore(redis)
         guards = GroupGuards(redis)
         accountMetrics = AccountMetrics(metrics.registry)

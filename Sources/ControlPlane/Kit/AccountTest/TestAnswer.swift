@@ -53,8 +53,8 @@ final class TestAnswer: NeutralSink {
             onText(text.string)
         case .thinking, .arguments, .blockStart(.image), .blockStart(.toolUse), .blockStart(.redactedThinking):
             hasContent = true
-        // An answer that was used up by thoughts is an answer as well.
-        case .stop: hasContent = true
+        // An answer that was used up by thoughts is an answer as well; one that just ends is none.
+        case .stop(let stop): if stop != .endTurn { hasContent = true }
         case .end: hasEnded = true
         case .error(let error): fault = error.message
         case .start, .blockStart, .signature, .citation, .blockEnd, .usage: break
