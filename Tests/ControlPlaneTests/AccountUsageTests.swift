@@ -161,6 +161,13 @@ struct UsageInfoTests {
         let degraded = json(bad, nil, forbidden)
         #expect(degraded["error_code"] == "network_error" && degraded["is_forbidden"] == true)
         #expect(json(good, nil, account(.error, "401: Gone"))["needs_reauth"] == true)
+        // The kind and the way out, as they are kept.
+        var validation = account(.error, "403: Verify your account.")
+        validation.forbiddenType = "validation"
+        validation.validationURL = "https://a.example/v"
+        let verify = json(good, nil, validation)
+        #expect(verify["forbidden_type"] == "validation" && verify["needs_verify"] == true)
+        #expect(verify["validation_url"] == "https://a.example/v" && verify["error_code"] == nil)
         // An error that is over says nothing.
         #expect(json(good, nil, account(.active, "401: Gone"))["needs_reauth"] == nil)
     }

@@ -42,20 +42,24 @@ struct OveragesTests {
 
     @Test("the state of credits is shown only where they play a part")
     func state() {
-        func state(_ allows: Bool, _ limits: [String: Int], isRateLimited: Bool = false) -> CreditsState? {
+        func state(_ allows: Bool, _ kinds: AccountFlag.Kind..., isGuessed: Bool = false, cause: String = "")
+            -> CreditsState?
+        {
             CreditsState(
                 allowsOverages: allows,
-                limits: limits.mapValues(Self.at),
-                isRateLimited: isRateLimited,
-                now: Self.now
+                flags: kinds.map {
+                    AccountFlag($0, until: Self.at(60), setAt: Self.now, isGuessed: isGuessed, cause: cause)
+                }
             )
         }
-        #expect(state(true, [:]) == nil)
-        #expect(state(false, ["gemini-3": 60]) == nil)
-        #expect(state(true, ["gemini-3": 60]) == .active)
-        #expect(state(true, ["gemini-3": -1]) == nil)
-        #expect(state(true, [:], isRateLimited: true) == .active)
-        #expect(state(true, ["gemini-3": 60, AccountEffect.credits: 30]) == .exhausted)
-        #expect(state(true, ["gemini-3": 60, AccountEffect.credits: -1]) == .active)
+        let credits = AccountFlag.Kind.modelLimited(AccountEffect.credits)
+        #expect(state(true) == nil)
+        #expect(state(false, .modelLimited("gemini-3")) == nil && state(false, credits) == nil)
+        #expect(state(true, .modelLimited("gemini-3")) == .active)
+        #expect(state(true, .rateLimited) == .active)
+        #expect(state(true, .rateLimited, isGuessed: true) == nil)
+        #expect(state(true, .paused, .overloaded) == nil)
+        #expect(state(true, .modelLimited("m"), cause: VerdictReason.modelNotFound.rawValue) == nil)
+        #expect(state(true, .modelLimited("gemini-3"), credits) == .exhausted)
     }
 }

@@ -1,6 +1,7 @@
 package import Domain
 import Formats
 import Postgres
+import Telemetry
 
 /// What a test call does to its account.
 package struct AccountHealth {
@@ -8,23 +9,18 @@ package struct AccountHealth {
 
     package init(_ changes: ChangeNotifier) { self.changes = changes }
 
-    /// Ends the account's error: a call has succeeded. An account that an admin has taken out stays out.
+    /// Ends the account's error and its flags, here and for all workers: a call has succeeded. An account that an admin has
+    /// taken out stays out.
     ///
-    /// - Returns: whether there was one.
+    /// - Returns: whether there was anything to end.
     package func recover(_ account: AccountID, by author: ChangeAuthor) async throws -> Bool {
         try await changes.commit(by: author) { change in
-            let count = try await change.connection.execute(
-                """
-                update accounts set status = 'active', error_message = null, revision = nextval('revision_seq'),
-                    updated_at = now()
-                where id = $1 and status = 'error' and deleted_at is null
-                """,
-                [.integer(account.raw)]
-            )
-            change.audit("test", "account", account.raw, ["success": true, "recovered": .bool(count == 1)])
-            guard count == 1 else { return false }
-            change.publish(.config)
-            return true
+            let now = Timestamp(microseconds: WallClock.microseconds)
+            let before = try await AccountStandingStore.find(account, on: change.connection)
+            let isEnded = before?.status == .error || before?.flags.values.contains { $0.isLive(now) } == true
+            try await AccountFlagRoutes.recover(account, with: change)
+            change.audit("test", "account", account.raw, ["success": true, "recovered": .bool(isEnded)])
+            return isEnded
         }
     }
 
@@ -39,7 +35,8 @@ package struct AccountHealth {
         try await changes.commit(by: author) { change in
             let count = try await change.connection.execute(
                 """
-                update accounts set status = 'error', error_message = $2, revision = nextval('revision_seq'),
+                update accounts set status = 'error', error_message = $2, forbidden_type = null,
+                    validation_url = null, revision = nextval('revision_seq'),
                     updated_at = now()
                 where id = $1 and status <> 'inactive' and credentials_version = $3 and deleted_at is null
                 """,

@@ -111,6 +111,8 @@ struct StoredTrouble {
 
     init(_ account: AccountRecord) {
         message = account.errorMessage
+        forbiddenType = account.forbiddenType.flatMap { ForbiddenType(rawValue: $0) }
+        url = account.validationURL
     }
 
     /// Texts kept on accounts begin with the status.

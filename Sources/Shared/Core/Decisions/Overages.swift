@@ -40,14 +40,12 @@ package enum CreditsState: String, Hashable, Sendable, CaseIterable {
 
     /// Nil where credits play no part now.
     ///
-    /// - Parameter limits: the ends of the account's limits by the account's own names of models, `AccountEffect.credits`
-    ///   among them.
-    package init?(allowsOverages: Bool, limits: [String: Timestamp], isRateLimited: Bool = false, now: Timestamp) {
+    /// - Parameter flags: the account's, those that last.
+    package init?(allowsOverages: Bool, flags: [AccountFlag]) {
         guard allowsOverages else { return nil }
-        let live = limits.filter { $0.value > now }
-        if live[AccountEffect.credits] != nil {
+        if flags.contains(where: { $0.kind == .modelLimited(AccountEffect.credits) }) {
             self = .exhausted
-        } else if isRateLimited || !live.isEmpty {
+        } else if flags.contains(where: \.isPayable) {
             self = .active
         } else {
             return nil
