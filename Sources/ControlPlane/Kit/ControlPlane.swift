@@ -69,7 +69,7 @@ package final class ControlPlane {
         let usage = UsageProber(loop, upstream, pool, masterKeys, log: log)
         self.usage = usage
         try startServices(redis, internalListen)
-        let context = AdminContext(
+        var context = AdminContext(
             pool: pool,
             changes: changes,
             passwords: passwords,
@@ -78,6 +78,7 @@ package final class ControlPlane {
             usage: usage,
             log: log
         )
+        context.redis = services?.redis
         let api = AdminAPI(routes: context.routes, Authenticator(pool), log: log) {
             Timestamp(microseconds: WallClock.microseconds)
         }

@@ -1,6 +1,7 @@
 package import Crypto
 import Formats
 package import Postgres
+package import Redis
 package import Telemetry
 
 /// What the routes work with.
@@ -13,6 +14,8 @@ package struct AdminContext {
     package let upstream: UpstreamClient
     package let usage: UsageProber
     package let log: Log
+    /// Where workers leave what is only looked at.
+    package var redis: RedisClient?
 
     package init(
         pool: PostgresPool,
@@ -37,8 +40,8 @@ package struct AdminContext {
         AuthRoutes(self).routes + UserRoutes(self).routes + GroupRoutes(self).routes + AccountRoutes(self).routes
             + KeyRoutes(self).routes + PriceRoutes(self).routes + ProxyRoutes(self).routes
             + SettingsRoutes(self).routes + UsageRoutes(self).routes + AuditRoutes(self).routes
-            + AccountUsageRoutes(self).routes + AccountTestRoutes(self).routes + OwnKeyRoutes(self).routes
-            + ProfileRoutes(self).routes
+            + AccountUsageRoutes(self).routes + AccountTestRoutes(self).routes + TraceRoutes(self).routes
+            + OwnKeyRoutes(self).routes + ProfileRoutes(self).routes
     }
 }
 
