@@ -197,6 +197,7 @@ let package = Package(
                 "Telemetry", "TestSupport", "CInflate",
             ]
         ),
+        suite("SchedulingTests", ["GatewayKit", "Decisions", "Dialects", "Domain", "Reactor", "Redis", "Snapshots"]),
         suite(
             "GatewayTests",
             [
@@ -244,7 +245,7 @@ let package = Package(
 
 // Figures of optimised code: these suites are built alone, in release.
 if Context.environment["TOLLGATE_BENCHMARKS"] != nil {
-    package.targets.removeAll { $0.type == .test && $0.name != "TranslationTests" }
+    package.targets.removeAll { $0.type == .test && !["TranslationTests", "SchedulingTests"].contains($0.name) }
 }
 
 // Only dev/fuzz builds this: it takes a build of its own, with libFuzzer.

@@ -10,6 +10,8 @@ package struct AccountHints: Hashable, Sendable {
     /// The same for errors: they have no end of their own, and recovering an account should show at once.
     package static let errorLifetime = Duration.seconds(5)
 
+    private static let maximumModels = 256
+
     private struct Hint: Hashable {
         var reason: SkipReason
         var until: Timestamp
@@ -36,6 +38,8 @@ package struct AccountHints: Hashable, Sendable {
         let hint = Hint(reason: .flagged(flag), until: end)
         if case .modelLimited(let model) = flag.kind {
             models = models.filter { $0.value.until > now }
+            // Callers name models as they like; Redis is asked about those that have no room here.
+            guard models.count < Self.maximumModels || models[model] != nil else { return }
             if models[model].map({ $0.until < end }) ?? true { models[model] = hint }
         } else {
             learn(hint, now)

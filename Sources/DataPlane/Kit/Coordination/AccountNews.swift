@@ -111,6 +111,8 @@ extension AccountEffect {
         case .countUnauthorized(let version, let end):
             [AccountMarks.unauthorizedField, String(version), String(end.microseconds), ""]
         case .countForbidden(let end): [AccountMarks.forbiddenField, String(end.microseconds), "", ""]
+        // What nobody calls a model is not worth remembering.
+        case .modelLimited(let model, _) where model.utf8.count > 256: nil
         case .error, .rateLimited, .overloaded, .paused, .modelLimited:
             (AccountFlag(self, setAt: Timestamp(microseconds: 0))?.because(verdict)).map { flag in
                 ["flag", flag.kind.field, String(flag.until?.microseconds ?? 0), flag.valueTail]
