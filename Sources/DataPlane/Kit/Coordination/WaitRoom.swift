@@ -10,7 +10,7 @@ package final class WaitRoom {
     /// A call that waits: its place among the others of its loop.
     package struct Guest {
         fileprivate let order: UInt64
-        package let startedAt = MonotonicTime.now
+        fileprivate let startedAt = MonotonicTime.now
         package let kind: WaitMetrics.Kind
     }
 

@@ -29,7 +29,6 @@ package final class AccountWait {
 
     package var hasPlace: Bool { !places.isEmpty }
     package var kind: WaitMetrics.Kind { guest.kind }
-    package var startedAt: MonotonicTime { guest.startedAt }
 
     /// Whether the call has no business with this account now.
     package func excludes(_ account: AccountID) -> Bool { isWoken && places[account] == nil }
