@@ -141,14 +141,16 @@ let package = Package(
             "ControlKit",
             in: "ControlPlane",
             [
-                "Domain", "HTTPMessages", "Formats", "Crypto", "Providers", "Decisions", "Snapshots", "Telemetry",
-                "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Postgres", "Service", "CArgon2",
+                "Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "Providers", "Decisions", "Snapshots",
+                "Telemetry", "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Postgres", "Service", "CArgon2",
             ],
             folder: "Kit",
             resources: [
                 .embedInCode("Stores/Migrations/0001_foundation.sql"),
                 .embedInCode("Stores/Migrations/0002_token_classes.sql"),
                 .embedInCode("Stores/Migrations/0003_account_flags.sql"),
+                .embedInCode("Stores/Migrations/0005_account_usage.sql"),
+                .embedInCode("Stores/Migrations/0006_money.sql"),
                 .embedInCode("Stores/Seed/prices.json"),
             ]
         ),
@@ -212,7 +214,7 @@ let package = Package(
                 "CInflate", "Service", "TestSupport",
             ]
         ),
-        suite("SnapshotsTests", ["Domain", "Snapshots"]),
+        suite("SnapshotsTests", ["Domain", "Formats", "Snapshots"]),
         suite(
             "PublishingTests",
             [

@@ -154,14 +154,21 @@ package final class AccountEventConsumer {
         guard !entries.isEmpty else { return 0 }
         var ids: [String] = []
         var events: [AccountID: [AccountEvent]] = [:]
+        var samples: [WindowsSample] = []
         for entry in entries {
             guard let parts = entry.array, let id = parts.first?.text else { throw RedisError.unexpectedAnswer }
             ids.append(id)
-            if let event = AccountEvent(fields: Self.fields(parts.last)) {
+            let fields = Self.fields(parts.last)
+            if let event = AccountEvent(fields: fields) {
                 events[event.account, default: []].append(event)
+            } else if let sample = WindowsSample(fields: fields) {
+                samples.append(sample)
             }
         }
         if !events.isEmpty { try await apply(events, connection) }
+        if !samples.isEmpty {
+            _ = try await connection.transaction { [samples] in try await AccountUsageStore.apply(samples, on: $0) }
+        }
         _ = try await redis.send(RedisCommand(["XDEL", RedisNames.accountEvents] + ids))
         return entries.count
     }

@@ -45,7 +45,8 @@ package struct AccountStanding: Hashable, Sendable {
         switch event.change {
         case .cleared(let name): field = name
         case .effect(let effect):
-            guard let made = AccountFlag(effect, setAt: event.at) else { return }
+            guard var made = AccountFlag(effect, setAt: event.at) else { return }
+            if let verdict = VerdictReason(rawValue: event.verdict) { made = made.because(verdict) }
             field = made.kind.field
             flag = made
         }
