@@ -36,7 +36,7 @@ package final class PlaneServices {
     package let publisher: SnapshotPublisher
     package let internalAPI: InternalAPI
     private let pool: PostgresPool
-    private let redis: RedisClient
+    package let redis: RedisClient
     private let log: Log
     private let settlers: [UsageSettler]
 

@@ -12,6 +12,10 @@ package struct AdminContext {
     /// The way to upstreams.
     package let upstream: UpstreamClient
     package let log: Log
+    /// The operator's clients at the platforms' sign-ins.
+    package var oauth = OAuthClients()
+    /// Renews tokens; nil where there is nothing to renew them with.
+    package var refresher: RefreshRunner?
 
     package init(
         pool: PostgresPool,
@@ -32,6 +36,7 @@ package struct AdminContext {
     /// The whole table of the admin API.
     package var routes: [Route] {
         AuthRoutes(self).routes + UserRoutes(self).routes + GroupRoutes(self).routes + AccountRoutes(self).routes
+            + SignInRoutes(self).routes
             + KeyRoutes(self).routes + PriceRoutes(self).routes + ProxyRoutes(self).routes
             + SettingsRoutes(self).routes + UsageRoutes(self).routes + AuditRoutes(self).routes
             + OwnKeyRoutes(self).routes + ProfileRoutes(self).routes
