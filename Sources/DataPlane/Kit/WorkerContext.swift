@@ -33,6 +33,11 @@ package final class WorkerContext {
     package let slots: SlotStore
     package let sessions: SessionStore
     package let candidates: CandidateSets
+    package let guards: GroupGuards
+    package let news: AccountNews
+    package let accountMetrics: AccountMetrics
+    /// Called when a token was refused: it is not to be used again (account, version of its credentials).
+    package var onTokenRejected: ((ServingAccount, Int64) -> Void)?
     package let outbox: UsageOutbox
     package let leases: LeaseKeeper
     package let credentials: CredentialStore
@@ -82,6 +87,9 @@ package final class WorkerContext {
         slots = SlotStore(redis)
         candidates = CandidateSets(slots)
         sessions = SessionStore(redis)
+        guards = GroupGuards(redis)
+        accountMetrics = AccountMetrics(metrics.registry)
+        news = AccountNews(redis, slots, accountMetrics)
         outbox = UsageOutbox(
             loop,
             redis,

@@ -7,7 +7,8 @@ package import Redis
 /// Where a partition has no epoch, a script makes one of what the worker proposes and the time: a Redis that forgets
 /// twice never gets the same one again, not even from the same worker.
 package enum CallScripts {
-    package static let all = [admit, settle, acquire, release, renew]
+    package static let all =
+        [admit, settle, release, renew] + AccountScripts.all
 
     /// Admits a call: checks revisions, takes the caller's slots and notes the reservation.
     ///
@@ -89,22 +90,6 @@ package enum CallScripts {
               redis.call('SET', KEYS[1], epoch)
             end
             return {epoch, id}
-            """
-    )
-
-    /// Takes a slot of an account. Keys: its slots. Arguments: limit (0: none), lease in ms, request id.
-    /// Answer: calls in flight with this one, or minus the calls in flight when it is full.
-    package static let acquire = RedisScript(
-        name: "acquire",
-        source: """
-            local time = redis.call('TIME')
-            local now = time[1] * 1000 + math.floor(time[2] / 1000)
-            redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-            local count = redis.call('ZCARD', KEYS[1])
-            local limit = tonumber(ARGV[1])
-            if limit > 0 and count >= limit then return -count end
-            redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[3])
-            return count + 1
             """
     )
 
