@@ -39,9 +39,11 @@ package final class PlaneServices {
     package let redis: RedisClient
     private let log: Log
     private let settlers: [UsageSettler]
+    private let accountEvents: AccountEventConsumer
 
-    /// Connections beside the settlers': the outbox and what is read for it, healing, and two for workers' questions.
-    private static let otherConnections = 6
+    /// Connections beside the settlers': the outbox and what is read for it, healing, two for workers' questions, and
+    /// what workers say of accounts.
+    private static let otherConnections = 7
 
     package init(_ loop: EventLoop, _ configuration: Configuration, log: Log, metrics: MetricsRegistry) {
         self.log = log
@@ -66,6 +68,9 @@ package final class PlaneServices {
         let settlementMetrics = SettlementMetrics(metrics)
         settlers = (0..<configuration.settlers).map { _ in
             UsageSettler(loop, pool, redis, log: log, metrics: settlementMetrics)
+        }
+        accountEvents = AccountEventConsumer(loop, pool, redis, log: log, metrics: metrics) {
+            try await publisher.publishCommitted()
         }
         internalAPI = InternalAPI(
             tokens: configuration.internalTokens,
@@ -93,11 +98,13 @@ package final class PlaneServices {
         redis.start()
         publisher.start()
         for settler in settlers { settler.start() }
+        accountEvents.start()
     }
 
     /// Ends in order: a batch that is being settled is finished first. The internal API must not be served any more.
     package func stop() async {
         publisher.stop()
+        await accountEvents.stop()
         for settler in settlers { await settler.stop() }
         redis.close()
         pool.close()

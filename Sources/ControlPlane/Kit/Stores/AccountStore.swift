@@ -2,6 +2,7 @@ package import Domain
 package import Formats
 package import Postgres
 package import Snapshots
+import Telemetry
 
 /// `inactive` is an admin's doing, `error` an upstream's: only an admin or a successful test call ends it.
 package enum AccountStatus: String, Sendable, CaseIterable { case active, inactive, error }
@@ -71,6 +72,10 @@ package struct AccountRecord: Hashable, Sendable {
     package var credentials: StoredCredentials
     package var refresh = RefreshState()
     package var errorMessage: String?
+    package var forbiddenType: String?
+    package var validationURL: String?
+    /// Those that still last.
+    package var flags: [AccountFlag] = []
     package var lastUsedAt: Timestamp?
     package var revision: Int64
     package var createdAt: Timestamp
@@ -83,7 +88,8 @@ package enum AccountStore {
         a.credentials_sealed_fields, a.credentials_version, a.priority, a.concurrency, a.rpm, a.multiplier, \
         a.model_mapping, a.header_overrides, a.proxy_id, a.schedulable, a.upstream_protocol, a.pool_mode, \
         a.pool_retry_count, a.custom_error_codes, a.temp_unschedulable_rules, a.quota_daily, a.quota_weekly, \
-        a.quota_total, a.cache_ttl_override, a.allow_overages, a.revision, a.secrets_version, a.needs_sign_in, \
+        a.quota_total, a.cache_ttl_override, a.allow_overages, a.revision, a.forbidden_type, a.validation_url, \
+        a.flags, a.secrets_version, a.needs_sign_in, \
         a.refresh_error, a.refresh_failures, \(SQL.microseconds("a.token_issued_at", as: "token_issued_at")), \
         \(SQL.microseconds("a.refresh_retry_at", as: "refresh_retry_at")), \
         \(SQL.microseconds("a.expires_at", as: "expires_at")), \
@@ -127,6 +133,7 @@ package enum AccountStore {
         refresh.error = try row.optionalText("refresh_error")
         refresh.failures = try row.int("refresh_failures")
         refresh.retryAt = try row.optionalTime("refresh_retry_at")
+        let now = Timestamp(microseconds: WallClock.microseconds)
         return AccountRecord(
             id: AccountID(try row.int("id")),
             fields: fields,
@@ -138,6 +145,9 @@ package enum AccountStore {
             ),
             refresh: refresh,
             errorMessage: try row.optionalText("error_message"),
+            forbiddenType: try row.optionalText("forbidden_type"),
+            validationURL: try row.optionalText("validation_url"),
+            flags: try AccountStandingStore.flags(row).filter { $0.isLive(now) },
             lastUsedAt: try row.optionalTime("last_used_at"),
             revision: try row.int("revision"),
             createdAt: try row.time("created_at"),
@@ -218,6 +228,8 @@ package enum AccountStore {
                 quota_daily = $19::bigint, quota_weekly = $20::bigint, quota_total = $21::bigint,
                 cache_ttl_override = $22, allow_overages = $23::boolean,
                 error_message = case when $4 = 'error' then error_message end,
+                forbidden_type = case when $4 = 'error' then forbidden_type end,
+                validation_url = case when $4 = 'error' then validation_url end,
                 revision = nextval('revision_seq'), updated_at = now()
             where id = $24
             """,
