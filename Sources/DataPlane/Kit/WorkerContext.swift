@@ -36,12 +36,11 @@ package final class WorkerContext {
     package let guards: GroupGuards
     package let news: AccountNews
     package let accountMetrics: AccountMetrics
-    /// Called when a token was refused: it is not to be used again (account, version of its credentials).
-    package var onTokenRejected: ((ServingAccount, Int64) -> Void)?
     package let outbox: UsageOutbox
     package let leases: LeaseKeeper
     package let credentials: CredentialStore
     package let internalAPI: InternalAPI
+    package let tokens: TokenDesk
     package let parser = JSONParser()
     package let silence: SilenceWatch
     /// Shared by all loops of the worker.
@@ -89,6 +88,14 @@ package final class WorkerContext {
         sessions = SessionStore(redis)
         guards = GroupGuards(redis)
         accountMetrics = AccountMetrics(metrics.registry)
+        tokens = TokenDesk(
+            loop,
+            credentials,
+            internalAPI,
+            codec: keys.codec,
+            log: log,
+            renewals: accountMetrics.tokenQuestions
+        )
         news = AccountNews(redis, slots, accountMetrics)
         outbox = UsageOutbox(
             loop,

@@ -102,6 +102,9 @@ package struct RelayMachine {
         return full.isEmpty ? .refuseNoAccount : .refuseBusy
     }
 
+    /// Until no account is tried any more.
+    package func timeLeft(now: MonotonicTime) -> Duration { max(deadline - now, .zero) }
+
     /// Whether a retry so long from now would still be in time.
     package func canRetry(after pause: Duration, now: MonotonicTime) -> Bool { now + pause < deadline }
 
