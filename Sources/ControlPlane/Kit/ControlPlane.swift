@@ -79,6 +79,7 @@ package final class ControlPlane {
         )
         context.oauth = config.oauth
         context.refresher = refresher
+        context.redis = services?.redis
         let api = AdminAPI(routes: context.routes, Authenticator(pool), log: log) {
             Timestamp(microseconds: WallClock.microseconds)
         }

@@ -32,10 +32,13 @@ package final class WorkerContext {
     package let admission: AdmissionStore
     package let slots: SlotStore
     package let sessions: SessionStore
+    package let waits: WaitRoom
+    package let waitMetrics: WaitMetrics
     package let candidates: CandidateSets
     package let guards: GroupGuards
     package let news: AccountNews
     package let accountMetrics: AccountMetrics
+    package let traces: TraceStore
     package let outbox: UsageOutbox
     package let leases: LeaseKeeper
     package let credentials: CredentialStore
@@ -49,7 +52,10 @@ package final class WorkerContext {
     package let metrics: GatewayMetrics
     /// The configuration for calls that begin now; each keeps the one it began with.
     package var config: GatewayConfig? {
-        didSet { candidates.forget() }
+        didSet {
+            candidates.forget()
+            traces.memory = config?.settings.traceMemory ?? 0
+        }
     }
     package var requestIDs = RequestIDs()
     package let drains = DrainDesk()
@@ -86,7 +92,10 @@ package final class WorkerContext {
         slots = SlotStore(redis)
         candidates = CandidateSets(slots)
         sessions = SessionStore(redis)
+        waitMetrics = WaitMetrics(metrics.registry)
+        waits = WaitRoom(loop, redis, waitMetrics)
         guards = GroupGuards(redis)
+        traces = TraceStore(redis)
         accountMetrics = AccountMetrics(metrics.registry)
         tokens = TokenDesk(
             loop,
@@ -110,10 +119,13 @@ package final class WorkerContext {
         outbox.onRetry = { count in metrics.recordRetries.add(count) }
         outbox.onPosted = { count in metrics.recordsPosted.add(count) }
         admission.onEpoch = { [outbox] partition, epoch in outbox.noteEpoch(partition, epoch) }
-        redis.onConnect = { [unowned outbox, unowned redis] in
+        redis.onConnect = { [unowned outbox, unowned redis, unowned traces] in
             // A script that has to be loaded first comes behind what was sent after it: a settlement must not.
-            for script in CallScripts.all + SessionScripts.all { redis.send(RedisCommand(["SCRIPT", "LOAD", script.source])) { _ in } }
+            for script in CallScripts.all + SessionScripts.all {
+                redis.send(RedisCommand(["SCRIPT", "LOAD", script.source])) { _ in }
+            }
             outbox.redisDidConnect()
+            traces.forget()
         }
     }
 

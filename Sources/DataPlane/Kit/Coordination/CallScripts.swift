@@ -8,7 +8,7 @@ package import Redis
 /// twice never gets the same one again, not even from the same worker.
 package enum CallScripts {
     package static let all =
-        [admit, settle, release, renew] + AccountScripts.all
+        [admit, settle, release, renew] + AccountScripts.all + WaitLine.all
 
     /// Admits a call: checks revisions, takes the caller's slots and notes the reservation.
     ///
@@ -96,8 +96,8 @@ package enum CallScripts {
     /// Gives a slot back. Keys: the account's slots. Arguments: request id. Answer: calls still in flight.
     package static let release = RedisScript(
         name: "release",
-        source: """
-            redis.call('ZREM', KEYS[1], ARGV[1])
+        source: WaitLine.wake + """
+            if redis.call('ZREM', KEYS[1], ARGV[1]) == 1 then wake(KEYS[1]) end
             return redis.call('ZCARD', KEYS[1])
             """
     )

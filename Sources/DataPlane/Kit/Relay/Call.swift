@@ -30,7 +30,7 @@ package final class Call: LeaseHolder {
     package var boundAccount: AccountID?
     /// The conversation that it belongs to, where there is one.
     package private(set) var sticky: StickySession?
-    private var session: CallSession?
+    package var session: CallSession?
     package let createdAt: Timestamp
     package let clientIP: String
     /// False for calls that reserve nothing.
@@ -51,6 +51,7 @@ package final class Call: LeaseHolder {
     /// Whether it has its line in the log.
     package private(set) var isLogged = false
     package var attempts = 0
+    var trace = CallTrace()
     package var askedUpstreamAt: MonotonicTime?
     package var firstContentAt: MonotonicTime?
 
@@ -85,8 +86,7 @@ package final class Call: LeaseHolder {
     package var isStreaming: Bool { summary.isStream && route.action == .generate }
 
     /// Asks what the call's session is bound to, with what is sent next.
-    func lookUp(_ session: CallSession?) {
-        self.session = session
+    func lookUpSession() {
         sticky = session.map { StickySession.lookUp($0, key.id, group.id, context.sessions) }
     }
 
@@ -103,7 +103,7 @@ package final class Call: LeaseHolder {
         self.standing = standing
         isAdmitted = true
         // The key is in another group than it was.
-        if let sticky, sticky.group != group.id { lookUp(session) }
+        if let sticky, sticky.group != group.id { lookUpSession() }
         hasCallerSlots = !key.heldSlots.isEmpty
         if hasCallerSlots { context.leases.update(self) }
     }
@@ -240,6 +240,7 @@ package final class Call: LeaseHolder {
         record.isEstimated = isEstimated
         record.end = end
         settle(record)
+        trace.record = record
         context.metrics.settled(record)
         if let firstContentAt {
             context.metrics.firstToken.record(microseconds: (firstContentAt - exchange.startedAt).wholeMicroseconds)

@@ -105,6 +105,9 @@ package struct RelayMachine {
     /// Until no account is tried any more.
     package func timeLeft(now: MonotonicTime) -> Duration { max(deadline - now, .zero) }
 
+    /// Until then a call waits for a slot.
+    package var waitsUntil: MonotonicTime { min(slotDeadline, deadline) }
+
     /// Whether a retry so long from now would still be in time.
     package func canRetry(after pause: Duration, now: MonotonicTime) -> Bool { now + pause < deadline }
 

@@ -22,13 +22,14 @@ extension Call {
             !renewed.contains(account.id), !exchange.isCallerGone
         else { return false }
         context.tokens.refuse(account.id, version: attempt.credentialVersion)
-        var counted = verdict
-        counted.effects = verdict.effects.filter { if case .countUnauthorized = $0 { true } else { false } }
-        carryOut(counted, attempt)
         guard
             await context.tokens.renewed(account.id, newerThan: attempt.credentialVersion, within: time),
             !exchange.isCallerGone
         else { return false }
+        // A 401 to the new token as well, with no success between, is the account's.
+        var counted = verdict
+        counted.effects = verdict.effects.filter { if case .countUnauthorized = $0 { true } else { false } }
+        carryOut(counted, attempt)
         await noteMarks(of: account)
         return true
     }

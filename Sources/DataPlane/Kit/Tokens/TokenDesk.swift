@@ -67,6 +67,7 @@ package final class TokenDesk {
 
     /// The secrets of this version were answered 401: no call here is to be sent with them for a while.
     package func refuse(_ account: AccountID, version: Int64) {
+        guard !isNewer(account, version) else { return }
         flights.refuse(account, version: version, now: .now)
         begin(account, newerThan: version) { _ in }
     }
@@ -94,7 +95,9 @@ package final class TokenDesk {
 
     /// Asks, unless somebody does already; false when that was in vain a moment ago.
     @discardableResult
-    private func begin(_ account: AccountID, newerThan version: Int64, _ landing: @escaping TokenFlights.Landing) -> Bool {
+    private func begin(_ account: AccountID, newerThan version: Int64, _ landing: @escaping TokenFlights.Landing)
+        -> Bool
+    {
         switch flights.board(account, now: .now, onLanding: landing) {
         case .notNow: return false
         case .wait: return true

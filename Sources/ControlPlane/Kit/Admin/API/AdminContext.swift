@@ -1,6 +1,7 @@
 package import Crypto
 import Formats
 package import Postgres
+package import Redis
 package import Telemetry
 
 /// What the routes work with.
@@ -16,6 +17,8 @@ package struct AdminContext {
     package var oauth = OAuthClients()
     /// Renews tokens; nil where there is nothing to renew them with.
     package var refresher: RefreshRunner?
+    /// Where workers leave what is only looked at.
+    package var redis: RedisClient?
 
     package init(
         pool: PostgresPool,
@@ -39,7 +42,7 @@ package struct AdminContext {
             + SignInRoutes(self).routes
             + KeyRoutes(self).routes + PriceRoutes(self).routes + ProxyRoutes(self).routes
             + SettingsRoutes(self).routes + UsageRoutes(self).routes + AuditRoutes(self).routes
-            + OwnKeyRoutes(self).routes + ProfileRoutes(self).routes
+            + TraceRoutes(self).routes + OwnKeyRoutes(self).routes + ProfileRoutes(self).routes
     }
 }
 
