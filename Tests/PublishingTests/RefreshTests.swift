@@ -13,7 +13,7 @@ import Testing
 
 @testable import ControlKit
 
-@Suite("Renewal of tokens", .enabled(if: canRun, requirement))
+@Suite("Renewal of tokens", .serialized, .enabled(if: canRun, requirement))
 struct RefreshTests {
     @Test("a hundred stale calls through two control planes make one renewal, and the new token is published")
     func hundredCalls() async throws {

@@ -77,7 +77,7 @@ final class Refresher {
 
     init(_ world: World, _ clients: OAuthClients, keys: MasterKeyRing) throws {
         let publisher = world.publisher()
-        pool = PostgresPool(world.loop, url: world.databaseURL, maximum: 6)
+        pool = PostgresPool(world.loop, url: world.databaseURL, maximum: 4)
         let changes = ChangeNotifier(pool, log: world.log)
         changes.onCommitted = { try await publisher.publishCommitted() }
         client = try UpstreamClient(world.loop)
@@ -205,7 +205,8 @@ func withTokens(
     _ handler: @escaping @Sendable (ServerExchange, [String: String], Int, TokenWorld) async throws -> Void,
     _ body: @escaping @Sendable (TokenWorld) async throws -> Void
 ) async throws {
-    try await withWorld { world in
+    // A server of its own: control planes take more connections than the one that all suites share has to give.
+    try await withWorld(try await PrivatePostgres.forTokens()) { world in
         let box = Box()
         let tokens = try await TokenWorld(world) { exchange, form, count in
             guard let tokens = box.world else { return }
@@ -220,6 +221,12 @@ func withTokens(
         }
         await tokens.close()
     }
+}
+
+extension PrivatePostgres {
+    private static let ofTokens = Task { try await start() }
+
+    fileprivate static func forTokens() async throws -> PrivatePostgres { try await ofTokens.value }
 }
 
 private final class Box { weak var world: TokenWorld? }
