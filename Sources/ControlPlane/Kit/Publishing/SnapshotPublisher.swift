@@ -266,6 +266,20 @@ package final class SnapshotPublisher {
         return codec.encode(key)
     }
 
+    /// The signed credentials of an account, which are published on the way; nil when there is no such account.
+    ///
+    /// - Throws: `PostgresError`.
+    package func credentialsText(of account: AccountID) async throws -> [UInt8]? {
+        let entry: CredentialEntry? = try await pool.withConnection { connection in
+            let row = try await SnapshotRows.credentials(of: [account], connection).first { !$0.isDeleted }
+            guard let row else { return nil }
+            return SnapshotBuilder(databaseEpoch: try await SnapshotRows.databaseEpoch(connection)).credentials(row)
+        }
+        guard let entry else { return nil }
+        do { try await writer.publish([entry]) } catch { metrics.failures.add() }
+        return codec.encode(entry)
+    }
+
     /// The signed configuration as the database has it now.
     ///
     /// - Throws: `PostgresError`.
