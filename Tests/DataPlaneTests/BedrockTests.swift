@@ -115,6 +115,7 @@ struct BedrockTests {
                 }
                 #expect(try await stand.ask(Self.model, stream: true).text().hasSuffix(Says.stop))
             }
+            try await stand.clearFlags()
             let begun = try Self.frames(Says.start() + Says.blockStart + Says.delta("one"))
             stand.upstreams[0].script = { call in
                 call.startStream(Self.streamHead)

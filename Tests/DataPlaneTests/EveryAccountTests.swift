@@ -87,6 +87,7 @@ struct EveryAccountTests {
     func errors(kind: UpstreamKind) async throws {
         try await each(kind) { (stand, conversation, isStream) async throws in
             for (word, statuses) in [("400", [400]), ("529", [503, 529]), ("429", [429]), ("500", [500])] {
+                try await stand.clearFlags()
                 let answer = try await ask(stand, conversation, "\(kind.family)-\(word)", isStream: isStream)
                 let name = "\(conversation.testDescription), stream \(isStream), \(word), had \(answer)"
                 #expect(statuses.contains(answer.status), "\(name)")

@@ -155,6 +155,7 @@ struct MessageTests {
             let long = try await stand.ask()
             #expect(long.head.headers["retry-after"] == nil && long.head.headers["x-should-retry"] == "false")
             #expect(try await long.text().contains("in about 2 hours."))
+            try await stand.clearFlags()
             stand.upstream.script = { $0.answer(429, "", ["retry-after": "60"]) }
             let short = try await stand.ask()
             #expect(short.head.headers["retry-after"] == "60" && short.head.headers["x-should-retry"] == nil)
@@ -203,7 +204,7 @@ struct MessageTests {
         try await standing { (stand) async throws in
             stand.upstream.script = { $0.answer(200, body, ["content-type": type]) }
             let response = try await stand.ask()
-            #expect(response.head.status == 502 || response.head.status == 529)
+            #expect([500, 502, 529].contains(response.head.status))
             try await stand.quiesce()
             #expect(try await stand.records().isEmpty)
         }

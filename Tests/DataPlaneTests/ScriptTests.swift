@@ -59,11 +59,16 @@ private struct Bench {
     }
 
     func acquire(_ id: String, limit: Int, lease: Int = 30_000) async throws -> Int64? {
-        try await stand.redis.run(
-            CallScripts.acquire,
-            keys: [RedisNames.slots(of: AccountID(1))],
-            arguments: ["\(limit)", "\(lease)", id]
-        ).integer
+        let account = AccountID(1)
+        let answer = try await stand.redis.run(
+            AccountScripts.acquire,
+            keys: [
+                RedisNames.slots(of: account), RedisNames.marks(of: account), RedisNames.requestRate(of: account),
+                RedisNames.probes(of: account),
+            ],
+            arguments: ["\(limit)", "0", "\(lease)", "model:m", "", id]
+        )
+        return answer.array?.first?.integer
     }
 
     func count(_ command: String, _ name: String) async throws -> Int64 { try await stand.count(command, name) }

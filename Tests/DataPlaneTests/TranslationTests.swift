@@ -136,6 +136,7 @@ struct TranslationTests {
             let moved = try await meeting.ask(stand, isStream: true).text()
             #expect(try deltas(moved).hasPrefix("hello"))
 
+            try await stand.clearFlags()
             let part = meeting.upstream.events.prefix(meeting.upstream.dialect == .openaiResponses ? 3 : 2).joined()
             stand.upstreams[0].script = { call in
                 call.startStream()

@@ -120,6 +120,8 @@ final class ServingLoop: @unchecked Sendable {
 
     func forgetKey(_ hash: String) { loop.execute { [self] in context?.keys.forget(hash) } }
 
+    func forgetFlags(of account: AccountID?) { loop.execute { [self] in context?.slots.forgetHints(of: account) } }
+
     func reached(_ partition: Partition, _ epoch: String, _ id: StreamID) {
         loop.execute { [self] in context?.outbox.reached(partition, epoch: epoch, id) }
     }

@@ -139,7 +139,8 @@ package final class Worker {
                 onKeyChanged: { hash in for server in servers { server.forgetKey(hash) } },
                 onWatermark: { partition, epoch, id in
                     for server in servers { server.reached(partition, epoch, id) }
-                }
+                },
+                onFlagsCleared: { account in for server in servers { server.forgetFlags(of: account) } }
             )
         )
         feed.start()

@@ -36,6 +36,11 @@ package final class WorkerContext {
     package let counters: CounterRebuild
     package let sessions: SessionStore
     package let candidates: CandidateSets
+    package let guards: GroupGuards
+    package let news: AccountNews
+    package let accountMetrics: AccountMetrics
+    /// Called when a token was refused: it is not to be used again (account, version of its credentials).
+    package var onTokenRejected: ((ServingAccount, Int64) -> Void)?
     package let outbox: UsageOutbox
     package let checkpointInterval: Duration
     package let leases: LeaseKeeper
@@ -88,6 +93,9 @@ package final class WorkerContext {
         candidates = CandidateSets(slots)
         sessions = SessionStore(redis)
         checkpointInterval = pace.checkpoint
+        guards = GroupGuards(redis)
+        accountMetrics = AccountMetrics(metrics.registry)
+        news = AccountNews(redis, slots, accountMetrics)
         outbox = UsageOutbox(
             loop,
             redis,

@@ -275,10 +275,17 @@ final class Stand {
         try credentials.accept(entry)
     }
 
-    func sealed(_ account: AccountID, version: Int64, key: String) -> CredentialEntry {
+    /// An access token with a refresh token beside it.
+    func publishToken(_ account: AccountID, version: Int64) async throws {
+        let entry = sealed(account, version: version, key: "sk-upstream", extra: #","refresh_token":"rt""#)
+        try await run("SET", RedisNames.credentials(of: account), string(codec.encode(entry)))
+        try credentials.accept(entry)
+    }
+
+    func sealed(_ account: AccountID, version: Int64, key: String, extra: String = "") -> CredentialEntry {
         let sealed = SealedBox.seal(
             Array(
-                #"{"api_key":"\#(key)-\#(account)","secret_access_key":"\#(key)","access_token":"at-\#(key)-\#(account)"}"#
+                #"{"api_key":"\#(key)-\#(account)","secret_access_key":"\#(key)","access_token":"at-\#(key)-\#(account)"\#(extra)}"#
                     .utf8
             ),
             for: CredentialEntry.sealingContext(of: account),
@@ -302,6 +309,14 @@ final class Stand {
 
     @discardableResult
     func run(_ words: String...) async throws -> RedisValue { try await redis.send(RedisCommand(words)) }
+
+    /// Makes accounts forget what earlier answers have brought on them.
+    func clearFlags() async throws {
+        for account in config.accounts {
+            try await run("DEL", RedisNames.marks(of: account.id), RedisNames.probes(of: account.id))
+        }
+        context.slots.forgetHints(of: nil)
+    }
 
     func string(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 

@@ -23,6 +23,23 @@ package enum SkipReason: Hashable, Sendable {
     /// Its pause has just ended: calls are let in one by one.
     case halfOpen
 
+    /// Whether it is only a matter of waiting for another call's end.
+    package var isForSlots: Bool {
+        switch self {
+        case .full, .halfOpen: true
+        default: false
+        }
+    }
+
+    /// When it ends, where that is known.
+    package var until: Timestamp? {
+        switch self {
+        case .flagged(let flag): flag.until
+        case .requestRate(let end): end
+        default: nil
+        }
+    }
+
     /// A constant word for traces and metrics.
     package var word: String {
         switch self {

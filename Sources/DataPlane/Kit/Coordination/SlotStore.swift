@@ -24,26 +24,43 @@ package final class SlotStore {
         accounts[account] = made
         return made
     }
+
+    /// Flags of an account, or of whichever, are no longer what this loop knows of them.
+    package func forgetHints(of account: AccountID?) {
+        guard let account else { return accounts.values.forEach { $0.forgetHints() } }
+        accounts[account]?.forgetHints()
+    }
 }
 
 /// The slots of one account as one loop sees them.
 package final class AccountSlots {
+    package enum Answer: Sendable {
+        case granted(SlotGrant)
+        case refused(SkipReason)
+    }
+
     /// The Redis name of the set.
     package let name: String
     /// Where the account's state stands on the board.
     package let position: Int
+    package let account: AccountID
 
     private var hints = AccountHints()
     private let board: SlotStore.Board
     private let redis: RedisClient
-    private var acquisition: (limit: Int, run: PreparedRun)?
+    private var acquisition: (limit: Int, rate: Int, run: PreparedRun)?
     private let giveBack: PreparedRun
+    private let marks: String
+    private let probes: String
 
     init(_ account: AccountID, _ redis: RedisClient, _ board: SlotStore.Board, at position: Int) {
+        self.account = account
         self.redis = redis
         self.board = board
         self.position = position
         name = RedisNames.slots(of: account)
+        marks = RedisNames.marks(of: account)
+        probes = RedisNames.probes(of: account)
         giveBack = PreparedRun(CallScripts.release, keys: [name], furtherArguments: 1)
     }
 
@@ -79,41 +96,106 @@ package final class AccountSlots {
 
     // MARK: Slots
 
-    private func note(_ count: Int64) {
-        board.states[position].note(inFlight: Int(clamping: count.magnitude), limit: acquisition?.limit ?? 0)
+    private func note(_ count: Int) {
+        board.states[position].note(inFlight: count, limit: acquisition?.limit ?? 0)
     }
 
-    /// Takes a slot; false when the account is full. A concurrency of 0 is no limit.
+    /// Takes a slot, unless the account is full, flagged or has had its calls of this minute.
     ///
+    /// - Parameters:
+    ///   - limit: calls at once; 0 is no limit.
+    ///   - rate: calls a minute; 0 is no limit.
+    ///   - model: the name under which a limit would keep the call away.
+    ///   - isGuard: tries out an account although it is paused, where all its pauses are guesses.
+    ///   - now: for the hints, on this worker's clock.
     /// - Throws: `RedisError`; a slot that was perhaps taken is given back.
-    package func acquire(limit: Int, requestID: String) async throws -> Bool {
+    package func acquire(
+        limit: Int,
+        rate: Int,
+        model: String,
+        isGuard: Bool = false,
+        requestID: String,
+        now: Timestamp
+    ) async throws -> Answer {
         do {
-            let answer = try await redis.run(acquisition(limit), RedisArguments([requestID]))
-            guard case .integer(let count) = answer else { throw RedisError.unexpectedAnswer }
-            note(count)
-            return count > 0
+            var rest = RedisArguments(capacity: 80 + model.utf8.count)
+            rest.add(AccountFlag.Kind.modelLimited(model).field)
+            rest.add(isGuard ? "guard" : "")
+            rest.add(requestID)
+            let answer = try await redis.run(acquisition(limit, rate), rest)
+            guard let answer = SlotAnswer(answer) else { throw RedisError.unexpectedAnswer }
+            return take(answer, model, now)
         } catch {
             release(requestID: requestID)
             throw error
         }
     }
 
-    /// Gives the slot back. When Redis is away the lease ends by itself.
-    package func release(requestID: String) {
-        redis.run(giveBack, RedisArguments([requestID])) { [self] result in
-            if case .success(.integer(let count)) = result { note(count) }
+    private func take(_ answer: SlotAnswer, _ model: String, _ now: Timestamp) -> Answer {
+        switch answer {
+        case .granted(let grant, let inFlight):
+            note(inFlight)
+            // Other models than this one may be limited.
+            if let marks = grant.marks { learn(marks.live(now).filter { !$0.concerns(model: model) }, now: now) }
+            return .granted(grant)
+        case .full(let inFlight):
+            note(inFlight)
+            return .refused(.full)
+        case .tooManyRequests(let end):
+            hints.learnRate(until: end, now: now)
+            showHints()
+            return .refused(.requestRate(until: end))
+        case .halfOpen: return .refused(.halfOpen)
+        case .flagged(let marks):
+            let live = marks.live(now)
+            learn(live, now: now)
+            let reason = live.filter { $0.concerns(model: model) }.max { $0.end < $1.end }
+            // Over by this worker's clock, but not by Redis': a moment later it will be.
+            return .refused(reason.map { .flagged($0) } ?? .halfOpen)
         }
     }
 
-    private func acquisition(_ limit: Int) -> PreparedRun {
-        if let acquisition, acquisition.limit == limit { return acquisition.run }
+    /// Gives the slot back. When Redis is away the lease ends by itself.
+    package func release(requestID: String) {
+        redis.run(giveBack, RedisArguments([requestID])) { [self] result in
+            if case .success(.integer(let count)) = result { note(Int(clamping: count.magnitude)) }
+        }
+    }
+
+    private func acquisition(_ limit: Int, _ rate: Int) -> PreparedRun {
+        if let acquisition, acquisition.limit == limit, acquisition.rate == rate { return acquisition.run }
         let run = PreparedRun(
-            CallScripts.acquire,
-            keys: [name],
-            arguments: [String(limit), Leases.durationText],
-            furtherArguments: 1
+            AccountScripts.acquire,
+            keys: [name, marks, RedisNames.requestRate(of: account), probes],
+            arguments: [String(limit), String(rate), Leases.durationText],
+            furtherArguments: 3
         )
-        acquisition = (limit, run)
+        acquisition = (limit, rate, run)
         return run
     }
+
+    // MARK: Marks
+
+    /// Says how a call that was let in as a probe went; others need not.
+    ///
+    /// - Parameter isTaken: whether the upstream has answered it.
+    package func endProbe(requestID: String, isTaken: Bool) {
+        redis.run(
+            AccountScripts.endProbe,
+            keys: [marks, probes],
+            arguments: [requestID, isTaken ? "1" : "0"]
+        ) { _ in }
+    }
+
+    /// What stands of the account now.
+    ///
+    /// - Throws: `RedisError`.
+    package func readMarks() async throws -> AccountMarks {
+        AccountMarks(try await redis.send(RedisCommand(["HGETALL", marks])))
+    }
+}
+
+extension AccountFlag {
+    /// For comparing: what has no end ends last.
+    fileprivate var end: Timestamp { until ?? Timestamp(microseconds: .max) }
 }

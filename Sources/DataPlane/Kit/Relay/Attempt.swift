@@ -2,6 +2,7 @@ import Decisions
 import Dialects
 import Domain
 import Providers
+import Telemetry
 
 /// One account's try at a call: to whom it goes, in which words, and how its answer comes back.
 struct Attempt {
@@ -18,6 +19,9 @@ struct Attempt {
     /// Whether it asks for a count of tokens that the account may lack: then an estimate stands in.
     let mayEstimate: Bool
     var form = AnswerForm.plain
+    /// Of the credentials that the request carries.
+    var credentialVersion: Int64 = 0
+    let startedAt = Timestamp(microseconds: WallClock.microseconds)
 
     /// Callers are not told where their calls go.
     var hiddenHosts: [String] { [account.target.host] }

@@ -47,6 +47,10 @@ package final class Call: LeaseHolder {
     private var hasCallerSlots = false
     private var account: ServingAccount?
     private var accountSlots: AccountSlots?
+    /// What the account said when it gave its slot.
+    package private(set) var grant: SlotGrant?
+    /// Whether the upstream has still to answer it as a probe.
+    private var isProbe = false
     package var leasePosition: Int?
     private var isSettled = false
     package private(set) var end: UsageEnd?
@@ -119,9 +123,11 @@ package final class Call: LeaseHolder {
         return HeldReservation(partition: key.partition, charge: charge, amount: reserved)
     }
 
-    package func didAcquire(_ account: ServingAccount, _ slots: AccountSlots) {
+    package func didAcquire(_ account: ServingAccount, _ slots: AccountSlots, _ grant: SlotGrant) {
         self.account = account
         accountSlots = slots
+        self.grant = grant
+        isProbe = grant.entry != .plain
         attempts += 1
         slots.state.lastUsed = MonotonicTime.now.nanoseconds
         context.metrics.accountSlots.add(1)
@@ -131,11 +137,29 @@ package final class Call: LeaseHolder {
     /// Gives the account's slot back: the attempt is over.
     package func releaseAccount() {
         guard let slots = accountSlots else { return }
+        if isProbe { endProbe(isTaken: false) }
         account = nil
         accountSlots = nil
+        grant = nil
         context.metrics.accountSlots.add(-1)
         context.leases.update(self)
         slots.release(requestID: requestID)
+    }
+
+    /// The upstream has begun to answer: the next call may try out the account that comes back.
+    func didGetHead() {
+        if isProbe, grant?.entry == .halfOpen { endProbe(isTaken: true) }
+    }
+
+    /// The upstream has taken a call with which an account was tried out, or not: the next one may go.
+    func endProbe(isTaken: Bool) {
+        guard isProbe, let grant else { return }
+        isProbe = false
+        switch grant.entry {
+        case .plain: break
+        case .halfOpen: accountSlots?.endProbe(requestID: requestID, isTaken: isTaken)
+        case .onGuard: context.guards.leave(group.id, requestID: requestID, hasWon: isTaken)
+        }
     }
 
     /// The caller is gone: its own slot is free at once, while the answer may still be read to its end.
@@ -298,5 +322,9 @@ package final class Call: LeaseHolder {
 
 extension Duration {
     var wholeMilliseconds: Int64 { max(0, nanoseconds / 1_000_000) }
+    /// Rounded up, at least 1.
+    var wholeSecondsUp: Int {
+        Int(clamping: max(1, nanoseconds / 1_000_000_000 + (nanoseconds % 1_000_000_000 > 0 ? 1 : 0)))
+    }
     var wholeMicroseconds: Int { Int(max(0, nanoseconds / 1000)) }
 }

@@ -50,6 +50,23 @@ package struct Candidates {
         ).map { set.candidates[$0] }
     }
 
+    /// The one to try out where all are paused by guesses.
+    package func guarded(now: Timestamp, tried: (AccountID) -> Bool) -> Candidate? {
+        var paused: [BrownOutGuard.Paused] = []
+        var found: [Candidate] = []
+        for candidate in set.candidates {
+            switch skipReason(candidate, now: now) {
+            case .flagged(let flag):
+                paused.append(BrownOutGuard.Paused(flag, isTried: tried(candidate.account.id)))
+                found.append(candidate)
+            // It is not one of those that could serve the call.
+            case .bound, .expired: continue
+            default: return nil
+            }
+        }
+        return BrownOutGuard.choice(paused, now: now).map { found[$0] }
+    }
+
     package func candidate(_ account: AccountID) -> Candidate? {
         set.candidates.first { $0.account.id == account }
     }

@@ -45,6 +45,8 @@ package struct RelayMachine {
     }
     package enum FailureAction: Equatable, Sendable {
         case tryNext
+        /// The same account once more, so long from now.
+        case retryHere(after: Duration)
         case surface(AttemptFailure)
     }
 
@@ -53,7 +55,11 @@ package struct RelayMachine {
     private let slotDeadline: MonotonicTime
     private var tried: Set<AccountID> = []
     private var full: Set<AccountID> = []
+    /// Flagged, when they were last asked.
+    private var flagged: Set<AccountID> = []
     private var switches = 0
+    /// Retries of the account that was attempted last.
+    package private(set) var retriesDone = 0
     private var mostUseful: AttemptFailure?
 
     /// - Parameters:
@@ -67,18 +73,28 @@ package struct RelayMachine {
 
     package var attempts: Int { tried.count }
 
-    package func isExcluded(_ account: AccountID) -> Bool { tried.contains(account) || full.contains(account) }
+    package func isExcluded(_ account: AccountID) -> Bool {
+        tried.contains(account) || full.contains(account) || flagged.contains(account)
+    }
 
     package func hasTried(_ account: AccountID) -> Bool { tried.contains(account) }
 
     package func isFull(_ account: AccountID) -> Bool { full.contains(account) }
 
-    package mutating func attempting(_ account: AccountID) { tried.insert(account) }
+    package mutating func attempting(_ account: AccountID) {
+        tried.insert(account)
+        retriesDone = 0
+    }
 
     package mutating func slotRefused(_ account: AccountID) { full.insert(account) }
 
-    /// A slot may have become free: full accounts are candidates again.
-    package mutating func slotsChanged() { full = [] }
+    package mutating func flagRefused(_ account: AccountID) { flagged.insert(account) }
+
+    /// A slot may have become free: full accounts are candidates again. Flags may have ended as well.
+    package mutating func slotsChanged() {
+        full = []
+        flagged = []
+    }
 
     package func noCandidate(now: MonotonicTime) -> NoCandidateAction {
         if !full.isEmpty, now < slotDeadline, now < deadline { return .waitForSlot }
@@ -86,9 +102,21 @@ package struct RelayMachine {
         return full.isEmpty ? .refuseNoAccount : .refuseBusy
     }
 
-    package mutating func attemptFailed(_ failure: AttemptFailure, now: MonotonicTime) -> FailureAction {
+    /// Whether a retry so long from now would still be in time.
+    package func canRetry(after pause: Duration, now: MonotonicTime) -> Bool { now + pause < deadline }
+
+    /// - Parameter retry: how long to wait before the same account is tried again; nil to go on to another one.
+    package mutating func attemptFailed(
+        _ failure: AttemptFailure,
+        retry: Duration? = nil,
+        now: MonotonicTime
+    ) -> FailureAction {
         let best = mostUseful.map { $0.usefulness >= failure.usefulness ? $0 : failure } ?? failure
         mostUseful = best
+        if let retry, canRetry(after: retry, now: now) {
+            retriesDone += 1
+            return .retryHere(after: retry)
+        }
         if !failure.isFree { switches += 1 }
         return switches > maximumSwitches || now >= deadline ? .surface(best) : .tryNext
     }

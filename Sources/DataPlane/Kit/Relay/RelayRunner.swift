@@ -22,6 +22,12 @@ package final class RelayRunner {
         case stream(StreamPump)
     }
 
+    /// One account's try at the call.
+    private struct Trial {
+        let candidate: Candidate
+        var attempt: Attempt
+    }
+
     private static let errorBodyLimit = 256 * 1024
     private static let answerLimit = 64 << 20
     /// How often a call that waits for a slot looks again.
@@ -34,7 +40,11 @@ package final class RelayRunner {
     private lazy var translation = CallTranslation(call)
     private var hasWaited = false
     private let stream: PendingStream?
-    private var following: (ServingAccount, StreamPump)?
+    private var following: (Trial, StreamPump)?
+    /// To be tried again, on the slot it has.
+    private var retrying: (candidate: Candidate, after: Duration)?
+    /// Whether the call has tried out a paused account: once is enough.
+    private var hasGuarded = false
 
     package init(_ call: Call) {
         self.call = call
@@ -70,12 +80,12 @@ package final class RelayRunner {
 
     /// Carries the stream to its end, and where it breaks before its first content, the call to another account.
     package func follow() async throws {
-        while let (account, pump) = following {
+        while let (trial, pump) = following {
             following = nil
             stream?.stop()
             let outcome = await pump.run()
             if case .failed = outcome { stream?.resume() }
-            if hasEnded(outcome, account) { break }
+            if await hasEnded(outcome, trial) { break }
             guard try await run() else { return }
         }
         stream?.stop()
@@ -91,7 +101,7 @@ package final class RelayRunner {
         }
         await call.sticky?.ready()
         while !call.exchange.isCallerGone {
-            switch try nextStep() {
+            switch try await nextStep() {
             case .ended: return false
             case .wait:
                 if !hasWaited { context.metrics.slotWaits.add() }
@@ -99,20 +109,16 @@ package final class RelayRunner {
                 await context.loop.sleep(Self.slotPoll)
                 machine.slotsChanged()
             case .attempt(let candidate):
-                guard try await acquire(candidate) else { continue }
-                let account = candidate.account
-                // It may have left while Redis was asked: nobody would call this attempt off.
-                if call.exchange.isCallerGone { break }
-                machine.attempting(account.id)
-                switch try await open(account, isStream: stream != nil) {
-                case .outcome(.failed) where Attempt.mayEstimate(account, call):
+                var trial = Trial(candidate: candidate, attempt: Attempt(candidate.account, call))
+                switch try await open(&trial.attempt, isStream: stream != nil) {
+                case .outcome(.failed) where Attempt.mayEstimate(candidate.account, call):
                     call.settleNothing()
                     await answerEstimate()
                     return false
                 case .outcome(let outcome):
-                    if hasEnded(outcome, account) { return false }
+                    if await hasEnded(outcome, trial) { return false }
                 case .stream(let pump):
-                    following = (account, pump)
+                    following = (trial, pump)
                     return true
                 }
             }
@@ -121,47 +127,154 @@ package final class RelayRunner {
         return false
     }
 
+    // MARK: Which account
+
     private enum Step {
+        /// A slot of it is held.
         case attempt(Candidate)
         case wait
         case ended
     }
 
-    private func nextStep() throws -> Step {
-        if let step = stickyStep() { return step }
-        if let candidate = choose() { return .attempt(candidate) }
+    private func nextStep() async throws -> Step {
+        if let retry = retrying {
+            retrying = nil
+            await context.loop.sleep(retry.after)
+            return call.exchange.isCallerGone ? callerGone() : .attempt(retry.candidate)
+        }
+        choosing: while true {
+            let candidate: Candidate
+            switch stickyStep() {
+            case .prefer(let bound): candidate = bound
+            case .wait: return .wait
+            case .anywhere:
+                guard let best = choose() else { break choosing }
+                candidate = best
+            }
+            guard try await acquire(candidate) else { continue }
+            return begin(candidate)
+        }
+        if let candidate = try await guardedCandidate() { return begin(candidate) }
         switch machine.noCandidate(now: .now) {
         case .waitForSlot: return .wait
         case .surface(let failure):
             surface(failure)
             return .ended
-        case .refuseNoAccount: throw Self.noAccount
+        case .refuseNoAccount: throw noAccount
         case .refuseBusy: throw Self.allBusy
         }
     }
 
-    /// What the call's session asks for; nil when the call may go anywhere.
-    private func stickyStep() -> Step? {
-        guard let sticky = call.sticky, let bound = sticky.account else { return nil }
-        let now = Timestamp(microseconds: WallClock.microseconds)
+    private enum StickyStep {
+        case prefer(Candidate)
+        case wait
+        case anywhere
+    }
+
+    /// What the call's session asks for.
+    private func stickyStep() -> StickyStep {
+        guard let sticky = call.sticky, let bound = sticky.account else { return .anywhere }
+        let now = now
         let candidate = candidates.candidate(bound)
         var account = StickyPolicy.Account()
         account.isInService = call.group.accounts.contains { $0.id == bound && $0.isUsable(now: now) }
         account.servesCall = candidate != nil
-        account.skipReason = candidate.flatMap { candidates.skipReason($0, now: now) }
+        account.skipReason = candidate.flatMap { candidates.skipReason($0, now: now) } ?? sticky.refusal
         account.hasFailed = machine.hasTried(bound)
         account.fullSince = machine.isFull(bound) ? sticky.fullSince : nil
         switch StickyPolicy.step(account, patience: call.config.settings.stickyWait, now: .now) {
-        case .prefer: return candidate.map { .attempt($0) }
+        case .prefer: return candidate.map { .prefer($0) } ?? .anywhere
         case .wait: return .wait
-        case .leave:
-            sticky.leave()
-            return nil
-        case .unbind:
-            sticky.cannotServe(bound)
-            return nil
+        case .leave: sticky.leave()
+        case .unbind: sticky.cannotServe(bound)
+        }
+        return .anywhere
+    }
+
+    private func begin(_ candidate: Candidate) -> Step {
+        // It may have left while Redis was asked: nobody would call this attempt off.
+        if call.exchange.isCallerGone { return callerGone() }
+        if machine.attempts > 0 { context.accountMetrics.switches.add() }
+        machine.attempting(candidate.account.id)
+        return .attempt(candidate)
+    }
+
+    private func callerGone() -> Step {
+        call.settleNothing()
+        return .ended
+    }
+
+    private var now: Timestamp { Timestamp(microseconds: WallClock.microseconds) }
+
+    private func choose() -> Candidate? {
+        candidates.best(
+            now: now,
+            chance: MonotonicTime.now.nanoseconds,
+            excluding: { machine.isExcluded($0) }
+        )
+    }
+
+    private func acquire(_ candidate: Candidate, isGuard: Bool = false) async throws -> Bool {
+        let account = candidate.account
+        call.sticky?.propose(account.id)
+        let answer = try await candidate.slots.acquire(
+            limit: account.snapshot.concurrency,
+            rate: account.snapshot.rpm,
+            model: candidate.model,
+            isGuard: isGuard,
+            requestID: call.requestID,
+            now: now
+        )
+        switch answer {
+        case .granted(let grant):
+            if grant.entry == .plain, await isElsewhere(account.id) {
+                candidate.slots.release(requestID: call.requestID)
+                return false
+            }
+            if grant.entry == .halfOpen { context.accountMetrics.halfOpenProbes.add() }
+            call.didAcquire(account, candidate.slots, grant)
+            return true
+        case .refused(let reason):
+            context.accountMetrics.skipped(reason.word)
+            await call.sticky?.wasRefused(by: account.id, reason)
+            // What has flags is not chosen again as long as they are known here.
+            if reason.isForSlots { machine.slotRefused(account.id) } else { machine.flagRefused(account.id) }
+            return false
         }
     }
+
+    /// Whether another call of the session was first to bind it, to an account that this one can go to as well.
+    private func isElsewhere(_ account: AccountID) async -> Bool {
+        guard let sticky = call.sticky, let bound = await sticky.outcome(), bound != account else { return false }
+        if case .anywhere = stickyStep() {
+            sticky.propose(account)
+            return false
+        }
+        return true
+    }
+
+    /// An account to try out although it is paused, with a slot of it: where all are paused by guesses, and nobody else
+    /// tries.
+    private func guardedCandidate() async throws -> Candidate? {
+        guard !hasGuarded, let candidate = candidates.guarded(now: now, tried: { machine.hasTried($0) }),
+            try await context.guards.enter(call.group.id, requestID: call.requestID, now: now)
+        else { return nil }
+        hasGuarded = true
+        do {
+            if try await acquire(candidate, isGuard: true) {
+                // Flags may have ended meanwhile.
+                if call.grant?.entry != .onGuard { leaveGuard() } else { context.accountMetrics.guardProbes.add() }
+                return candidate
+            }
+        } catch {
+            leaveGuard()
+            throw error
+        }
+        leaveGuard()
+        return nil
+    }
+
+    private func leaveGuard() { context.guards.leave(call.group.id, requestID: call.requestID, hasWon: false) }
 
     private static func canEmbed(_ call: Call) -> Bool {
         call.group.accounts.contains { account in
@@ -174,62 +287,116 @@ package final class RelayRunner {
         "model: the provider of this API key has no embeddings",
         field: "model"
     )
-    private static let noAccount = GatewayError(
-        .noAccountAvailable,
-        "No account is available for this model.",
-        retryAfterSeconds: 5
-    )
+    /// No account could be asked, for another reason than slots.
+    private var noAccount: GatewayError {
+        let now = now
+        let skipped = candidates.skipped(now: now)
+        let end = skipped.compactMap(\.reason.until).filter { $0 > now }.min()
+        var counts: [String: Int] = [:]
+        for account in skipped { counts[account.reason.word, default: 0] += 1 }
+        return GatewayError(
+            .noAccountAvailable,
+            "No account is available for this model.",
+            retryAfterSeconds: end.map { ($0 - now).wholeSecondsUp },
+            detail: "group \(call.group.id): "
+                + counts.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
+        )
+    }
     private static let allBusy = GatewayError(
         .concurrencyLimit,
         "All accounts are busy; try again later.",
         retryAfterSeconds: 5
     )
 
-    private func acquire(_ candidate: Candidate) async throws -> Bool {
-        let account = candidate.account
-        let sticky = call.sticky
-        sticky?.propose(account.id)
-        guard
-            try await candidate.slots.acquire(limit: account.snapshot.concurrency, requestID: call.requestID)
-        else {
-            machine.slotRefused(account.id)
-            await sticky?.wasFull(account.id)
-            return false
-        }
-        if let bound = await sticky?.outcome(), bound != account.id {
-            // Another call of the session was first, elsewhere.
-            guard stickyStep() == nil else {
-                candidate.slots.release(requestID: call.requestID)
-                return false
-            }
-            sticky?.propose(account.id)
-        }
-        call.didAcquire(account, candidate.slots)
-        return true
-    }
+    // MARK: What became of it
 
-    /// Whether the call is over; else another account may try.
-    private func hasEnded(_ outcome: Outcome, _ account: ServingAccount) -> Bool {
-        guard case .failed(let failure) = outcome else { return true }
-        call.releaseAccount()
+    /// Whether the call is over; else the account is tried again, or another one.
+    private func hasEnded(_ outcome: Outcome, _ trial: Trial) async -> Bool {
+        guard case .failed(let failed) = outcome else { return true }
+        let attempt = trial.attempt
+        let (failure, verdict) = await judge(failed, attempt)
+        if verdict?.request == .passThrough {
+            tell(failed, failure.status, attempt)
+            return true
+        }
+        let resolved = verdict?.resolved(retriesDone: machine.retriesDone)
+        var pause: Duration?
+        if case .retryHere(_, let after)? = resolved?.request { pause = after }
         context.metrics.verdict(failure.reason)
         context.log.warning(
             "attempt failed",
             [
-                "request_id": .text(call.requestID), "account_id": .integer(account.id.raw),
+                "request_id": .text(call.requestID), "account_id": .integer(attempt.account.id.raw),
                 "reason": .text(failure.reason), "status": .integer(Int64(failure.status)),
+                "retries": .integer(Int64(machine.retriesDone)),
             ]
         )
-        guard case .surface(let failure) = machine.attemptFailed(failure, now: .now) else { return false }
-        surface(failure)
-        return true
+        if let resolved { call.carryOut(resolved, attempt) }
+        switch machine.attemptFailed(failure, retry: pause, now: .now) {
+        case .retryHere(let after):
+            context.accountMetrics.retries.add()
+            retrying = (trial.candidate, after)
+            return false
+        case .tryNext:
+            call.releaseAccount()
+            return false
+        case .surface(let failure):
+            surface(failure)
+            return true
+        }
     }
 
-    private func choose() -> Candidate? {
-        candidates.best(
-            now: Timestamp(microseconds: WallClock.microseconds),
-            chance: MonotonicTime.now.nanoseconds,
-            excluding: { machine.isExcluded($0) }
+    /// What a failed attempt means, and what of it the caller may hear.
+    private func judge(_ failed: FailedAttempt, _ attempt: Attempt) async -> (AttemptFailure, UpstreamVerdict?) {
+        switch failed.cause {
+        case .none: return (failed.failure, nil)
+        case .judged(let verdict): return (failed.failure, verdict)
+        case .outcome(let outcome):
+            var failure = failed.failure
+            let verdict = await call.judge(outcome, attempt)
+            failure.reason = verdict.reason.rawValue
+            return (failure, verdict)
+        case .errorWithin(let body, let headers):
+            guard let answer = UpstreamAnswer(errorWithin: body, headers, context.parser) else {
+                return (failed.failure, nil)
+            }
+            let verdict = await call.judge(.refused(answer), attempt)
+            var failure = failure(answer.status, verdict, headers)
+            // For the caller, to whom it is passed on as it is.
+            if verdict.request == .passThrough { failure.status = answer.status }
+            return (failure, verdict)
+        }
+    }
+
+    private func failure(_ status: Int, _ verdict: UpstreamVerdict, _ headers: HeaderFields) -> AttemptFailure {
+        let stated = headers["retry-after"].flatMap { Int($0) }
+        let now = now
+        let end = verdict.effects.compactMap { AccountFlag($0, setAt: now)?.until }.max()
+        return AttemptFailure(
+            status: status,
+            verdict: verdict,
+            retryAfterSeconds: stated ?? end.map { ($0 - now).wholeSecondsUp }
+        )
+    }
+
+    /// The caller's own fault, told by an answer of status 200.
+    private func tell(_ failed: FailedAttempt, _ status: Int, _ attempt: Attempt) {
+        context.metrics.verdict(VerdictReason.callerFault.rawValue)
+        call.settleNothing()
+        guard case .errorWithin(let body, let headers) = failed.cause else { return }
+        let error = attempt.account.provider.error(body, headers, in: attempt.dialect, context.parser)
+        CallerErrors.answer(call.exchange, refusal(error, status, attempt), requestID: call.requestID)
+    }
+
+    /// A refusal in the upstream's words, as far as they are the caller's to hear.
+    private func refusal(_ error: UpstreamErrorBody?, _ status: Int, _ attempt: Attempt) -> GatewayError {
+        let message = error?.message ?? ""
+        return GatewayError(
+            .upstreamError,
+            message.isEmpty
+                ? "The provider refused the request."
+                : LeakScrubber.scrub(message, hiding: attempt.hiddenHosts) ?? message,
+            status: status
         )
     }
 
@@ -246,8 +413,7 @@ package final class RelayRunner {
 
     // MARK: One attempt
 
-    private func open(_ account: ServingAccount, isStream: Bool) async throws -> Opening {
-        var attempt = Attempt(account, call)
+    private func open(_ attempt: inout Attempt, isStream: Bool) async throws -> Opening {
         guard let request = try await request(for: &attempt) else { return .outcome(.failed(.noCredentials)) }
         noteOverhead()
         let canceller = FetchCanceller()
@@ -255,25 +421,26 @@ package final class RelayRunner {
         // Gone while a slot was awaited: nobody would call that.
         guard !call.exchange.isCallerGone else { return .outcome(callerLeft()) }
         do {
-            let response = try await context.send(request, from: account, canceller)
+            let response = try await context.send(request, from: attempt.account, canceller)
             guard (200..<300).contains(response.head.status) else {
                 // An extra that is refused says nothing of the account.
-                guard !attempt.mayEstimate else { return .outcome(.failed(.unreadableAnswer)) }
+                guard !attempt.mayEstimate else { return .outcome(.failed(.unreadable)) }
                 return .outcome(try await refused(response, attempt))
             }
+            call.didGetHead()
             // The other form than was asked for would reach the caller as nothing it can read.
             let comesAsStream = isStream || attempt.form.isAlwaysStream
             guard attempt.form.isStream(response.head.headers) == comesAsStream else {
-                return .outcome(.failed(.unreadableAnswer))
+                return .outcome(.failed(.unreadable))
             }
             guard isStream else { return .outcome(try await deliver(response, attempt)) }
             // Identity was asked for; events cannot be told apart in anything else.
-            guard contentEncoding(of: response) == nil else { return .outcome(.failed(.unreadableAnswer)) }
+            guard contentEncoding(of: response) == nil else { return .outcome(.failed(.unreadable)) }
             return .stream(pump(response, attempt))
         } catch let error as FetchError {
-            return .outcome(call.exchange.isCallerGone ? callerLeft() : .failed(AttemptFailure(error)))
+            return .outcome(call.exchange.isCallerGone ? callerLeft() : .failed(FailedAttempt(error)))
         } catch {
-            return .outcome(.failed(.unreadableAnswer))
+            return .outcome(.failed(.unreadable))
         }
     }
 
@@ -294,6 +461,7 @@ package final class RelayRunner {
     /// - Throws: `GatewayError` when the account may not be asked this.
     private func request(for attempt: inout Attempt) async throws -> FetchRequest? {
         let account = attempt.account
+        attempt.credentialVersion = context.credentials.version(of: account.id) ?? 0
         let upstreamCall = UpstreamCall(
             dialect: attempt.dialect,
             action: call.route.action,
@@ -348,16 +516,6 @@ package final class RelayRunner {
         }.get()
     }
 
-    private func verdictContext(_ attempt: Attempt) -> VerdictContext {
-        VerdictContext(
-            now: Timestamp(microseconds: WallClock.microseconds),
-            accountType: attempt.account.snapshot.type,
-            rules: attempt.account.snapshot.rules,
-            model: attempt.upstreamModel,
-            cooldowns: call.config.snapshot.cooldowns
-        )
-    }
-
     /// An answer that is no success: the caller's own fault goes to the caller, all else may do better elsewhere.
     private func refused(_ response: FetchResponse, _ attempt: Attempt) async throws -> Outcome {
         let status = response.head.status
@@ -366,23 +524,15 @@ package final class RelayRunner {
         let provider = attempt.account.provider
         let error = provider.error(body, response.head.headers, in: attempt.dialect, context.parser)
         let answer = UpstreamAnswer(status: status, headers: response.head.headers, body: body, context.parser)
-        let verdict = provider.verdicts.verdict(.refused(answer), verdictContext(attempt))
+        let verdict = await call.judge(.refused(answer), attempt)
         guard verdict.request == .passThrough else {
-            let retryAfter = response.head.headers["retry-after"].flatMap { Int($0) }
-            return .failed(AttemptFailure(status: status, verdict: verdict, retryAfterSeconds: retryAfter))
+            return .failed(FailedAttempt(failure(status, verdict, response.head.headers), .judged(verdict)))
         }
         context.metrics.verdict(verdict.reason.rawValue)
         call.settleNothing()
         // A page of some proxy on the way is not for the caller: it would name hosts, in no shape of the dialect.
         guard let error, error.isForCallers, !call.exchange.isResponseStarted else {
-            let message = error?.message ?? ""
-            let refusal = GatewayError(
-                .upstreamError,
-                message.isEmpty
-                    ? "The provider refused the request."
-                    : LeakScrubber.scrub(message, hiding: attempt.hiddenHosts) ?? message,
-                status: status
-            )
+            let refusal = refusal(error, status, attempt)
             CallerErrors.answer(call.exchange, refusal, requestID: call.requestID)
             return .done
         }
@@ -406,9 +556,9 @@ package final class RelayRunner {
     private func deliver(_ response: FetchResponse, _ attempt: Attempt) async throws -> Outcome {
         call.exchange.onCallerGone = { response.cancel() }
         let received = try await collect(response, limit: Self.answerLimit)
-        guard let (opened, answer) = await open(received, attempt) else { return .failed(.unreadableAnswer) }
+        guard let (opened, answer) = await open(received, attempt) else { return .failed(.unreadable) }
         var body = opened
-        guard !answer.isError else { return .failed(.errorEvent) }
+        guard !answer.isError else { return .failed(.errorWithin(body, response.head.headers)) }
         if call.exchange.isCallerGone {
             call.settleNothing()
             return .done
@@ -418,7 +568,7 @@ package final class RelayRunner {
                 call.route.action == .countTokens
                 ? TokenCounts.translate(body, to: call.route.dialect, context.parser)
                 : await translation.answer(body, attempt)
-            guard let translated else { return .failed(.unreadableAnswer) }
+            guard let translated else { return .failed(.unreadable) }
             body = translated
         } else if attempt.isRenamed, let range = answer.modelRange {
             body = Splice.replacing(range, in: body, with: call.summary.model)
@@ -427,6 +577,7 @@ package final class RelayRunner {
             call.bind(response: id, to: attempt.account.id)
         }
         context.metrics.successes.add()
+        call.noteSuccess(response.head.headers, attempt)
         call.firstContentAt = .now
         let usage = answer.hasUsage ? answer.usage : await estimatedUsage(ofBytes: received.count)
         call.settle(

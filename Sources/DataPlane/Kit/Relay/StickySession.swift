@@ -24,6 +24,8 @@ package final class StickySession {
     private var proposal: Promise<AccountID?>?
     /// Since when the bound account is known to be full.
     package private(set) var fullSince: MonotonicTime?
+    /// What else kept the call from it.
+    package private(set) var refusal: SkipReason?
 
     private init(_ store: SessionStore, _ group: GroupID) {
         self.store = store
@@ -90,14 +92,18 @@ package final class StickySession {
         guard case .bound(account) = state, let name else { return }
         state = .free
         fullSince = nil
+        refusal = nil
         store.unbind(name, group, from: account)
     }
 
-    /// An account had no slot: where the session was to be bound to it, it is not; where it is bound, it is waited for.
-    package func wasFull(_ account: AccountID) async {
-        if await outcome() == account {
-            cannotServe(account)
-        } else if self.account == account, fullSince == nil {
+    /// An account did not let the call in: where the session was to be bound to it, it is not; where it is bound and the
+    /// account full, that is waited for.
+    package func wasRefused(by account: AccountID, _ reason: SkipReason) async {
+        if await outcome() == account { return cannotServe(account) }
+        guard self.account == account else { return }
+        if reason != .full {
+            refusal = reason
+        } else if fullSince == nil {
             fullSince = .now
         }
     }

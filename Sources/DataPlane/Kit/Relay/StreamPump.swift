@@ -17,7 +17,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
     enum Outcome {
         case done
         /// Before any content: another account may try.
-        indirect case failed(AttemptFailure)
+        indirect case failed(FailedAttempt)
     }
 
     private enum Phase {
@@ -133,7 +133,9 @@ final class StreamPump: SilentStream, DrainedAnswer {
             translating?.dropOutput()
             if kind == .end || kind == .error { settle(.callerGone) }
         case .holding:
-            if kind == .error { return failBeforeContent(.errorEvent) }
+            if kind == .error {
+                return failBeforeContent(.errorWithin([UInt8](event.data), response.head.headers))
+            }
             append(event, kind)
             if meter.hasContent {
                 contentBegan()
@@ -202,6 +204,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
     private func contentBegan() {
         call.firstContentAt = .now
         call.context.metrics.successes.add()
+        call.noteSuccess(response.head.headers, attempt)
         commit()
     }
 
@@ -268,7 +271,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
         switch phase {
         case .finished: return
         case .holding:
-            failBeforeContent(error.map { AttemptFailure($0) } ?? .emptyStream)
+            failBeforeContent(error.map { FailedAttempt($0) } ?? .emptyStream)
         case .streaming:
             if meter.hasEnded || (error == nil && meter.isComplete) {
                 settle(.complete)
@@ -293,7 +296,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
         }
     }
 
-    private func failBeforeContent(_ failure: AttemptFailure) {
+    private func failBeforeContent(_ failure: FailedAttempt) {
         response.cancel()
         finish(.failed(failure))
     }

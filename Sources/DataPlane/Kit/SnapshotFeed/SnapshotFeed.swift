@@ -10,15 +10,19 @@ package final class SnapshotFeed {
         package var onConfig: (GatewayConfig) -> Void
         package var onKeyChanged: (String) -> Void
         package var onWatermark: (Partition, String, StreamID) -> Void
+        /// Of this account, or of any where it is not known whose.
+        package var onFlagsCleared: (AccountID?) -> Void
 
         package init(
             onConfig: @escaping (GatewayConfig) -> Void,
             onKeyChanged: @escaping (String) -> Void,
-            onWatermark: @escaping (Partition, String, StreamID) -> Void
+            onWatermark: @escaping (Partition, String, StreamID) -> Void,
+            onFlagsCleared: @escaping (AccountID?) -> Void = { _ in }
         ) {
             self.onConfig = onConfig
             self.onKeyChanged = onKeyChanged
             self.onWatermark = onWatermark
+            self.onFlagsCleared = onFlagsCleared
         }
     }
 
@@ -70,8 +74,10 @@ package final class SnapshotFeed {
     package func start() {
         inbox.receive = { [weak self] message in self?.receive(message) }
         subscription.onSubscribed = { [weak self] in
-            self?.mustReloadCredentials = true
-            self?.reload(isForced: true)
+            guard let self else { return }
+            mustReloadCredentials = true
+            handlers.onFlagsCleared(nil)
+            reload(isForced: true)
         }
         subscription.start()
         let timer = LoopTimer(loop) { [weak self] in self?.reload(isForced: false) }
@@ -89,6 +95,7 @@ package final class SnapshotFeed {
         case .config: reload(isForced: true)
         case .key(let hash): handlers.onKeyChanged(hash)
         case .credentials(let account, _): loop.spawn { [weak self] in await self?.loadCredentials(of: [account]) }
+        case .flagsCleared(let account): handlers.onFlagsCleared(account)
         case .watermark(let partition, let epoch, let id):
             if let id = StreamID(id) { handlers.onWatermark(partition, epoch, id) }
         case nil: break

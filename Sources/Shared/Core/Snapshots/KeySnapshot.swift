@@ -114,6 +114,8 @@ package enum Announcement: Hashable, Sendable {
     /// A key was created, changed or deleted: forget what is cached under this hash, also that it is unknown.
     case key(hash: String)
     case credentials(AccountID, version: Int64)
+    /// Flags of the account have been cleared: hints of them hold no more.
+    case flagsCleared(AccountID)
     /// All records of the partition up to this stream id are in Postgres.
     case watermark(Partition, epoch: String, streamID: String)
 
@@ -122,6 +124,7 @@ package enum Announcement: Hashable, Sendable {
         case .config(let version): "config \(version)"
         case .key(let hash): "key \(hash)"
         case .credentials(let account, let version): "credentials \(account) \(version)"
+        case .flagsCleared(let account): "flags_cleared \(account)"
         case .watermark(let partition, let epoch, let id): "watermark \(partition.number) \(epoch) \(id)"
         }
     }
@@ -137,6 +140,9 @@ package enum Announcement: Hashable, Sendable {
         case ("credentials", 3):
             guard let account = Int64(words[1]), let version = Int64(words[2]) else { return nil }
             self = .credentials(AccountID(account), version: version)
+        case ("flags_cleared", 2):
+            guard let account = Int64(words[1]) else { return nil }
+            self = .flagsCleared(AccountID(account))
         case ("watermark", 4):
             guard let number = Int(words[1]), let partition = Partition(number) else { return nil }
             self = .watermark(partition, epoch: words[2], streamID: words[3])

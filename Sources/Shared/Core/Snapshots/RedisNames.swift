@@ -39,6 +39,18 @@ package enum RedisNames {
     /// String: the account's sealed credentials (`CredentialEntry`).
     package static func credentials(of account: AccountID) -> String { "tg:{a\(account)}:cred" }
 
+    /// Hash: what keeps the account from being chosen, and what was counted of its refusals (`AccountMarks`). An account
+    /// without any of it has none.
+    package static func marks(of account: AccountID) -> String { "tg:{a\(account)}:flags" }
+    /// Sorted set: calls of the last minute, where the account may have only so many.
+    package static func requestRate(of account: AccountID) -> String { "tg:{a\(account)}:rpm" }
+    /// Sorted set: calls that try out an account whose pause has just ended, by the end of their lease.
+    package static func probes(of account: AccountID) -> String { "tg:{a\(account)}:probes" }
+    /// String, expiring: who tries out a group all of whose accounts are paused, and when that may be done again.
+    package static func brownOut(of group: GroupID) -> String { "tg:{g\(group)}:guard" }
+    /// Stream: what has become of accounts (`AccountEvent`), until it is in Postgres.
+    package static let accountEvents = "tg:events"
+
     // MARK: A session
 
     /// String, expiring: the account that a session is bound to in a group.

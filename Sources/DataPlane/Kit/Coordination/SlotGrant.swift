@@ -1,0 +1,76 @@
+package import Domain
+package import Redis
+
+/// A slot that a call got, and what it was told of the account.
+package struct SlotGrant: Sendable {
+    /// How the call was let in.
+    package enum Entry: String, Sendable {
+        case plain
+        /// To try out an account whose pause has just ended.
+        case halfOpen = "half_open"
+        /// To try out an account whose pause is a guess, because all others are paused as well.
+        case onGuard = "guard"
+    }
+
+    /// On Redis' clock.
+    package var grantedAt: Timestamp
+    package var entry: Entry
+    /// Nil for an account that has none: nothing that a success could disprove.
+    package var marks: AccountMarks?
+
+    package init(grantedAt: Timestamp, entry: Entry = .plain, marks: AccountMarks? = nil) {
+        self.grantedAt = grantedAt
+        self.entry = entry
+        self.marks = marks
+    }
+}
+
+/// What became of asking an account for a slot.
+package enum SlotAnswer: Sendable {
+    case granted(SlotGrant, inFlight: Int)
+    case full(inFlight: Int)
+    case tooManyRequests(until: Timestamp)
+    case halfOpen
+    case flagged(AccountMarks)
+
+    /// Nil when the answer is none of the script `acquire`.
+    package init?(_ answer: RedisValue) {
+        guard case .array(let parts) = answer, parts.count >= 2, case .integer(let count) = parts[0],
+            case .integer(let time) = parts[1]
+        else { return nil }
+        let inFlight = Int(clamping: count.magnitude)
+        let now = Timestamp(microseconds: time)
+        guard parts.count > 2 else {
+            self = count > 0 ? .granted(SlotGrant(grantedAt: now), inFlight: inFlight) : .full(inFlight: inFlight)
+            return
+        }
+        guard let state = parts[2].text else { return nil }
+        let rest = parts.count > 3 ? parts[3] : .null
+        guard count > 0 else {
+            switch state {
+            case "rate":
+                guard let end = rest.integer else { return nil }
+                self = .tooManyRequests(until: Timestamp(microseconds: end &* 1000))
+            case "half_open": self = .halfOpen
+            case "flagged": self = .flagged(AccountMarks(rest))
+            default: return nil
+            }
+            return
+        }
+        let entry: SlotGrant.Entry = SlotGrant.Entry(rawValue: state) ?? .plain
+        self = .granted(SlotGrant(grantedAt: now, entry: entry, marks: AccountMarks(rest)), inFlight: inFlight)
+    }
+}
+
+extension AccountMarks {
+    /// From a hash as Redis answers it: names and values in turn.
+    package init(_ hash: RedisValue) {
+        let parts = hash.array ?? []
+        var fields: [(name: String, value: String)] = []
+        for index in stride(from: 0, to: parts.count - 1, by: 2) {
+            guard let name = parts[index].text, let value = parts[index + 1].text else { continue }
+            fields.append((name, value))
+        }
+        self.init(fields: fields)
+    }
+}

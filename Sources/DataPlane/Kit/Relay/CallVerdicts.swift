@@ -1,0 +1,78 @@
+import Domain
+import HTTPMessages
+import Providers
+import Snapshots
+import Telemetry
+
+/// What the answers to a call mean for the account that was asked.
+extension Call {
+    /// - Parameter marks: what is known of the account's refusals.
+    func verdictContext(_ attempt: Attempt, _ marks: AccountMarks?) -> VerdictContext {
+        let now = Timestamp(microseconds: WallClock.microseconds)
+        let account = attempt.account
+        return VerdictContext(
+            now: now,
+            startedAt: attempt.startedAt,
+            accountType: account.snapshot.type,
+            rules: account.snapshot.rules,
+            model: attempt.upstreamModel,
+            credential: CredentialUse(
+                version: attempt.credentialVersion,
+                currentVersion: context.credentials.version(of: account.id),
+                hasRefreshToken: context.credentials.secret("refresh_token", of: account.id) != nil,
+                counted: marks?.unauthorized
+            ),
+            forbidden: marks?.countedForbidden(now) ?? CountedForbidden(),
+            cooldowns: config.snapshot.cooldowns
+        )
+    }
+
+    /// What ended the attempt, as a verdict. Refusals of credentials are judged by what Redis says was counted by now.
+    func judge(_ outcome: UpstreamAnswer.Outcome, _ attempt: Attempt) async -> UpstreamVerdict {
+        var marks = grant?.marks
+        if case .refused(let answer) = outcome, answer.status == 401 || answer.status == 403 {
+            marks = (try? await context.slots.of(attempt.account.id).readMarks()) ?? marks
+        }
+        let verdict = attempt.account.provider.verdicts.verdict(outcome, verdictContext(attempt, marks))
+        for value in verdict.ignored { note(value, attempt) }
+        return verdict
+    }
+
+    private func note(_ value: IgnoredValue, _ attempt: Attempt) {
+        context.accountMetrics.ignoredValues.add()
+        context.log.warning(
+            "upstream value ignored",
+            [
+                "request_id": .text(requestID), "account_id": .integer(attempt.account.id.raw),
+                "field": .text(value.field), "value": .text(value.value), "fault": .text(value.fault.rawValue),
+            ]
+        )
+    }
+
+    /// Carries out what a verdict says of the account.
+    func carryOut(_ verdict: UpstreamVerdict, _ attempt: Attempt) {
+        guard !verdict.effects.isEmpty else { return }
+        let account = attempt.account
+        for case .invalidateToken(let version) in verdict.effects { context.onTokenRejected?(account, version) }
+        let now = Timestamp(microseconds: WallClock.microseconds)
+        context.news.carryOut(
+            verdict.effects,
+            on: account.id,
+            began: grant?.grantedAt ?? attempt.startedAt,
+            now: now,
+            requestID: requestID,
+            verdict: verdict.reason
+        )
+    }
+
+    /// A success ends what it disproves. An account without marks has nothing to disprove.
+    func noteSuccess(_ headers: HeaderFields, _ attempt: Attempt) {
+        guard let grant, let marks = grant.marks else { return }
+        endProbe(isTaken: true)
+        let context = verdictContext(attempt, marks)
+        let clears = attempt.account.provider.verdicts.success(headers, context).clears
+        let fields = marks.fields(disprovedBy: clears, now: context.now)
+        guard !fields.isEmpty else { return }
+        self.context.news.clear(fields, of: attempt.account.id, began: grant.grantedAt, requestID: requestID)
+    }
+}
