@@ -27,6 +27,8 @@ package enum OutboxEntry: Hashable, Sendable {
     case user(UserID)
     /// One account's credentials.
     case account(AccountID)
+    /// What a user has spent: wallet, quotas, windows.
+    case money(UserID)
 
     package var kind: String {
         switch self {
@@ -34,6 +36,7 @@ package enum OutboxEntry: Hashable, Sendable {
         case .key: "key"
         case .user: "user"
         case .account: "account"
+        case .money: "money"
         }
     }
 
@@ -43,6 +46,7 @@ package enum OutboxEntry: Hashable, Sendable {
         case .key(let id): id.raw
         case .user(let id): id.raw
         case .account(let id): id.raw
+        case .money(let id): id.raw
         }
     }
 }
@@ -51,6 +55,8 @@ package enum OutboxEntry: Hashable, Sendable {
 package final class Change {
     package let connection: PostgresConnection
     package let author: ChangeAuthor
+    /// When it was asked for.
+    package let now = Timestamp(microseconds: WallClock.microseconds)
     private var entries: [OutboxEntry] = []
     private var seen: Set<OutboxEntry> = []
     private var audits: [(action: String, resource: String, id: Int64?, detail: JSON)] = []

@@ -34,7 +34,7 @@ package struct AdminContext {
         AuthRoutes(self).routes + UserRoutes(self).routes + GroupRoutes(self).routes + AccountRoutes(self).routes
             + KeyRoutes(self).routes + PriceRoutes(self).routes + ProxyRoutes(self).routes
             + SettingsRoutes(self).routes + UsageRoutes(self).routes + AuditRoutes(self).routes
-            + OwnKeyRoutes(self).routes + ProfileRoutes(self).routes
+            + SubscriptionRoutes(self).routes + OwnKeyRoutes(self).routes + ProfileRoutes(self).routes
     }
 }
 
