@@ -128,4 +128,4 @@ def test_the_tickets_of_a_killed_worker_end(make_tenant, stack: Stack) -> None:
         first.join()
         assert len(tenant.calls()) == 2
     finally:
-        stack.local("up")
+        stack.local("start", "worker-2")
