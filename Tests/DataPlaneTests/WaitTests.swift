@@ -394,6 +394,58 @@ private func until(_ stand: Stand, _ isTrue: () async throws -> Bool) async thro
     Issue.record("not within 10 s")
 }
 
+@Suite("The calls of a loop that wait")
+struct WaitRoomTests {
+    private final class Woken { var order: [Int] = [] }
+
+    @Test("who came first is woken first, one for each slot, however often it has asked meanwhile")
+    func order() async throws {
+        try await onLoop { loop in
+            let room = try Self.room(loop)
+            let woken = Woken()
+            let guests = (0..<4).map { _ in room.enter(.account) }
+            // The first one falls asleep last.
+            for number in [1, 2, 3, 0] {
+                loop.spawn {
+                    if await room.sleep(guests[number], on: ["a", "b\(number)"], atMost: .seconds(30), nil) == .woken {
+                        woken.order.append(number)
+                    }
+                }
+                await loop.sleep(.milliseconds(1))
+            }
+            room.wake("none")
+            room.wake("b2")
+            await loop.wait { woken.order.count == 1 }
+            for count in 2...4 {
+                room.wake("a")
+                await loop.wait { woken.order.count == count }
+            }
+            #expect(woken.order == [2, 0, 1, 3])
+            room.wake("a")
+        }
+    }
+
+    @Test("without a word each asks again after about half a second, and at its limit")
+    func poll() async throws {
+        try await onLoop { loop in
+            let room = try Self.room(loop)
+            let guest = room.enter(.account)
+            let start = MonotonicTime.now
+            #expect(await room.sleep(guest, on: ["a"], atMost: .seconds(30), nil) == .over)
+            #expect((.milliseconds(350) ... .milliseconds(2000)).contains(start.elapsed))
+            let second = MonotonicTime.now
+            #expect(await room.sleep(guest, on: ["a"], atMost: .milliseconds(20), nil) == .over)
+            #expect(second.elapsed < .milliseconds(300))
+            #expect(await room.sleep(guest, on: ["a"], atMost: .zero, nil) == .over)
+        }
+    }
+
+    private static func room(_ loop: EventLoop) throws -> WaitRoom {
+        let redis = RedisClient(loop, try #require(RedisConfiguration(url: "redis://127.0.0.1:1")))
+        return WaitRoom(loop, redis, WaitMetrics(MetricsRegistry()))
+    }
+}
+
 /// What the threads of a storm count together.
 private final class Storm: Sendable {
     let inFlight = Atomic<Int>(0)
