@@ -35,6 +35,7 @@ package final class ControlPlane {
     private let passwords: PasswordHasher
     private var services: PlaneServices?
     private var upstream: UpstreamClient?
+    package private(set) var usage: UsageProber?
     private var servers: [HTTPServer] = []
     private let housekeeping: Housekeeping
     private var isStopping = false
@@ -65,15 +66,19 @@ package final class ControlPlane {
 
         let upstream = try UpstreamClient(loop, authorityFile: config.upstreamAuthorities)
         self.upstream = upstream
+        let usage = UsageProber(loop, upstream, pool, masterKeys, log: log)
+        self.usage = usage
         try startServices(redis, internalListen)
-        let context = AdminContext(
+        var context = AdminContext(
             pool: pool,
             changes: changes,
             passwords: passwords,
             masterKeys: masterKeys,
             upstream: upstream,
+            usage: usage,
             log: log
         )
+        context.redis = services?.redis
         let api = AdminAPI(routes: context.routes, Authenticator(pool), log: log) {
             Timestamp(microseconds: WallClock.microseconds)
         }

@@ -37,14 +37,16 @@ package final class PlaneServices {
     package let publisher: SnapshotPublisher
     package let internalAPI: InternalAPI
     private let pool: PostgresPool
-    private let redis: RedisClient
+    package let redis: RedisClient
     private let log: Log
     private let settlers: [UsageSettler]
+    private let accountEvents: AccountEventConsumer
     private let sweeper: ReservationSweeper
     private let recovery: PolicyRecovery
 
-    /// Connections beside the settlers': the outbox and what is read for it, healing, and two for workers' questions.
-    private static let otherConnections = 6
+    /// Connections beside the settlers': the outbox and what is read for it, healing, two for workers' questions, and
+    /// what workers say of accounts.
+    private static let otherConnections = 7
 
     package init(_ loop: EventLoop, _ configuration: Configuration, log: Log, metrics: MetricsRegistry) {
         self.log = log
@@ -72,6 +74,9 @@ package final class PlaneServices {
         settlers = (0..<configuration.settlers).map { _ in
             UsageSettler(loop, pool, redis, log: log, metrics: settlementMetrics)
         }
+        accountEvents = AccountEventConsumer(loop, pool, redis, log: log, metrics: metrics) {
+            try await publisher.publishCommitted()
+        }
         internalAPI = InternalAPI(
             tokens: configuration.internalTokens,
             publisher,
@@ -98,6 +103,7 @@ package final class PlaneServices {
         redis.start()
         publisher.start()
         for settler in settlers { settler.start() }
+        accountEvents.start()
         sweeper.start()
         recovery.start()
     }
@@ -105,6 +111,7 @@ package final class PlaneServices {
     /// Ends in order: a batch that is being settled is finished first. The internal API must not be served any more.
     package func stop() async {
         publisher.stop()
+        await accountEvents.stop()
         sweeper.stop()
         recovery.stop()
         for settler in settlers { await settler.stop() }

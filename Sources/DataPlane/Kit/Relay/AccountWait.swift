@@ -1,5 +1,6 @@
 package import Domain
 package import HTTPServing
+package import Reactor
 
 /// A call's places in the lines of full accounts, from the moment in which it has nowhere else to go.
 package final class AccountWait {
@@ -12,6 +13,7 @@ package final class AccountWait {
     private let bound: Int
     /// The sets of slots of the accounts, and since when it waits there.
     private var places: [AccountID: (line: String, since: Int64)] = [:]
+    package let startedAt = MonotonicTime.now
     private var isEnded = false
     /// A slot has become free in one of its lines: it need not look elsewhere.
     package private(set) var isWoken = false

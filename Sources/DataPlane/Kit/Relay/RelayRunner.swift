@@ -101,6 +101,7 @@ package final class RelayRunner {
             if call.route.action == .embed, !Self.canEmbed(call) { throw Self.noEmbeddings }
         }
         await call.sticky?.ready()
+        call.trace.saw(candidates, now: now)
         while !call.exchange.isCallerGone {
             switch try await nextStep() {
             case .ended: return false
@@ -137,7 +138,9 @@ package final class RelayRunner {
         if let retry = retrying {
             retrying = nil
             await context.loop.sleep(retry.after)
-            return call.exchange.isCallerGone ? callerGone() : .attempt(retry.candidate)
+            if call.exchange.isCallerGone { return callerGone() }
+            noteAttempt(retry.candidate)
+            return .attempt(retry.candidate)
         }
         choosing: while true {
             let candidate: Candidate
@@ -201,7 +204,18 @@ package final class RelayRunner {
         if call.exchange.isCallerGone { return callerGone() }
         if machine.attempts > 0 { context.accountMetrics.switches.add() }
         machine.attempting(candidate.account.id)
+        noteAttempt(candidate)
         return .attempt(candidate)
+    }
+
+    private func noteAttempt(_ candidate: Candidate) {
+        let id = candidate.account.id
+        call.trace.began(
+            id,
+            model: candidate.model,
+            call.grant?.entry ?? .plain,
+            isSticky: call.sticky?.account == id
+        )
     }
 
     private func callerGone() -> Step {
@@ -243,8 +257,10 @@ package final class RelayRunner {
     }
 
     private func endWait(_ end: WaitMetrics.End, at account: AccountID? = nil) {
-        wait?.end(end, at: account)
-        wait = nil
+        guard let wait else { return }
+        call.trace.waitedForAccount(wait.startedAt.elapsed)
+        wait.end(end, at: account)
+        self.wait = nil
     }
 
     private var now: Timestamp { Timestamp(microseconds: WallClock.microseconds) }
@@ -281,12 +297,14 @@ package final class RelayRunner {
             return true
         case .full(let place):
             context.accountMetrics.skipped(SkipReason.full.word)
+            if wait == nil { call.trace.refused(account.id, .full) }
             wait?.note(place, at: account.id, candidate.slots.name)
             await call.sticky?.wasRefused(by: account.id, .full)
             machine.slotRefused(account.id)
             return false
         case .refused(let reason):
             context.accountMetrics.skipped(reason.word)
+            call.trace.refused(account.id, reason)
             await call.sticky?.wasRefused(by: account.id, reason)
             // What has flags is not chosen again as long as they are known here.
             if reason.isForSlots { machine.slotRefused(account.id) } else { machine.flagRefused(account.id) }
@@ -367,6 +385,7 @@ package final class RelayRunner {
         let attempt = trial.attempt
         let (failure, verdict) = await judge(failed, attempt)
         if verdict?.request == .passThrough {
+            call.trace.failed(verdict: failure.reason, status: failure.status, [])
             tell(failed, failure.status, attempt)
             return true
         }
@@ -382,6 +401,7 @@ package final class RelayRunner {
                 "retries": .integer(Int64(machine.retriesDone)),
             ]
         )
+        call.trace.failed(verdict: failure.reason, status: failure.status, resolved?.effects ?? [])
         if let resolved { call.carryOut(resolved, attempt) }
         switch machine.attemptFailed(failure, retry: pause, now: .now) {
         case .retryHere(let after):
@@ -459,6 +479,7 @@ package final class RelayRunner {
             retryAfterSeconds: failure.retryAfterSeconds,
             status: failure.status
         )
+        call.trace.error = error
         CallerErrors.answer(call.exchange, error, requestID: call.requestID)
     }
 
@@ -473,6 +494,7 @@ package final class RelayRunner {
         guard !call.exchange.isCallerGone else { return .outcome(callerLeft()) }
         do {
             let response = try await context.send(request, from: attempt.account, canceller)
+            context.windows.sample(response.head, attempt.account)
             guard (200..<300).contains(response.head.status) else {
                 // An extra that is refused says nothing of the account.
                 guard !attempt.mayEstimate else { return .outcome(.failed(.unreadable)) }
@@ -522,6 +544,7 @@ package final class RelayRunner {
             callerHeaders: call.exchange.request.headers,
             callerQuery: call.exchange.request.query,
             isTranslated: !attempt.isNative,
+            usesCredits: call.grant?.usesCredits ?? false,
             secrets: context.credentials.secrets(of: account.id),
             now: Timestamp(microseconds: WallClock.microseconds)
         )
@@ -580,6 +603,7 @@ package final class RelayRunner {
             return .failed(FailedAttempt(failure(status, verdict, response.head.headers), .judged(verdict)))
         }
         context.metrics.verdict(verdict.reason.rawValue)
+        call.trace.failed(verdict: verdict.reason.rawValue, status: status, [])
         call.settleNothing()
         // A page of some proxy on the way is not for the caller: it would name hosts, in no shape of the dialect.
         guard let error, error.isForCallers, !call.exchange.isResponseStarted else {

@@ -17,6 +17,7 @@ package struct ServingSettings: Sendable {
     package let queueLimit: Int
     package let isolatesAccounts: Bool
     package let allowsUnpricedModels: Bool
+    package let traceMemory: Int
 
     init(_ settings: GatewaySettings) {
         bodyLimit = settings.bodyLimit
@@ -33,5 +34,6 @@ package struct ServingSettings: Sendable {
         queueLimit = Int(settings["queue_limit"])
         isolatesAccounts = settings.isolatesAccounts
         allowsUnpricedModels = settings.allowsUnpricedModels
+        traceMemory = settings.traceMemory
     }
 }

@@ -40,6 +40,8 @@ package struct Route {
     package var status = 200
     /// The answer's body; nil for none (204).
     package var answer: JSON?
+    /// Whether it comes as Server-Sent Events, each of them as `answer` says.
+    package var isEventStream = false
     package let handler: (AdminRequest) async throws -> AdminAnswer
 
     package init(
@@ -52,6 +54,7 @@ package struct Route {
         isBodyOptional: Bool = false,
         status: Int = 200,
         answer: JSON? = nil,
+        isEventStream: Bool = false,
         handler: @escaping (AdminRequest) async throws -> AdminAnswer
     ) {
         self.method = method
@@ -63,6 +66,7 @@ package struct Route {
         self.isBodyOptional = isBodyOptional
         self.status = status
         self.answer = answer
+        self.isEventStream = isEventStream
         self.handler = handler
     }
 }
@@ -115,6 +119,8 @@ package struct AdminAnswer {
     package var status: Int
     package var body: JSON?
     package var headers: [(String, String)]
+    /// What writes the body, where that comes as events.
+    var produce: ((EventStream) async -> Void)?
 
     package init(_ status: Int, _ body: JSON?, headers: [(String, String)] = []) {
         self.status = status
@@ -124,5 +130,5 @@ package struct AdminAnswer {
 
     package static func ok(_ body: JSON) -> AdminAnswer { AdminAnswer(200, body) }
     package static func created(_ body: JSON) -> AdminAnswer { AdminAnswer(201, body) }
-    package static let noContent = AdminAnswer(204, nil)
+    package static var noContent: AdminAnswer { AdminAnswer(204, nil) }
 }
