@@ -15,6 +15,14 @@ private struct Bench {
     let userSlots: String
     let keySlots: String
     let wallet: String
+    private let lastPlace = Place()
+    private final class Place { var value: WaitPlace? }
+
+    /// In line, as the last admission said.
+    var place: WaitPlace? {
+        get { lastPlace.value }
+        nonmutating set { lastPlace.value = newValue }
+    }
 
     init(_ stand: Stand) {
         self.stand = stand
@@ -31,17 +39,22 @@ private struct Bench {
         group: String = "5",
         isLenient: Bool = false,
         limits: (Int, Int) = (0, 0),
-        lease: Int = 30_000
+        lease: Int = 30_000,
+        bound: String = "",
+        since: String = ""
     ) async throws -> (code: String, epoch: String) {
         let answer = try await stand.redis.run(
             CallScripts.admit,
-            keys: [keys.epoch, keys.revisions, keys.live, keys.holds, userSlots, keySlots, wallet, "ru", "rk", "ex", "us"],
+            keys: [
+                keys.epoch, keys.revisions, keys.live, keys.holds, userSlots, keySlots, wallet, "ru", "rk", "ex", "us",
+            ],
             arguments: [
                 "me", "k1", key, "u3", user, "g2", group, "\(limits.0)", "\(limits.1)", "\(lease)", "0", "0", "0",
-                "", "0", "", "0", isLenient ? "1" : "0", id, "0",
+                "", "0", "", "0", isLenient ? "1" : "0", id, "0", bound, since,
             ]
         )
         let parts = try #require(answer.array?.map { $0.text ?? "" })
+        place = parts.count > 2 ? WaitPlace(parts[2]) : nil
         return (parts[0], parts[1])
     }
 
@@ -143,6 +156,56 @@ struct ScriptTests {
             _ = try await bench.settle("r2", "")
             #expect(try await bench.admit("r4", limits: (2, 9)).code == "ok")
             #expect(try await bench.count("ZCARD", bench.userSlots) == 2)
+        }
+    }
+
+    @Test("calls wait in the line of their key, else of their user, and go in the order in which they came")
+    func lines() async throws {
+        try await standing { (stand) async throws in
+            let bench = Bench(stand)
+            func ask(_ id: String, _ limits: (Int, Int), since: String = "") async throws -> (String, String) {
+                let code = try await bench.admit(id, limits: limits, bound: "9", since: since).code
+                guard case .since(let since) = bench.place else { return (code, "") }
+                return (code, String(since))
+            }
+            func line(_ name: String) async throws -> Int64 { try await bench.count("ZCARD", name + ":line") }
+            #expect(try await ask("r1", (2, 1)).0 == "ok")
+            let second = try await ask("r2", (2, 1))
+            let third = try await ask("r3", (2, 1))
+            #expect(second.0 == "key_busy" && third.0 == "key_busy" && second.1 < third.1)
+            // Another key of the user goes past them.
+            #expect(try await ask("other", (2, 0)).0 == "ok")
+            let fourth = try await ask("r4", (2, 0))
+            #expect(fourth.0 == "user_busy")
+            #expect(try await line(bench.keySlots) == 2)
+            #expect(try await line(bench.userSlots) == 1)
+            // The key has a slot, the user has none: it waits for that now, in front of who came later.
+            #expect(try await bench.count("HLEN", bench.keys.holds) == 2)
+            _ = try await bench.settle("r1", "")
+            #expect(try await ask("r3", (2, 1), since: third.1).0 == "key_busy")
+            #expect(try await ask("r2", (1, 1), since: second.1) == ("user_busy", second.1))
+            #expect(try await line(bench.keySlots) == 1)
+            #expect(try await ask("r4", (2, 0), since: fourth.1).0 == "user_busy")
+            #expect(try await ask("r2", (2, 1), since: second.1).0 == "ok")
+            #expect(try await line(bench.userSlots) == 1)
+            _ = try await bench.settle("other", "")
+            #expect(try await ask("r4", (2, 0), since: fourth.1).0 == "ok")
+            #expect(try await line(bench.userSlots) == 0)
+            #expect(try await line(bench.keySlots) == 1)
+        }
+    }
+
+    @Test("a full Redis gives no tickets")
+    func fullLine() async throws {
+        var options = Stand.Options()
+        options.redisLines = ["maxmemory-policy noeviction"]
+        try await standing(options) { (stand) async throws in
+            let bench = Bench(stand)
+            _ = try await bench.admit("r1", limits: (1, 0))
+            try await stand.run("CONFIG", "SET", "maxmemory", "1")
+            await #expect(throws: RedisError.self) { _ = try await bench.admit("r2", limits: (1, 0), bound: "9") }
+            try await stand.run("CONFIG", "SET", "maxmemory", "0")
+            #expect(try await bench.count("ZCARD", bench.userSlots + ":line") == 0)
         }
     }
 

@@ -292,14 +292,157 @@ struct AccountWaitTests {
             #expect(stand.upstream.calls.count == 1)
         }
     }
+}
 
-    private func until(_ stand: Stand, _ isTrue: () async throws -> Bool) async throws {
-        let start = MonotonicTime.now
-        while start.elapsed < .seconds(10) {
-            if try await isTrue() { return }
-            await stand.loop.sleep(.milliseconds(2))
+@Suite(
+    "Calls that wait for their caller's",
+    .serialized,
+    .enabled(if: PrivateRedis.isAvailable, "needs the program redis-server")
+)
+struct CallerWaitTests {
+    private static func options(_ user: Int, _ key: Int, settings: [String: Int64] = [:]) -> Stand.Options {
+        var options = Stand.Options()
+        options.slotLimits = (user, key)
+        options.settings = settings
+        return options
+    }
+
+    @Test(
+        "beyond a user's or a key's calls at once, the others go one by one as they came",
+        arguments: [(1, 0), (0, 1), (3, 1)]
+    )
+    func served(user: Int, key: Int) async throws {
+        try await standing(Self.options(user, key)) { (stand) async throws in
+            let line =
+                key > 0 ? RedisNames.slots(of: stand.key.id, stand.partition) : RedisNames.slots(of: stand.key.user)
+            for number in 0..<6 {
+                stand.loop.spawn { _ = try? await stand.ask("claude-\(number)").text() }
+                let waiting = Int64(number)
+                if number == 0 { _ = try await stand.upstream.call(0) }
+                try await until(stand) { try await stand.count("ZCARD", line + ":line") == waiting }
+            }
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 1)
+            #expect(stand.context.waitMetrics.waiting(.caller) == 5)
+            for number in 0..<6 {
+                let call = try await stand.upstream.call(number)
+                #expect(call.text.contains("claude-\(number)"))
+                #expect(stand.upstream.calls.count == number + 1)
+                call.answer(200, Says.message())
+            }
+            try await stand.quiesce()
+            #expect(stand.context.waitMetrics.count(.caller, .served) == 5)
+            #expect(stand.context.waitMetrics.waiting(.caller) == 0)
+            for suffix in ["", ":line", ":alive"] { #expect(try await stand.count("ZCARD", line + suffix) == 0) }
         }
-        Issue.record("not within 10 s")
+    }
+
+    @Test("who finds no place in the line, or waits for too long, is refused")
+    func refused() async throws {
+        let settings: [String: Int64] = ["queue_limit": 1, "queue_wait_seconds": 1]
+        try await standing(Self.options(1, 0, settings: settings)) { (stand) async throws in
+            stand.loop.spawn { _ = try? await stand.ask() }
+            let first = try await stand.upstream.call(0)
+            let line = RedisNames.slots(of: stand.key.user) + ":line"
+            let late = Answer()
+            stand.loop.spawn { late.status = try? await stand.ask().head.status }
+            try await until(stand) { try await stand.count("ZCARD", line) == 1 }
+            let start = MonotonicTime.now
+            let refused = try await stand.ask()
+            #expect(refused.head.status == 429 && refused.head.headers["x-tollgate-code"] == "concurrency_limit")
+            #expect(refused.head.headers["retry-after"] != nil && start.elapsed < .milliseconds(500))
+            await stand.loop.wait { late.status != nil }
+            #expect(late.status == 429)
+            try await until(stand) { try await stand.count("ZCARD", line) == 0 }
+            #expect(stand.context.waitMetrics.count(.caller, .crowded) == 1)
+            #expect(stand.context.waitMetrics.count(.caller, .timeout) == 1)
+            first.answer(200, Says.message())
+            try await stand.quiesce()
+            #expect(stand.upstream.calls.count == 1)
+        }
+    }
+
+    @Test("a caller that leaves gives its ticket back and reserves nothing")
+    func gone() async throws {
+        try await standing(Self.options(0, 1)) { (stand) async throws in
+            stand.loop.spawn { _ = try? await stand.ask() }
+            let first = try await stand.upstream.call(0)
+            let line = RedisNames.slots(of: stand.key.id, stand.partition) + ":line"
+            let canceller = FetchCanceller()
+            stand.loop.spawn {
+                _ = try? await stand.caller.send(stand.request(body: Array(Stand.body().utf8)), canceller: canceller)
+            }
+            try await until(stand) { try await stand.count("ZCARD", line) == 1 }
+            canceller.cancel()
+            try await until(stand) { try await stand.count("ZCARD", line) == 0 }
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 1)
+            first.answer(200, Says.message())
+            try await stand.quiesce()
+            #expect(stand.context.waitMetrics.count(.caller, .gone) == 1)
+        }
+    }
+
+    private final class Answer { var status: Int? }
+}
+
+/// Waits until Redis says so.
+private func until(_ stand: Stand, _ isTrue: () async throws -> Bool) async throws {
+    let start = MonotonicTime.now
+    while start.elapsed < .seconds(10) {
+        if try await isTrue() { return }
+        await stand.loop.sleep(.milliseconds(2))
+    }
+    Issue.record("not within 10 s")
+}
+
+@Suite("The calls of a loop that wait")
+struct WaitRoomTests {
+    private final class Woken { var order: [Int] = [] }
+
+    @Test("who came first is woken first, one for each slot, however often it has asked meanwhile")
+    func order() async throws {
+        try await onLoop { loop in
+            let room = try Self.room(loop)
+            let woken = Woken()
+            let guests = (0..<4).map { _ in room.enter(.account) }
+            // The first one falls asleep last.
+            for number in [1, 2, 3, 0] {
+                loop.spawn {
+                    if await room.sleep(guests[number], on: ["a", "b\(number)"], atMost: .seconds(30), nil) == .woken {
+                        woken.order.append(number)
+                    }
+                }
+                await loop.sleep(.milliseconds(1))
+            }
+            room.wake("none")
+            room.wake("b2")
+            await loop.wait { woken.order.count == 1 }
+            for count in 2...4 {
+                room.wake("a")
+                await loop.wait { woken.order.count == count }
+            }
+            #expect(woken.order == [2, 0, 1, 3])
+            room.wake("a")
+        }
+    }
+
+    @Test("without a word each asks again after about half a second, and at its limit")
+    func poll() async throws {
+        try await onLoop { loop in
+            let room = try Self.room(loop)
+            let guest = room.enter(.account)
+            let start = MonotonicTime.now
+            #expect(await room.sleep(guest, on: ["a"], atMost: .seconds(30), nil) == .over)
+            #expect((.milliseconds(350) ... .milliseconds(2000)).contains(start.elapsed))
+            let second = MonotonicTime.now
+            #expect(await room.sleep(guest, on: ["a"], atMost: .milliseconds(20), nil) == .over)
+            #expect(second.elapsed < .milliseconds(300))
+            #expect(await room.sleep(guest, on: ["a"], atMost: .zero, nil) == .over)
+        }
+    }
+
+    private static func room(_ loop: EventLoop) throws -> WaitRoom {
+        let redis = RedisClient(loop, try #require(RedisConfiguration(url: "redis://127.0.0.1:1")))
+        return WaitRoom(loop, redis, WaitMetrics(MetricsRegistry()))
     }
 }
 

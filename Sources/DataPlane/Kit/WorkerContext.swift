@@ -101,6 +101,7 @@ package final class WorkerContext {
         sessions = SessionStore(redis)
         waitMetrics = WaitMetrics(metrics.registry)
         waits = WaitRoom(loop, redis, waitMetrics)
+        checkpointInterval = pace.checkpoint
         guards = GroupGuards(redis)
         traces = TraceStore(redis)
         accountMetrics = AccountMetrics(metrics.registry)
@@ -113,7 +114,6 @@ package final class WorkerContext {
             renewals: accountMetrics.tokenQuestions
         )
         news = AccountNews(redis, slots, accountMetrics)
-        checkpointInterval = pace.checkpoint
         outbox = UsageOutbox(
             loop,
             redis,

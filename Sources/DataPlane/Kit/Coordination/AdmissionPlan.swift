@@ -8,7 +8,7 @@ package import Snapshots
 /// Of each limit with windows two are prepared, n and n + 1: Redis' clock decides between them. A call in neither is
 /// planned anew.
 package final class AdmissionPlan {
-    /// Adds whether what Redis has forgotten is accepted, request id, and amount.
+    /// Adds whether what Redis has forgotten is accepted, request id, amount, and the call's ticket.
     package let run: PreparedRun
     let group: ServingGroup
     /// Of the subscription that it rests on; `nil` without.
@@ -115,7 +115,7 @@ package final class AdmissionPlan {
                 snapshot.policy.map { PolicyExhaustion.opening(snapshot.id, snapshot.user, $0) } ?? "",
                 String(counters.count),
             ] + counters.flatMap(\.arguments),
-            furtherArguments: 3
+            furtherArguments: 5
         )
     }
 

@@ -42,8 +42,9 @@ package enum AdmissionAnswer: Sendable {
     /// What is left is reserved for other calls.
     case budgetInUse
     case rateLimited(Rate, milliseconds: Int64)
-    case userBusy
-    case keyBusy
+    /// As many calls as user or key may have at once are under way, or others wait in front: the call's place in the
+    /// line beside this set of slots.
+    case busy(String, WaitPlace)
 
     package enum Rate: Sendable { case userRequests, keyRequests, keyTokens }
 }
@@ -68,6 +69,7 @@ package final class AdmissionStore {
 
     /// - Parameters:
     ///   - amount: what the call may cost at most, to be reserved.
+    ///   - ticket: of a call that waits, if it has to.
     ///   - isLenient: accepts that Redis does not know the revisions or what has been spent (it lost them, and nobody is
     ///     there to write them again).
     /// - Throws: `RedisError`. The call may then have been admitted; its lease ends by itself.
@@ -77,14 +79,18 @@ package final class AdmissionStore {
         _ group: ServingGroup,
         amount: NanoUSD,
         now: Timestamp,
+        ticket: WaitTicket?,
         isLenient: Bool
     ) async throws -> AdmissionAnswer {
         var plan = key.plan(for: group, now: now, epoch: proposedEpoch)
         for _ in 0..<Self.maximumPlans {
-            var rest = RedisArguments(capacity: 96)
+            var rest = RedisArguments(capacity: 128)
             rest.add(isLenient ? "1" : "0")
             rest.add(requestID)
             rest.add(max(0, amount.raw))
+            let (bound, since) = WaitTicket.texts(ticket)
+            rest.add(bound)
+            rest.add(since)
             let answer = try await redis.run(plan.run, rest)
             guard case .array(let parts) = answer, parts.count >= 2, case .string(let code) = parts[0],
                 case .string(let epoch) = parts[1]
@@ -98,6 +104,10 @@ package final class AdmissionStore {
             let number = parts.count > 2 ? parts[2].integer ?? Int64(parts[2].text ?? "") ?? 0 : 0
             let time = Timestamp(microseconds: number &* 1000)
             let word = String(decoding: code, as: UTF8.self)
+            if word == "user_busy" || word == "key_busy" {
+                let line = word == "user_busy" ? key.userSlots : key.keySlots
+                return .busy(line, WaitPlace(parts.count > 2 ? parts[2].text ?? "" : ""))
+            }
             guard word == "window" else { return try Self.refusal(word, number, time) }
             plan = key.plan(for: group, now: now, at: time, epoch: proposedEpoch)
         }
@@ -115,8 +125,6 @@ package final class AdmissionStore {
         case "user_rate": .rateLimited(.userRequests, milliseconds: number)
         case "key_rate": .rateLimited(.keyRequests, milliseconds: number)
         case "tokens": .rateLimited(.keyTokens, milliseconds: number)
-        case "user_busy": .userBusy
-        case "key_busy": .keyBusy
         default:
             if let window = CounterNames.SubscriptionWindow(rawValue: code) {
                 .subscriptionExceeded(window, until: time)

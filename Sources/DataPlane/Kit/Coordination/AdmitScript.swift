@@ -15,8 +15,8 @@ extension CallScripts {
     /// lasts: `0` none (only what is used counts), `1` until its window ends, `2` until a reset; 16 the event that tells
     /// the control plane of an exhaustion, without its window; 17 how many counters; for each of them kind (`quota`,
     /// `strict`, `graceful`, `day`, `week`, `month`, `wallet`), limit, and the beginning of window n, of n + 1 and of
-    /// n + 2 in ms (0 without windows); then `1` to accept what Redis has forgotten, request id, and what the call
-    /// reserves in nano-USD.
+    /// n + 2 in ms (0 without windows); then `1` to accept what Redis has forgotten, request id, what the call reserves in
+    /// nano-USD, and how many may wait in its line and since when it does (`WaitLine`).
     ///
     /// Answer: `{code, epoch, …}`:
     /// - `ok`, for each counter `0` or `1` (window n or n + 1), and where the key has limits a minute the requests and
@@ -26,15 +26,16 @@ extension CallScripts {
     /// - `quota`; `policy` and the window's end in ms, 0 if a reset is needed; `day`, `week`, `month` and the window's end;
     ///   `wallet`;
     /// - `in_use`: only what other calls have reserved stands in the way;
-    /// - `user_rate`, `key_rate`, `tokens` and the ms until that ends; `user_busy`, `key_busy`.
+    /// - `user_rate`, `key_rate`, `tokens` and the ms until that ends;
+    /// - `key_busy`, `user_busy` and the call's place in the line of key or user: it stands in one of them.
     ///
     /// Amounts are below 2⁵³, so that Lua compares them exactly, and are written with `%.0f`. The first write is one that
     /// a full Redis refuses, so that it turns new calls away while old ones still settle.
     package static let admit = RedisScript(
         name: "admit",
-        source: """
+        source: WaitLine.functions + """
             local epoch = redis.call('GET', KEYS[1])
-            local isLenient = ARGV[#ARGV - 2] == '1'
+            local isLenient = ARGV[#ARGV - 4] == '1'
             local known = redis.call('HMGET', KEYS[2], ARGV[2], ARGV[4], ARGV[6])
             for i = 1, 3 do
               if known[i] then
@@ -43,8 +44,8 @@ extension CallScripts {
                 return {'forgotten', epoch or ''}
               end
             end
-            local id = ARGV[#ARGV - 1]
-            local amount = tonumber(ARGV[#ARGV])
+            local id = ARGV[#ARGV - 3]
+            local amount = tonumber(ARGV[#ARGV - 2])
             local time = redis.call('TIME')
             local now = time[1] * 1000 + math.floor(time[2] / 1000)
             local wallet = redis.call('HMGET', KEYS[7], 'b', 'u', 'r')
@@ -129,14 +130,20 @@ extension CallScripts {
               end
             end
 
-            -- Calls at once. Tickets of a queue are looked at here: nothing has been written yet, and what is refused
-            -- from here on takes neither money nor a place in the minute.
+            -- Calls at once. What is refused from here on has taken neither money nor a place in the minute. Who waits for
+            -- its key stands in that line alone: it must not hold up the user's other keys.
             local userLimit, keyLimit = tonumber(ARGV[8]), tonumber(ARGV[9])
-            if userLimit > 0 and redis.call('ZCOUNT', KEYS[5], now, '+inf') >= userLimit then
-              return {'user_busy', epoch or ''}
-            end
-            if keyLimit > 0 and redis.call('ZCOUNT', KEYS[6], now, '+inf') >= keyLimit then
-              return {'key_busy', epoch or ''}
+            local bound, since = ARGV[#ARGV - 1], ARGV[#ARGV]
+            local lines = {{KEYS[6], keyLimit, 'key_busy', KEYS[5]}, {KEYS[5], userLimit, 'user_busy', KEYS[6]}}
+            for _, line in ipairs(lines) do
+              if line[2] > 0 then
+                local free = line[2] - redis.call('ZCOUNT', line[1], now, '+inf')
+                local place = stand(line[1], id, free, bound, since, now, time[1] * 1000000 + time[2])
+                if place then
+                  if since ~= '' then quit(line[4], id) end
+                  return {line[3], epoch or '', place}
+                end
+              end
             end
 
             -- All is well: from here on only writes.
@@ -159,6 +166,10 @@ extension CallScripts {
               elseif rate[2] > 0 or rate[3] > 0 then
                 redis.call('HINCRBY', rate[1], 'c', '1')
               end
+            end
+            if since ~= '' then
+              quit(KEYS[5], id)
+              quit(KEYS[6], id)
             end
             local lease = now + tonumber(ARGV[10])
             if userLimit > 0 then

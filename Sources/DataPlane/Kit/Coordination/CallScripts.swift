@@ -10,7 +10,6 @@ package enum CallScripts {
     package static let all =
         [admit, settle, checkpoint, reserve, beat, release, renew] + AccountScripts.all + WaitLine.all
 
-
     /// Gives a slot back. Keys: the account's slots. Arguments: request id. Answer: calls still in flight.
     package static let release = RedisScript(
         name: "release",

@@ -16,7 +16,7 @@ extension CallScripts {
     /// the difference. The first write frees memory, so that a full Redis still settles.
     package static let settle = RedisScript(
         name: "settle",
-        source: """
+        source: WaitLine.wake + """
             local epoch = redis.call('GET', KEYS[1])
             local done = redis.call('GET', KEYS[10])
             local hold = redis.call('HGET', KEYS[3], ARGV[1])
@@ -56,8 +56,9 @@ extension CallScripts {
               redis.call('HDEL', KEYS[3], ARGV[1])
             end
             redis.call('HDEL', KEYS[7], ARGV[1])
-            redis.call('ZREM', KEYS[4], ARGV[1])
-            redis.call('ZREM', KEYS[5], ARGV[1])
+            for place = 4, 5 do
+              if redis.call('ZREM', KEYS[place], ARGV[1]) == 1 then wake(KEYS[place]) end
+            end
             if not epoch then
               local time = redis.call('TIME')
               epoch = ARGV[2] .. '.' .. time[1] .. '.' .. time[2]

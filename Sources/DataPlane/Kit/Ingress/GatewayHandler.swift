@@ -384,6 +384,9 @@ package final class GatewayHandler {
         var waited = Duration.zero
         let begin = MonotonicTime.now
         let queueWait = standing.config.settings.queueWait
+        let wait = CallerWait(context.waits, requestID: call.requestID, standing.config.settings)
+        // Where it has not been let in.
+        defer { wait.end(.gone) }
         while true {
             call.price = try price(of: call.summary.model, standing.config)
             do throws(GatewayError) {
@@ -403,6 +406,7 @@ package final class GatewayHandler {
                     standing.group,
                     amount: amount(of: call, standing),
                     now: now,
+                    ticket: wait.ticket,
                     isLenient: isLenient
                 )
             } catch let error as RedisError {
@@ -414,6 +418,7 @@ package final class GatewayHandler {
             }
             switch answer {
             case .admitted(let grant):
+                wait.end(.served)
                 if let minute = grant.minute { RateFields.add(minute, standing.key.snapshot, to: call.exchange) }
                 call.trace.admitted(at: .now, waited: waited)
                 return call.didAdmit(standing, grant)
@@ -421,16 +426,10 @@ package final class GatewayHandler {
                 reloads += 1
                 let isForgotten = if case .forgotten = answer { true } else { false }
                 (standing, isLenient) = try await reload(standing, isForgotten: isForgotten, reloads, call.exchange)
-            case .userBusy, .keyBusy:
-                guard begin.elapsed < queueWait, !call.exchange.isCallerGone else {
-                    throw GatewayError(
-                        .concurrencyLimit,
-                        "Too many calls at once; wait for one to end.",
-                        retryAfterSeconds: 5
-                    )
-                }
-                await context.loop.sleep(Self.callerSlotPoll)
-                waited += Self.callerSlotPoll
+            case .busy(let line, let place):
+                let start = MonotonicTime.now
+                try await wait.wait(in: line, place, atMost: queueWait - begin.elapsed, call.exchange)
+                waited += start.elapsed
             case .budgetInUse where begin.elapsed < min(queueWait, Self.budgetWait) && !call.exchange.isCallerGone:
                 await context.loop.sleep(Self.callerSlotPoll)
                 waited += Self.callerSlotPoll

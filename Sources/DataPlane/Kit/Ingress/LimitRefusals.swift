@@ -37,7 +37,7 @@ enum LimitRefusals {
             )
         case .budgetInUse:
             return GatewayError(.budgetInUse, language.text.inUse, retryAfterSeconds: 1)
-        case .admitted, .stale, .forgotten, .userBusy, .keyBusy:
+        case .admitted, .stale, .forgotten, .busy:
             return nil
         }
     }

@@ -174,7 +174,9 @@ package final class Call: LeaseHolder {
     package func releaseCaller() {
         guard hasCallerSlots else { return }
         dropCallerSlots()
-        for set in key.heldSlots { context.redis.send(.init(["ZREM", set, requestID])) { _ in } }
+        for set in key.heldSlots {
+            context.redis.run(CallScripts.release, keys: [set], arguments: [requestID]) { _ in }
+        }
     }
 
     private func dropCallerSlots() {

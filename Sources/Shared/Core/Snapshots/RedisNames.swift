@@ -18,7 +18,8 @@ package enum RedisNames {
     package static func live(_ partition: Partition) -> String { tag(partition) + "live" }
     /// Hash: request id → renewal count and what the call would be billed if its worker died now.
     package static func holds(_ partition: Partition) -> String { tag(partition) + "hold" }
-    /// Sorted set: request ids of a user's calls under way, by the end of their lease.
+    /// Sorted set: request ids of a user's calls under way, by the end of their lease. Beside each set of slots, also an
+    /// account's, stands the line of the calls that wait for one: `…:line` and `…:alive` (the workers' `WaitLine`).
     package static func slots(of user: UserID) -> String { tag(Partition(of: user)) + "slots:u\(user)" }
     package static func slots(of key: KeyID, _ partition: Partition) -> String { tag(partition) + "slots:k\(key)" }
     /// String, expiring: how far a request was settled.
