@@ -42,9 +42,10 @@ package final class PlaneServices {
     private let settlers: [UsageSettler]
     private let sweeper: ReservationSweeper
     private let recovery: PolicyRecovery
+    private let reconciler: CounterReconciler
 
     /// Connections beside the settlers': the outbox and what is read for it, healing, and two for workers' questions.
-    private static let otherConnections = 6
+    private static let otherConnections = 8
 
     package init(_ loop: EventLoop, _ configuration: Configuration, log: Log, metrics: MetricsRegistry) {
         self.log = log
@@ -68,6 +69,7 @@ package final class PlaneServices {
         self.publisher = publisher
         sweeper = ReservationSweeper(loop, redis, log: log, metrics: metrics, pace: configuration.sweep)
         recovery = PolicyRecovery(loop, pool, log: log)
+        reconciler = CounterReconciler(loop, pool, redis, publisher, log: log, metrics: metrics)
         let settlementMetrics = SettlementMetrics(metrics)
         settlers = (0..<configuration.settlers).map { _ in
             UsageSettler(loop, pool, redis, log: log, metrics: settlementMetrics)
@@ -100,6 +102,7 @@ package final class PlaneServices {
         for settler in settlers { settler.start() }
         sweeper.start()
         recovery.start()
+        reconciler.start()
     }
 
     /// Ends in order: a batch that is being settled is finished first. The internal API must not be served any more.
@@ -107,6 +110,7 @@ package final class PlaneServices {
         publisher.stop()
         sweeper.stop()
         recovery.stop()
+        reconciler.stop()
         for settler in settlers { await settler.stop() }
         redis.close()
         pool.close()

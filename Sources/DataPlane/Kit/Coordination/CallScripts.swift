@@ -7,7 +7,7 @@ package import Redis
 /// Where a partition has no epoch, a script makes one of what the worker proposes and the time: a Redis that forgets
 /// twice never gets the same one again, not even from the same worker.
 package enum CallScripts {
-    package static let all = [admit, settle, checkpoint, reserve, beat, release, renew] + AccountScripts.all
+    package static let all = [admit, settle, checkpoint, reserve, beat, count, release, renew] + AccountScripts.all
 
     /// Gives a slot back. Keys: the account's slots. Arguments: request id. Answer: calls still in flight.
     package static let release = RedisScript(

@@ -121,4 +121,40 @@ extension CallScripts {
             return #ARGV
             """
     )
+
+    /// Counts a call that reserves nothing in the minutes of its user and key.
+    ///
+    /// Keys: revisions, the user's rate, the key's rate. Arguments: three revision fields, requests a minute of user and
+    /// key, the key's tokens a minute. Answer: the revisions, then empty or `user_rate`, `key_rate` or `tokens`, and the
+    /// ms until that ends.
+    package static let count = RedisScript(
+        name: "count",
+        source: """
+            local known = redis.call('HMGET', KEYS[1], ARGV[1], ARGV[2], ARGV[3])
+            local time = redis.call('TIME')
+            local now = time[1] * 1000 + math.floor(time[2] / 1000)
+            local rates = {{KEYS[2], tonumber(ARGV[4]), 0, 'user_rate'},
+              {KEYS[3], tonumber(ARGV[5]), tonumber(ARGV[6]), 'key_rate'}}
+            for _, rate in ipairs(rates) do
+              local values = redis.call('HMGET', rate[1], 's', 'c', 't')
+              local start = tonumber(values[1] or '0')
+              if now >= start + 60000 or now < start then
+                rate.isNew = true
+              else
+                local wait = string.format('%.0f', start + 60000 - now)
+                if rate[2] > 0 and tonumber(values[2] or '0') >= rate[2] then return {known, rate[4], wait} end
+                if rate[3] > 0 and tonumber(values[3] or '0') >= rate[3] then return {known, 'tokens', wait} end
+              end
+            end
+            for _, rate in ipairs(rates) do
+              if rate.isNew then
+                redis.call('HSET', rate[1], 's', string.format('%.0f', now), 'c', '1', 't', '0')
+                redis.call('PEXPIRE', rate[1], '120000')
+              else
+                redis.call('HINCRBY', rate[1], 'c', '1')
+              end
+            end
+            return {known, '', '0'}
+            """
+    )
 }

@@ -18,6 +18,8 @@ struct Attempt {
     let hidesUsage: Bool
     /// Whether it asks for a count of tokens that the account may lack: then an estimate stands in.
     let mayEstimate: Bool
+    /// The class in which the caller sees the account's cache writes; nil where they stay as they came.
+    let cacheTTL: CacheTTL?
     var form = AnswerForm.plain
     /// Of the credentials that the request carries.
     var credentialVersion: Int64 = 0
@@ -33,6 +35,7 @@ struct Attempt {
         dialect = account.provider.dialect(for: call.route, model: mapped) ?? call.route.dialect
         isNative = dialect == call.route.dialect
         isRenamed = upstreamModel != call.summary.model
+        cacheTTL = isNative && dialect == .anthropic ? account.snapshot.cacheTTLOverride : nil
         mayEstimate = Self.mayEstimate(account, call)
         hidesUsage = isNative && call.summary.usageRequest != nil
     }

@@ -115,12 +115,14 @@ package final class AdminAPI {
         var head = HTTPResponseHead(status: answer.status)
         if answer.body != nil {
             head.headers.add("content-type", isProblem ? "application/problem+json" : "application/json")
+        } else if let file = answer.file {
+            head.headers.add("content-type", file.type)
         }
         head.headers.add("cache-control", "no-store")
         head.headers.add("x-content-type-options", "nosniff")
         head.headers.add("x-request-id", requestID)
         for (name, value) in answer.headers { head.headers.add(name, value) }
-        return (head, answer.body?.encoded ?? [])
+        return (head, answer.body?.encoded ?? answer.file?.bytes ?? [])
     }
 
     // MARK: One call

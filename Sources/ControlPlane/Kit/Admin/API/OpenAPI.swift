@@ -56,7 +56,7 @@ package enum OpenAPI {
             ]
         }
         var answer: JSON = ["description": "Done"]
-        if let schema = route.answer { answer["content"] = ["application/json": ["schema": schema]] }
+        if let schema = route.answer { answer["content"] = .object([(key: route.answerType, value: ["schema": schema])]) }
         operation["responses"] = .object([
             (key: String(route.status), value: answer),
             (

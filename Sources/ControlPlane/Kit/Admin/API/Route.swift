@@ -40,6 +40,7 @@ package struct Route {
     package var status = 200
     /// The answer's body; nil for none (204).
     package var answer: JSON?
+    package var answerType = "application/json"
     package let handler: (AdminRequest) async throws -> AdminAnswer
 
     package init(
@@ -52,6 +53,7 @@ package struct Route {
         isBodyOptional: Bool = false,
         status: Int = 200,
         answer: JSON? = nil,
+        answerType: String = "application/json",
         handler: @escaping (AdminRequest) async throws -> AdminAnswer
     ) {
         self.method = method
@@ -63,6 +65,7 @@ package struct Route {
         self.isBodyOptional = isBodyOptional
         self.status = status
         self.answer = answer
+        self.answerType = answerType
         self.handler = handler
     }
 }
@@ -115,11 +118,19 @@ package struct AdminAnswer {
     package var status: Int
     package var body: JSON?
     package var headers: [(String, String)]
+    /// In place of JSON: a file, with its type.
+    package var file: (type: String, bytes: [UInt8])?
 
     package init(_ status: Int, _ body: JSON?, headers: [(String, String)] = []) {
         self.status = status
         self.body = body
         self.headers = headers
+    }
+
+    package static func file(_ type: String, _ bytes: [UInt8], headers: [(String, String)] = []) -> AdminAnswer {
+        var answer = AdminAnswer(200, nil, headers: headers)
+        answer.file = (type, bytes)
+        return answer
     }
 
     package static func ok(_ body: JSON) -> AdminAnswer { AdminAnswer(200, body) }
