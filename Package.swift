@@ -148,6 +148,7 @@ let package = Package(
             resources: [
                 .embedInCode("Stores/Migrations/0001_foundation.sql"),
                 .embedInCode("Stores/Migrations/0002_token_classes.sql"),
+                .embedInCode("Stores/Migrations/0003_account_flags.sql"),
                 .embedInCode("Stores/Migrations/0006_money.sql"),
                 .embedInCode("Stores/Seed/prices.json"),
             ]

@@ -202,5 +202,48 @@ extension AdminAPITests {
                 #expect(well["status"] == "active" && well["error_message"] == .null)
             }
         }
+
+        @Test(
+            "flags are shown while they last, with their reason, and an admin can end them; whether it is chosen, too"
+        )
+        func flags() async throws {
+            try await withAdmin { admin in
+                let body: JSON = [
+                    "name": "a", "platform": "anthropic", "type": "apikey", "credentials": ["api_key": "k"],
+                ]
+                let id = try await admin.call("POST", "/admin/accounts", body).id
+                try await admin.plane.pool.execute(
+                    """
+                    update accounts set forbidden_type = 'validation', validation_url = 'https://x.example', flags = '{
+                        "rate_limited": "4102444800000000 1 0 - - ",
+                        "overloaded": "1000000 1 1 - - ",
+                        "temp_unschedulable": "4102444800000000 1 0 rule - 503: too busy",
+                        "model:a b": "4102444800000000 1 0 - - ",
+                        "model:c": "1000000 1 0 - - "
+                    }'
+                    """
+                )
+                let shown = try await admin.call("GET", "/admin/accounts/\(id)")
+                #expect(shown["rate_limited_until"] == "2100-01-01T00:00:00Z" && shown["overloaded_until"] == .null)
+                #expect(shown["temp_unschedulable_until"] == "2100-01-01T00:00:00Z")
+                #expect(shown["temp_unschedulable_reason"] == "503: too busy")
+                #expect(shown["model_limits"] == ["a b": "2100-01-01T00:00:00Z"])
+                #expect(shown["forbidden_type"] == "validation" && shown["validation_url"] == "https://x.example")
+                let cleared = try await admin.call("POST", "/admin/accounts/\(id)/clear-flags")
+                #expect(cleared.status == 200 && cleared["rate_limited_until"] == .null)
+                #expect(cleared["model_limits"] == [:] && cleared["forbidden_type"] == "validation")
+                #expect(try await admin.call("POST", "/admin/accounts/\(id)/recover")["forbidden_type"] == .null)
+                let empty = try await admin.call("POST", "/admin/accounts/\(id)/schedulable", [:])
+                #expect(empty.status == 400 && empty.faults == ["schedulable"])
+                let off = try await admin.call("POST", "/admin/accounts/\(id)/schedulable", ["schedulable": false])
+                #expect(off["schedulable"] == false)
+                for action in ["recover", "clear-flags"] {
+                    #expect(try await admin.call("POST", "/admin/accounts/99/\(action)").status == 404)
+                }
+                let audit = try await admin.call("GET", "/admin/audit?resource=account").items
+                let actions = Set(audit.compactMap { $0["action"]?.string })
+                #expect(actions == ["create", "clear-flags", "recover", "schedulable"])
+            }
+        }
     }
 }

@@ -66,7 +66,7 @@ package final class ControlPlane {
         let upstream = try UpstreamClient(loop, authorityFile: config.upstreamAuthorities)
         self.upstream = upstream
         try startServices(redis, internalListen)
-        let context = AdminContext(
+        var context = AdminContext(
             pool: pool,
             changes: changes,
             passwords: passwords,
@@ -74,6 +74,7 @@ package final class ControlPlane {
             upstream: upstream,
             log: log
         )
+        context.redis = services?.redis
         let api = AdminAPI(routes: context.routes, Authenticator(pool), log: log) {
             Timestamp(microseconds: WallClock.microseconds)
         }

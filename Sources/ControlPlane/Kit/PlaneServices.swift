@@ -37,15 +37,17 @@ package final class PlaneServices {
     package let publisher: SnapshotPublisher
     package let internalAPI: InternalAPI
     private let pool: PostgresPool
-    private let redis: RedisClient
+    package let redis: RedisClient
     private let log: Log
     private let settlers: [UsageSettler]
     private let sweeper: ReservationSweeper
     private let recovery: PolicyRecovery
     private let reconciler: CounterReconciler
+    private let accountEvents: AccountEventConsumer
 
-    /// Connections beside the settlers': the outbox and what is read for it, healing, and two for workers' questions.
-    private static let otherConnections = 8
+    /// Connections beside the settlers': the outbox and what is read for it, healing, two for workers' questions, what
+    /// workers say of accounts, recovery, and two for the reconciler.
+    private static let otherConnections = 10
 
     package init(_ loop: EventLoop, _ configuration: Configuration, log: Log, metrics: MetricsRegistry) {
         self.log = log
@@ -73,6 +75,9 @@ package final class PlaneServices {
         let settlementMetrics = SettlementMetrics(metrics)
         settlers = (0..<configuration.settlers).map { _ in
             UsageSettler(loop, pool, redis, log: log, metrics: settlementMetrics)
+        }
+        accountEvents = AccountEventConsumer(loop, pool, redis, log: log, metrics: metrics) {
+            try await publisher.publishCommitted()
         }
         internalAPI = InternalAPI(
             tokens: configuration.internalTokens,
@@ -103,6 +108,7 @@ package final class PlaneServices {
         sweeper.start()
         recovery.start()
         reconciler.start()
+        accountEvents.start()
     }
 
     /// Ends in order: a batch that is being settled is finished first. The internal API must not be served any more.
@@ -111,6 +117,7 @@ package final class PlaneServices {
         sweeper.stop()
         recovery.stop()
         reconciler.stop()
+        await accountEvents.stop()
         for settler in settlers { await settler.stop() }
         redis.close()
         pool.close()

@@ -118,6 +118,9 @@ final class ServingLoop: @unchecked Sendable {
         }
     }
 
+    /// A slot of this set has become free, and somebody waits for one, maybe here.
+    func wake(_ slots: String) { loop.execute { [self] in context?.waits.wake(slots) } }
+
     func forgetKey(_ hash: String) { loop.execute { [self] in context?.keys.forget(hash) } }
 
     func forgetFlags(of account: AccountID?) { loop.execute { [self] in context?.slots.forgetHints(of: account) } }

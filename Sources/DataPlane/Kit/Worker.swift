@@ -140,7 +140,8 @@ package final class Worker {
                 onWatermark: { partition, epoch, id in
                     for server in servers { server.reached(partition, epoch, id) }
                 },
-                onFlagsCleared: { account in for server in servers { server.forgetFlags(of: account) } }
+                onFlagsCleared: { account in for server in servers { server.forgetFlags(of: account) } },
+                onSlotFree: { slots in for server in servers { server.wake(slots) } }
             )
         )
         feed.start()

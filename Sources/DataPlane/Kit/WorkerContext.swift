@@ -35,10 +35,13 @@ package final class WorkerContext {
     package let slots: SlotStore
     package let counters: CounterRebuild
     package let sessions: SessionStore
+    package let waits: WaitRoom
+    package let waitMetrics: WaitMetrics
     package let candidates: CandidateSets
     package let guards: GroupGuards
     package let news: AccountNews
     package let accountMetrics: AccountMetrics
+    package let traces: TraceStore
     /// Called when a token was refused: it is not to be used again (account, version of its credentials).
     package var onTokenRejected: ((ServingAccount, Int64) -> Void)?
     package let outbox: UsageOutbox
@@ -54,7 +57,10 @@ package final class WorkerContext {
     package let metrics: GatewayMetrics
     /// The configuration for calls that begin now; each keeps the one it began with.
     package var config: GatewayConfig? {
-        didSet { candidates.forget() }
+        didSet {
+            candidates.forget()
+            traces.memory = config?.settings.traceMemory ?? 0
+        }
     }
     package var requestIDs = RequestIDs()
     package let drains = DrainDesk()
@@ -93,7 +99,10 @@ package final class WorkerContext {
         candidates = CandidateSets(slots)
         sessions = SessionStore(redis)
         checkpointInterval = pace.checkpoint
+        waitMetrics = WaitMetrics(metrics.registry)
+        waits = WaitRoom(loop, redis, waitMetrics)
         guards = GroupGuards(redis)
+        traces = TraceStore(redis)
         accountMetrics = AccountMetrics(metrics.registry)
         news = AccountNews(redis, slots, accountMetrics)
         outbox = UsageOutbox(
@@ -111,12 +120,13 @@ package final class WorkerContext {
         outbox.onForgotten = { [leases] partition in leases.reserveAgain(in: partition) }
         outbox.livePartitions = { [leases] in leases.partitions }
         admission.onEpoch = { [outbox] partition, epoch in outbox.noteEpoch(partition, epoch) }
-        redis.onConnect = { [unowned outbox, unowned redis] in
+        redis.onConnect = { [unowned outbox, unowned redis, unowned traces] in
             // A script that has to be loaded first comes behind what was sent after it: a settlement must not.
             for script in CallScripts.all + SessionScripts.all {
                 redis.send(RedisCommand(["SCRIPT", "LOAD", script.source])) { _ in }
             }
             outbox.redisDidConnect()
+            traces.forget()
         }
     }
 

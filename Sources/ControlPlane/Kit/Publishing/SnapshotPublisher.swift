@@ -148,6 +148,8 @@ package final class SnapshotPublisher {
         await attempt(batch.money.ids) { try await writeCounters(of: batch.money.subjects.map { UserID($0) }) }
         await attempt(batch.users.ids) { try await publishUsers(batch.users.subjects.map { UserID($0) }) }
         await attempt(batch.keys.ids) { try await publishKeys(.ids(batch.keys.subjects.map { KeyID($0) })) }
+        await attempt(batch.recovered.ids) { try await forgetMarks(of: batch.recovered.subjects, withErrors: true) }
+        await attempt(batch.unflagged.ids) { try await forgetMarks(of: batch.unflagged.subjects, withErrors: false) }
         await attempt(batch.config.ids) { try await publishConfig() }
         return (published, failure)
     }
@@ -190,6 +192,10 @@ package final class SnapshotPublisher {
             )
             return (config, groups.map { ($0.snapshot.id, builder.stamp($0.snapshot.revision)) })
         }
+    }
+
+    private func forgetMarks(of accounts: Set<Int64>, withErrors: Bool) async throws {
+        try await writer.forgetMarks(of: accounts.sorted().map { AccountID($0) }, withErrors: withErrors)
     }
 
     private func publishKeys(_ choice: SnapshotRows.KeyChoice, isAnnounced: Bool = true) async throws {
@@ -333,6 +339,8 @@ private struct OutboxBatch {
     var users = Entries()
     var accounts = Entries()
     var money = Entries()
+    var unflagged = Entries()
+    var recovered = Entries()
 
     init(_ rows: [PostgresRow]) throws {
         for row in rows {
@@ -342,6 +350,8 @@ private struct OutboxBatch {
             case "user": users.add(id, subject)
             case "account": accounts.add(id, subject)
             case "money": money.add(id, subject)
+            case "account_flags": unflagged.add(id, subject)
+            case "account_error": recovered.add(id, subject)
             default: config.add(id, subject)
             }
         }

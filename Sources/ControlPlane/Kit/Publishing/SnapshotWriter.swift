@@ -173,6 +173,26 @@ package final class SnapshotWriter {
         try await announce(entries.map { .credentials($0.account, version: $0.version) })
     }
 
+    // MARK: Flags
+
+    private static let forget = RedisScript(name: "forget", source: AccountMarkScripts.forget)
+
+    /// Forgets what workers have marked accounts with; with errors, too, they can be chosen again.
+    ///
+    /// - Throws: `RedisError`.
+    package func forgetMarks(of accounts: [AccountID], withErrors: Bool) async throws {
+        _ = try await redis.runAll(
+            accounts.map { account in
+                RedisScriptCall(
+                    Self.forget,
+                    keys: [RedisNames.marks(of: account), RedisNames.probes(of: account)],
+                    arguments: [withErrors ? "1" : "0"]
+                )
+            }
+        )
+        try await announce(accounts.map { .flagsCleared($0) })
+    }
+
     private func announce(_ announcements: [Announcement]) async throws {
         _ = try await redis.sendAll(
             announcements.map { RedisCommand(["PUBLISH", RedisNames.announcements, $0.text]) }

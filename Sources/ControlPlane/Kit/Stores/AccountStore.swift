@@ -2,6 +2,7 @@ package import Domain
 package import Formats
 package import Postgres
 package import Snapshots
+import Telemetry
 
 /// `inactive` is an admin's doing, `error` an upstream's: only an admin or a successful test call ends it.
 package enum AccountStatus: String, Sendable, CaseIterable { case active, inactive, error }
@@ -50,6 +51,10 @@ package struct AccountRecord: Hashable, Sendable {
     package var fields: AccountDraft
     package var credentials: StoredCredentials
     package var errorMessage: String?
+    package var forbiddenType: String?
+    package var validationURL: String?
+    /// Those that still last.
+    package var flags: [AccountFlag] = []
     package var lastUsedAt: Timestamp?
     package var revision: Int64
     package var createdAt: Timestamp
@@ -62,7 +67,8 @@ package enum AccountStore {
         a.credentials_sealed_fields, a.credentials_version, a.priority, a.concurrency, a.rpm, a.multiplier, \
         a.model_mapping, a.header_overrides, a.proxy_id, a.schedulable, a.upstream_protocol, a.pool_mode, \
         a.pool_retry_count, a.custom_error_codes, a.temp_unschedulable_rules, a.quota_daily, a.quota_weekly, \
-        a.quota_total, a.cache_ttl_override, a.allow_overages, a.revision, \
+        a.quota_total, a.cache_ttl_override, a.allow_overages, a.revision, a.forbidden_type, a.validation_url, \
+        a.flags, \
         \(SQL.microseconds("a.expires_at", as: "expires_at")), \
         \(SQL.microseconds("a.last_used_at", as: "last_used_at")), \
         \(SQL.microseconds("a.created_at", as: "created_at")), \
@@ -97,6 +103,7 @@ package enum AccountStore {
         fields.quotaTotal = try row.optionalMoney("quota_total")
         fields.cacheTTLOverride = try row.optionalText("cache_ttl_override").flatMap { CacheTTL(rawValue: $0) }
         fields.allowsOverages = try row.bool("allow_overages")
+        let now = Timestamp(microseconds: WallClock.microseconds)
         return AccountRecord(
             id: AccountID(try row.int("id")),
             fields: fields,
@@ -107,6 +114,9 @@ package enum AccountStore {
                 version: try row.int("credentials_version")
             ),
             errorMessage: try row.optionalText("error_message"),
+            forbiddenType: try row.optionalText("forbidden_type"),
+            validationURL: try row.optionalText("validation_url"),
+            flags: try AccountStandingStore.flags(row).filter { $0.isLive(now) },
             lastUsedAt: try row.optionalTime("last_used_at"),
             revision: try row.int("revision"),
             createdAt: try row.time("created_at"),
@@ -186,6 +196,8 @@ package enum AccountStore {
                 quota_daily = $19::bigint, quota_weekly = $20::bigint, quota_total = $21::bigint,
                 cache_ttl_override = $22, allow_overages = $23::boolean,
                 error_message = case when $4 = 'error' then error_message end,
+                forbidden_type = case when $4 = 'error' then forbidden_type end,
+                validation_url = case when $4 = 'error' then validation_url end,
                 revision = nextval('revision_seq'), updated_at = now()
             where id = $24
             """,

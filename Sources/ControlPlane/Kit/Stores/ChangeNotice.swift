@@ -29,6 +29,8 @@ package enum OutboxEntry: Hashable, Sendable {
     case account(AccountID)
     /// What a user has spent: wallet, quotas, windows.
     case money(UserID)
+    /// What Redis has of an account's flags is to be forgotten, and with `isRecovery` its error as well.
+    case marks(AccountID, isRecovery: Bool)
 
     package var kind: String {
         switch self {
@@ -37,6 +39,7 @@ package enum OutboxEntry: Hashable, Sendable {
         case .user: "user"
         case .account: "account"
         case .money: "money"
+        case .marks(_, let isRecovery): isRecovery ? "account_error" : "account_flags"
         }
     }
 
@@ -47,6 +50,7 @@ package enum OutboxEntry: Hashable, Sendable {
         case .user(let id): id.raw
         case .account(let id): id.raw
         case .money(let id): id.raw
+        case .marks(let id, _): id.raw
         }
     }
 }

@@ -9,10 +9,11 @@ package enum AccountScripts {
     ///
     /// Keys: slots, marks, calls of the last minute, probes. Arguments: calls at once and calls a minute (0: no limit),
     /// lease in ms, the field in which the asked model would be limited, `guard` to try out an account all of whose
-    /// flags are guesses, request id.
+    /// flags are guesses, request id; and for a call that waits (`WaitLine`) how many may, and since when it does.
     ///
     /// Answer: `{calls in flight with this one, time}`, and where the account has marks, `marked`, `half_open` (the call
-    /// is a probe) or `guard`, and the marks. Or a refusal: `{-calls in flight, time}` when it is full;
+    /// is a probe) or `guard`, and the marks. Or a refusal: `{-calls in flight, time}` when it is full or others
+    /// wait for its slots, for a call that waits with `'line'` and its place in the line;
     /// `{0, time, 'rate', end in ms}`, `{0, time, 'half_open'}`, `{0, time, 'flagged', marks}`.
     ///
     /// An account without flags costs one look at a hash that is not there. In the 30 s after a flag's end 1, 2, 4 …
@@ -20,7 +21,7 @@ package enum AccountScripts {
     /// be tried out from 5 s after they were set, by whom `enterGuard` has let.
     package static let acquire = RedisScript(
         name: "acquire",
-        source: """
+        source: WaitLine.functions + """
             local time = redis.call('TIME')
             local now = time[1] * 1000 + math.floor(time[2] / 1000)
             local micros = time[1] * 1000000 + time[2]
@@ -63,7 +64,12 @@ package enum AccountScripts {
             redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
             local count = redis.call('ZCARD', KEYS[1])
             local limit, rate = tonumber(ARGV[1]), tonumber(ARGV[2])
-            if limit > 0 and count >= limit then return {-count, micros} end
+            local bound = ARGV[7] or ''
+            if limit > 0 then
+              local place = stand(KEYS[1], id, limit - count, bound, ARGV[8], now, micros)
+              if place == 'full' then return {-count, micros} end
+              if place then return {-count, micros, 'line', place} end
+            end
             if rate > 0 then
               redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - 60000)
               if redis.call('ZCARD', KEYS[3]) >= rate then
@@ -81,6 +87,7 @@ package enum AccountScripts {
               redis.call('HSET', KEYS[2], 'half', text(half[1]) .. ' ' .. half[2])
             end
             redis.call('ZADD', KEYS[1], lease, id)
+            if bound ~= '' then quit(KEYS[1], id) end
             if rate > 0 then
               redis.call('ZADD', KEYS[3], now, id .. ' ' .. text(micros))
               redis.call('PEXPIRE', KEYS[3], 61000)

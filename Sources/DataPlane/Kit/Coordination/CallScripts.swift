@@ -7,13 +7,15 @@ package import Redis
 /// Where a partition has no epoch, a script makes one of what the worker proposes and the time: a Redis that forgets
 /// twice never gets the same one again, not even from the same worker.
 package enum CallScripts {
-    package static let all = [admit, settle, checkpoint, reserve, beat, count, release, renew] + AccountScripts.all
+    package static let all =
+        [admit, settle, checkpoint, reserve, beat, count, release, renew] + AccountScripts.all + WaitLine.all
+
 
     /// Gives a slot back. Keys: the account's slots. Arguments: request id. Answer: calls still in flight.
     package static let release = RedisScript(
         name: "release",
-        source: """
-            redis.call('ZREM', KEYS[1], ARGV[1])
+        source: WaitLine.wake + """
+            if redis.call('ZREM', KEYS[1], ARGV[1]) == 1 then wake(KEYS[1]) end
             return redis.call('ZCARD', KEYS[1])
             """
     )

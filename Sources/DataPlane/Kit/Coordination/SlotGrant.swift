@@ -28,7 +28,8 @@ package struct SlotGrant: Sendable {
 /// What became of asking an account for a slot.
 package enum SlotAnswer: Sendable {
     case granted(SlotGrant, inFlight: Int)
-    case full(inFlight: Int)
+    /// - Parameter place: in the line of those who wait; nil where none was asked for.
+    case full(inFlight: Int, place: WaitPlace?)
     case tooManyRequests(until: Timestamp)
     case halfOpen
     case flagged(AccountMarks)
@@ -41,13 +42,16 @@ package enum SlotAnswer: Sendable {
         let inFlight = Int(clamping: count.magnitude)
         let now = Timestamp(microseconds: time)
         guard parts.count > 2 else {
-            self = count > 0 ? .granted(SlotGrant(grantedAt: now), inFlight: inFlight) : .full(inFlight: inFlight)
+            self = count > 0 ? .granted(SlotGrant(grantedAt: now), inFlight: inFlight) : .full(inFlight: inFlight, place: nil)
             return
         }
         guard let state = parts[2].text else { return nil }
         let rest = parts.count > 3 ? parts[3] : .null
         guard count > 0 else {
             switch state {
+            case "line":
+                guard let text = rest.text else { return nil }
+                self = .full(inFlight: inFlight, place: WaitPlace(text))
             case "rate":
                 guard let end = rest.integer else { return nil }
                 self = .tooManyRequests(until: Timestamp(microseconds: end &* 1000))

@@ -37,6 +37,8 @@ package final class AccountSlots {
     package enum Answer: Sendable {
         case granted(SlotGrant)
         case refused(SkipReason)
+        /// As `refused(.full)`, for a call that waits.
+        case full(WaitPlace)
     }
 
     /// The Redis name of the set.
@@ -107,6 +109,7 @@ package final class AccountSlots {
     ///   - rate: calls a minute; 0 is no limit.
     ///   - model: the name under which a limit would keep the call away.
     ///   - isGuard: tries out an account although it is paused, where all its pauses are guesses.
+    ///   - ticket: of a call that waits if it is full.
     ///   - now: for the hints, on this worker's clock.
     /// - Throws: `RedisError`; a slot that was perhaps taken is given back.
     package func acquire(
@@ -115,13 +118,17 @@ package final class AccountSlots {
         model: String,
         isGuard: Bool = false,
         requestID: String,
+        ticket: WaitTicket? = nil,
         now: Timestamp
     ) async throws -> Answer {
         do {
-            var rest = RedisArguments(capacity: 80 + model.utf8.count)
+            var rest = RedisArguments(capacity: 112 + model.utf8.count)
             rest.add(AccountFlag.Kind.modelLimited(model).field)
             rest.add(isGuard ? "guard" : "")
             rest.add(requestID)
+            let (bound, since) = WaitTicket.texts(ticket)
+            rest.add(bound)
+            rest.add(since)
             let answer = try await redis.run(acquisition(limit, rate), rest)
             guard let answer = SlotAnswer(answer) else { throw RedisError.unexpectedAnswer }
             return take(answer, model, now)
@@ -138,9 +145,9 @@ package final class AccountSlots {
             // Other models than this one may be limited.
             if let marks = grant.marks { learn(marks.live(now).filter { !$0.concerns(model: model) }, now: now) }
             return .granted(grant)
-        case .full(let inFlight):
+        case .full(let inFlight, let place):
             note(inFlight)
-            return .refused(.full)
+            return place.map { .full($0) } ?? .refused(.full)
         case .tooManyRequests(let end):
             hints.learnRate(until: end, now: now)
             showHints()
@@ -168,7 +175,7 @@ package final class AccountSlots {
             AccountScripts.acquire,
             keys: [name, marks, RedisNames.requestRate(of: account), probes],
             arguments: [String(limit), String(rate), Leases.durationText],
-            furtherArguments: 3
+            furtherArguments: 5
         )
         acquisition = (limit, rate, run)
         return run

@@ -112,19 +112,8 @@ package final class GatewayHandler {
 
     /// - Returns: whether the request has its line in the log.
     private func refuse(_ exchange: ServerExchange, _ error: any Error, _ requestID: String) -> Bool {
-        let answer: GatewayError
-        switch error {
-        case let error as GatewayError: answer = error
-        case RequestBodyError.tooLarge: answer = GatewayError(.bodyTooLarge, "The request body is too large.")
-        case RequestBodyError.timedOut: answer = GatewayError(.requestTimeout, "The request body took too long.")
-        case RequestBodyError.noRoom:
-            context.metrics.bodiesRefused.add()
-            answer = GatewayError(.unavailable, "The gateway is too busy; try again.", retryAfterSeconds: 1)
-        case RequestBodyError.callerGone: return false
-        case is RedisError:
-            answer = GatewayError(.unavailable, "The gateway is not ready; try again.", retryAfterSeconds: 1)
-        default: answer = GatewayError(.internalError, "Something went wrong in the gateway.")
-        }
+        if case RequestBodyError.noRoom = error { context.metrics.bodiesRefused.add() }
+        guard let answer = Self.answer(to: error) else { return false }
         let isOurs = answer.status >= 500
         if isOurs {
             context.log.warning(
@@ -139,6 +128,21 @@ package final class GatewayHandler {
         }
         CallerErrors.answer(exchange, answer, requestID: requestID)
         return isOurs
+    }
+
+    /// What a caller is told of an error; nil when it is gone.
+    private static func answer(to error: any Error) -> GatewayError? {
+        switch error {
+        case let error as GatewayError: error
+        case RequestBodyError.tooLarge: GatewayError(.bodyTooLarge, "The request body is too large.")
+        case RequestBodyError.timedOut: GatewayError(.requestTimeout, "The request body took too long.")
+        case RequestBodyError.noRoom:
+            GatewayError(.unavailable, "The gateway is too busy; try again.", retryAfterSeconds: 1)
+        case RequestBodyError.callerGone: nil
+        case is RedisError:
+            GatewayError(.unavailable, "The gateway is not ready; try again.", retryAfterSeconds: 1)
+        default: GatewayError(.internalError, "Something went wrong in the gateway.")
+        }
     }
 
     // MARK: Who is calling
@@ -291,17 +295,23 @@ package final class GatewayHandler {
     /// - Returns: whether the call has its line in the log.
     private func relay(_ exchange: ServerExchange, _ route: CallRoute, _ requestID: String) async throws -> Bool {
         context.openCalls += 1
+        var traced: Call?
         do {
-            let call = try await prepare(exchange, route, requestID)
+            let call = try await read(exchange, route, requestID)
+            traced = call
+            try await place(call)
             let runner = RelayRunner(call)
             if try await runner.run() {
                 exchange.continueAlone { [self] in await follow(runner, call, requestID) }
             } else {
                 context.openCalls -= 1
+                call.keepTrace()
             }
             return call.isLogged
         } catch {
             context.openCalls -= 1
+            traced?.trace.error = Self.answer(to: error)
+            traced?.keepTrace()
             throw error
         }
     }
@@ -313,14 +323,16 @@ package final class GatewayHandler {
         do {
             try await runner.follow()
         } catch {
+            call.trace.error = Self.answer(to: error)
             isLogged = refuse(call.exchange, error, requestID)
         }
         context.openCalls -= 1
+        call.keepTrace()
         ended(call.exchange, requestID, isLogged: isLogged || call.isLogged)
     }
 
-    /// A call that may go on: its key, its body, its place among the caller's others.
-    private func prepare(_ exchange: ServerExchange, _ route: CallRoute, _ requestID: String) async throws -> Call {
+    /// A call as it is asked for: its key, its body, and whether they may meet.
+    private func read(_ exchange: ServerExchange, _ route: CallRoute, _ requestID: String) async throws -> Call {
         let (key, config) = try await authenticate(exchange)
         let body = try await readBody(exchange, limit: config.settings.bodyLimit)
         let clientIP = clientIP(exchange)
@@ -341,16 +353,21 @@ package final class GatewayHandler {
             clientIP: clientIP,
             size: reading.size
         )
-        if let previous = summary.previousResponse {
-            call.boundAccount = try await ResponseBindings.owner(of: previous, for: key.id, context.redis).account
+        call.session = session
+        return call
+    }
+
+    /// Gives the call its place among the caller's others.
+    private func place(_ call: Call) async throws {
+        if let previous = call.summary.previousResponse {
+            call.boundAccount = try await ResponseBindings.owner(of: previous, for: call.key.id, context.redis).account
         }
-        if route.action == .countTokens {
-            call.standing = try await verified(standing, exchange)
+        if call.route.action == .countTokens {
+            call.standing = try await verified(call.standing, call.exchange)
         } else {
-            if summary.previousResponse == nil { call.lookUp(session) }
+            if call.summary.previousResponse == nil { call.lookUpSession() }
             try await admit(call)
         }
-        return call
     }
 
     private func clientIP(_ exchange: ServerExchange) -> String {
@@ -364,6 +381,7 @@ package final class GatewayHandler {
         var standing = call.standing
         var reloads = 0
         var isLenient = false
+        var waited = Duration.zero
         let begin = MonotonicTime.now
         let queueWait = standing.config.settings.queueWait
         while true {
@@ -397,6 +415,7 @@ package final class GatewayHandler {
             switch answer {
             case .admitted(let grant):
                 if let minute = grant.minute { RateFields.add(minute, standing.key.snapshot, to: call.exchange) }
+                call.trace.admitted(at: .now, waited: waited)
                 return call.didAdmit(standing, grant)
             case .stale, .forgotten:
                 reloads += 1
@@ -411,8 +430,10 @@ package final class GatewayHandler {
                     )
                 }
                 await context.loop.sleep(Self.callerSlotPoll)
+                waited += Self.callerSlotPoll
             case .budgetInUse where begin.elapsed < min(queueWait, Self.budgetWait) && !call.exchange.isCallerGone:
                 await context.loop.sleep(Self.callerSlotPoll)
+                waited += Self.callerSlotPoll
             default:
                 let language = CallerLanguage(acceptLanguage: call.exchange.request.headers["accept-language"])
                 throw LimitRefusals.error(answer, now: now, language: language) ?? Self.notReady

@@ -2,6 +2,7 @@ import Decisions
 import Dialects
 import Domain
 import Providers
+import Snapshots
 import Telemetry
 
 /// One account's try at a call: to whom it goes, in which words, and how its answer comes back.

@@ -30,7 +30,7 @@ package final class Call: LeaseHolder {
     package var boundAccount: AccountID?
     /// The conversation that it belongs to, where there is one.
     package private(set) var sticky: StickySession?
-    private var session: CallSession?
+    package var session: CallSession?
     package let createdAt: Timestamp
     package let clientIP: String
     /// False for calls that reserve nothing.
@@ -57,6 +57,7 @@ package final class Call: LeaseHolder {
     /// Whether it has its line in the log.
     package private(set) var isLogged = false
     package var attempts = 0
+    var trace = CallTrace()
     package var askedUpstreamAt: MonotonicTime?
     package var firstContentAt: MonotonicTime?
 
@@ -93,8 +94,7 @@ package final class Call: LeaseHolder {
     package var isStreaming: Bool { summary.isStream && route.action == .generate }
 
     /// Asks what the call's session is bound to, with what is sent next.
-    func lookUp(_ session: CallSession?) {
-        self.session = session
+    func lookUpSession() {
         sticky = session.map { StickySession.lookUp($0, key.id, group.id, context.sessions) }
     }
 
@@ -113,7 +113,7 @@ package final class Call: LeaseHolder {
         charge = grant.charge
         reserved = grant.amount
         // The key is in another group than it was.
-        if let sticky, sticky.group != group.id { lookUp(session) }
+        if let sticky, sticky.group != group.id { lookUpSession() }
         hasCallerSlots = !key.heldSlots.isEmpty
         context.leases.update(self)
     }
@@ -213,6 +213,7 @@ package final class Call: LeaseHolder {
         guard isAdmitted else { return releaseAccount() }
         let record = self.record(usage, isEstimated, end, status: status, upstreamModel, account)
         settle(record)
+        trace.record = record
         context.metrics.settled(record)
         if let firstContentAt {
             context.metrics.firstToken.record(microseconds: (firstContentAt - exchange.startedAt).wholeMicroseconds)

@@ -67,6 +67,28 @@ package struct Candidates {
         return BrownOutGuard.choice(paused, now: now).map { found[$0] }
     }
 
+    /// How many accounts the group has.
+    var count: Int { self.set.candidates.count + self.set.unfit.count }
+
+    /// How the accounts stand, those first that could serve the call, by priority.
+    func standing(_ limit: Int, now: Timestamp) -> [CallTrace.Candidate] {
+        var found: [CallTrace.Candidate] = []
+        found.reserveCapacity(min(limit, count))
+        for candidate in set.candidates.prefix(limit) {
+            found.append(
+                CallTrace.Candidate(
+                    account: candidate.account.id,
+                    standing: (candidate.account.snapshot.priority, board.states[candidate.slots.position].inFlight),
+                    reason: skipReason(candidate, now: now)
+                )
+            )
+        }
+        for unfit in set.unfit.prefix(limit - found.count) {
+            found.append(CallTrace.Candidate(account: unfit.account, standing: nil, reason: unfit.reason))
+        }
+        return found
+    }
+
     package func candidate(_ account: AccountID) -> Candidate? {
         set.candidates.first { $0.account.id == account }
     }

@@ -102,6 +102,9 @@ package struct RelayMachine {
         return full.isEmpty ? .refuseNoAccount : .refuseBusy
     }
 
+    /// Until then a call waits for a slot.
+    package var waitsUntil: MonotonicTime { min(slotDeadline, deadline) }
+
     /// Whether a retry so long from now would still be in time.
     package func canRetry(after pause: Duration, now: MonotonicTime) -> Bool { now + pause < deadline }
 

@@ -30,15 +30,14 @@ package final class RelayRunner {
 
     private static let errorBodyLimit = 256 * 1024
     private static let answerLimit = 64 << 20
-    /// How often a call that waits for a slot looks again.
-    private static let slotPoll = Duration.milliseconds(50)
 
     private let call: Call
     private let context: WorkerContext
     private var machine: RelayMachine
     private let candidates: Candidates
     private lazy var translation = CallTranslation(call)
-    private var hasWaited = false
+    /// While slots are all that is lacking.
+    private var wait: AccountWait?
     private let stream: PendingStream?
     private var following: (Trial, StreamPump)?
     /// To be tried again, on the slot it has.
@@ -69,9 +68,11 @@ package final class RelayRunner {
     package func run() async throws -> Bool {
         do {
             let isFollowed = try await findAnswer()
+            endWait(.gone)
             if !isFollowed { stream?.stop() }
             return isFollowed
         } catch {
+            endWait(.gone)
             stream?.stop()
             call.settleNothing()
             throw error
@@ -100,14 +101,11 @@ package final class RelayRunner {
             if call.route.action == .embed, !Self.canEmbed(call) { throw Self.noEmbeddings }
         }
         await call.sticky?.ready()
+        call.trace.saw(candidates, now: now)
         while !call.exchange.isCallerGone {
             switch try await nextStep() {
             case .ended: return false
-            case .wait:
-                if !hasWaited { context.metrics.slotWaits.add() }
-                hasWaited = true
-                await context.loop.sleep(Self.slotPoll)
-                machine.slotsChanged()
+            case .wait: try await waitForSlot()
             case .attempt(let candidate):
                 var trial = Trial(candidate: candidate, attempt: Attempt(candidate.account, call))
                 switch try await open(&trial.attempt, isStream: stream != nil) {
@@ -140,7 +138,9 @@ package final class RelayRunner {
         if let retry = retrying {
             retrying = nil
             await context.loop.sleep(retry.after)
-            return call.exchange.isCallerGone ? callerGone() : .attempt(retry.candidate)
+            if call.exchange.isCallerGone { return callerGone() }
+            noteAttempt(retry.candidate)
+            return .attempt(retry.candidate)
         }
         choosing: while true {
             let candidate: Candidate
@@ -148,7 +148,11 @@ package final class RelayRunner {
             case .prefer(let bound): candidate = bound
             case .wait: return .wait
             case .anywhere:
-                guard let best = choose() else { break choosing }
+                guard let best = choose() else {
+                    guard let wait, wait.isWoken else { break choosing }
+                    wait.lookEverywhere()
+                    continue
+                }
                 candidate = best
             }
             guard try await acquire(candidate) else { continue }
@@ -158,10 +162,13 @@ package final class RelayRunner {
         switch machine.noCandidate(now: .now) {
         case .waitForSlot: return .wait
         case .surface(let failure):
+            endWait(.timeout)
             surface(failure)
             return .ended
         case .refuseNoAccount: throw noAccount
-        case .refuseBusy: throw Self.allBusy
+        case .refuseBusy:
+            endWait(.timeout)
+            throw Self.allBusy
         }
     }
 
@@ -188,6 +195,7 @@ package final class RelayRunner {
         case .leave: sticky.leave()
         case .unbind: sticky.cannotServe(bound)
         }
+        if wait?.kind == .session { endWait(.left) }
         return .anywhere
     }
 
@@ -196,12 +204,63 @@ package final class RelayRunner {
         if call.exchange.isCallerGone { return callerGone() }
         if machine.attempts > 0 { context.accountMetrics.switches.add() }
         machine.attempting(candidate.account.id)
+        noteAttempt(candidate)
         return .attempt(candidate)
+    }
+
+    private func noteAttempt(_ candidate: Candidate) {
+        let id = candidate.account.id
+        call.trace.began(
+            id,
+            model: candidate.model,
+            call.grant?.entry ?? .plain,
+            isSticky: call.sticky?.account == id
+        )
     }
 
     private func callerGone() -> Step {
         call.settleNothing()
         return .ended
+    }
+
+    /// Sleeps until a slot may be free. A call takes its places in the lines by asking once more before it sleeps.
+    private func waitForSlot() async throws {
+        let isForSession = call.sticky?.account != nil
+        if let wait, (wait.kind == .session) == isForSession {
+            // Nowhere else to go, and no room to wait.
+            guard wait.hasPlace || !wait.wasCrowded else {
+                endWait(.crowded)
+                if isForSession { call.sticky?.leave() } else { throw Self.allBusy }
+                return machine.slotsChanged()
+            }
+            await wait.sleep(atMost: patience, call.exchange)
+        } else {
+            endWait(.left)
+            context.metrics.slotWaits.add()
+            wait = AccountWait(
+                context.waits,
+                for: isForSession ? .session : .account,
+                requestID: call.requestID,
+                bound: call.config.settings.queueLimit
+            )
+        }
+        machine.slotsChanged()
+    }
+
+    /// How long the call goes on waiting.
+    private var patience: Duration {
+        let deadline = machine.waitsUntil
+        guard let sticky = call.sticky, sticky.account != nil, let fullSince = sticky.fullSince else {
+            return deadline - .now
+        }
+        return min(fullSince + call.config.settings.stickyWait, deadline) - .now
+    }
+
+    private func endWait(_ end: WaitMetrics.End, at account: AccountID? = nil) {
+        guard let wait else { return }
+        call.trace.waitedForAccount(wait.startedAt.elapsed)
+        wait.end(end, at: account)
+        self.wait = nil
     }
 
     private var now: Timestamp { Timestamp(microseconds: WallClock.microseconds) }
@@ -210,7 +269,7 @@ package final class RelayRunner {
         candidates.best(
             now: now,
             chance: MonotonicTime.now.nanoseconds,
-            excluding: { machine.isExcluded($0) }
+            excluding: { machine.isExcluded($0) || wait?.excludes($0) ?? false }
         )
     }
 
@@ -223,6 +282,7 @@ package final class RelayRunner {
             model: candidate.model,
             isGuard: isGuard,
             requestID: call.requestID,
+            ticket: wait?.ticket(for: account.id),
             now: now
         )
         switch answer {
@@ -233,9 +293,18 @@ package final class RelayRunner {
             }
             if grant.entry == .halfOpen { context.accountMetrics.halfOpenProbes.add() }
             call.didAcquire(account, candidate.slots, grant)
+            endWait(.served, at: account.id)
             return true
+        case .full(let place):
+            context.accountMetrics.skipped(SkipReason.full.word)
+            if wait == nil { call.trace.refused(account.id, .full) }
+            wait?.note(place, at: account.id, candidate.slots.name)
+            await call.sticky?.wasRefused(by: account.id, .full)
+            machine.slotRefused(account.id)
+            return false
         case .refused(let reason):
             context.accountMetrics.skipped(reason.word)
+            call.trace.refused(account.id, reason)
             await call.sticky?.wasRefused(by: account.id, reason)
             // What has flags is not chosen again as long as they are known here.
             if reason.isForSlots { machine.slotRefused(account.id) } else { machine.flagRefused(account.id) }
@@ -316,6 +385,7 @@ package final class RelayRunner {
         let attempt = trial.attempt
         let (failure, verdict) = await judge(failed, attempt)
         if verdict?.request == .passThrough {
+            call.trace.failed(verdict: failure.reason, status: failure.status, [])
             tell(failed, failure.status, attempt)
             return true
         }
@@ -331,6 +401,7 @@ package final class RelayRunner {
                 "retries": .integer(Int64(machine.retriesDone)),
             ]
         )
+        call.trace.failed(verdict: failure.reason, status: failure.status, resolved?.effects ?? [])
         if let resolved { call.carryOut(resolved, attempt) }
         switch machine.attemptFailed(failure, retry: pause, now: .now) {
         case .retryHere(let after):
@@ -408,6 +479,7 @@ package final class RelayRunner {
             retryAfterSeconds: failure.retryAfterSeconds,
             status: failure.status
         )
+        call.trace.error = error
         CallerErrors.answer(call.exchange, error, requestID: call.requestID)
     }
 
@@ -529,6 +601,7 @@ package final class RelayRunner {
             return .failed(FailedAttempt(failure(status, verdict, response.head.headers), .judged(verdict)))
         }
         context.metrics.verdict(verdict.reason.rawValue)
+        call.trace.failed(verdict: verdict.reason.rawValue, status: status, [])
         call.settleNothing()
         // A page of some proxy on the way is not for the caller: it would name hosts, in no shape of the dialect.
         guard let error, error.isForCallers, !call.exchange.isResponseStarted else {

@@ -13,8 +13,11 @@ package struct ServingSettings: Sendable {
     package let shutdownDrain: Duration
     package let queueWait: Duration
     package let stickyWait: Duration
+    /// How many calls may wait in one line.
+    package let queueLimit: Int
     package let isolatesAccounts: Bool
     package let allowsUnpricedModels: Bool
+    package let traceMemory: Int
 
     init(_ settings: GatewaySettings) {
         bodyLimit = settings.bodyLimit
@@ -28,7 +31,9 @@ package struct ServingSettings: Sendable {
         shutdownDrain = settings.shutdownDrain
         queueWait = .seconds(settings["queue_wait_seconds"])
         stickyWait = .milliseconds(settings["sticky_wait_milliseconds"])
+        queueLimit = Int(settings["queue_limit"])
         isolatesAccounts = settings.isolatesAccounts
         allowsUnpricedModels = settings.allowsUnpricedModels
+        traceMemory = settings.traceMemory
     }
 }

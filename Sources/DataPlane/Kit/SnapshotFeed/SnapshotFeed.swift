@@ -12,17 +12,21 @@ package final class SnapshotFeed {
         package var onWatermark: (Partition, String, StreamID) -> Void
         /// Of this account, or of any where it is not known whose.
         package var onFlagsCleared: (AccountID?) -> Void
+        /// A slot of this set has become free, and somebody waits for one.
+        package var onSlotFree: (String) -> Void
 
         package init(
             onConfig: @escaping (GatewayConfig) -> Void,
             onKeyChanged: @escaping (String) -> Void,
             onWatermark: @escaping (Partition, String, StreamID) -> Void,
-            onFlagsCleared: @escaping (AccountID?) -> Void = { _ in }
+            onFlagsCleared: @escaping (AccountID?) -> Void = { _ in },
+            onSlotFree: @escaping (String) -> Void = { _ in }
         ) {
             self.onConfig = onConfig
             self.onKeyChanged = onKeyChanged
             self.onWatermark = onWatermark
             self.onFlagsCleared = onFlagsCleared
+            self.onSlotFree = onSlotFree
         }
     }
 
@@ -66,8 +70,13 @@ package final class SnapshotFeed {
         self.handlers = handlers
         let inbox = AnnouncementInbox()
         self.inbox = inbox
-        subscription = RedisSubscription(loop, configuration, channels: [RedisNames.announcements]) { _, message in
-            inbox.receive?(message)
+        let channels = [RedisNames.announcements, WaitLine.channel]
+        subscription = RedisSubscription(loop, configuration, channels: channels) { channel, message in
+            if channel == WaitLine.channel {
+                handlers.onSlotFree(String(decoding: message, as: UTF8.self))
+            } else {
+                inbox.receive?(message)
+            }
         }
     }
 

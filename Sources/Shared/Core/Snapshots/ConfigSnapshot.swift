@@ -221,9 +221,11 @@ package struct GatewaySettings: Hashable, Sendable {
         Field(name: "shutdown_drain_seconds", range: 0...3600, defaultValue: 120),
         Field(name: "sticky_wait_milliseconds", range: 0...60_000, defaultValue: 3000),
         Field(name: "queue_wait_seconds", range: 0...600, defaultValue: 30),
+        Field(name: "queue_limit", range: 0...10_000, defaultValue: 200),
         Field(name: "unauthorized_pause_minutes", range: 1...1440, defaultValue: 10),
         Field(name: "account_isolation", range: 0...1, defaultValue: 0),
         Field(name: "allow_unpriced_models", range: 0...1, defaultValue: 0),
+        Field(name: "trace_memory_mebibytes", range: 0...65_536, defaultValue: 256),
     ]
 
     package init() {
@@ -252,5 +254,7 @@ package struct GatewaySettings: Hashable, Sendable {
     package var shutdownDrain: Duration { .seconds(self["shutdown_drain_seconds"]) }
     package var unauthorizedPause: Duration { .seconds(60 * self["unauthorized_pause_minutes"]) }
     package var isolatesAccounts: Bool { self["account_isolation"] == 1 }
+    /// What the traces of calls may take of Redis' memory, in bytes.
+    package var traceMemory: Int { Int(self["trace_memory_mebibytes"]) << 20 }
     package var allowsUnpricedModels: Bool { self["allow_unpriced_models"] == 1 }
 }

@@ -77,6 +77,18 @@ package enum RedisNames {
     /// String, expiring: key and account that an answer of the Responses API belongs to.
     package static func response(_ id: String) -> String { "tg:response:" + id }
 
+    // MARK: Traces
+
+    /// String: the number of the hash that traces are written to now.
+    package static let traceGeneration = "tg:{traces}:now"
+    package static let tracesPrefix = "tg:{traces}:"
+    /// Hash: request id → trace, JSON.
+    package static func traces(_ generation: Int64) -> String { tracesPrefix + String(generation) }
+    /// How many of these hashes there are at most.
+    package static let traceGenerations = 32
+    /// Seconds that a trace is kept at least where memory allows.
+    package static let traceLifetime = "86400"
+
     // MARK: Snapshots
 
     /// String: the signed configuration snapshot in the format of this version.

@@ -1,6 +1,7 @@
 package import Crypto
 import Formats
 package import Postgres
+package import Redis
 package import Telemetry
 
 /// What the routes work with.
@@ -12,6 +13,8 @@ package struct AdminContext {
     /// The way to upstreams.
     package let upstream: UpstreamClient
     package let log: Log
+    /// Where workers leave what is only looked at.
+    package var redis: RedisClient?
 
     package init(
         pool: PostgresPool,
@@ -34,7 +37,8 @@ package struct AdminContext {
         AuthRoutes(self).routes + UserRoutes(self).routes + GroupRoutes(self).routes + AccountRoutes(self).routes
             + KeyRoutes(self).routes + PriceRoutes(self).routes + ProxyRoutes(self).routes
             + SettingsRoutes(self).routes + UsageRoutes(self).routes + AuditRoutes(self).routes
-            + SubscriptionRoutes(self).routes + OwnKeyRoutes(self).routes + ProfileRoutes(self).routes
+            + TraceRoutes(self).routes + SubscriptionRoutes(self).routes + OwnKeyRoutes(self).routes
+            + ProfileRoutes(self).routes
     }
 }
 

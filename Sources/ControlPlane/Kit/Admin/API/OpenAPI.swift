@@ -56,7 +56,9 @@ package enum OpenAPI {
             ]
         }
         var answer: JSON = ["description": "Done"]
-        if let schema = route.answer { answer["content"] = .object([(key: route.answerType, value: ["schema": schema])]) }
+        if let schema = route.answer {
+            answer["content"] = .object([(key: route.answerType, value: ["schema": schema] as JSON)])
+        }
         operation["responses"] = .object([
             (key: String(route.status), value: answer),
             (

@@ -71,15 +71,7 @@ package struct AccountRoutes {
                 handler: update
             ),
             Route("DELETE", path + "/{id}", .admin, "Delete an account", status: 204, handler: delete),
-            Route(
-                "POST",
-                path + "/{id}/recover",
-                .admin,
-                "End an account's error",
-                answer: view.schema,
-                handler: recover
-            ),
-        ]
+        ] + AccountFlagRoutes(context).routes
     }
 
     private func list(_ request: AdminRequest) async throws -> AdminAnswer {
@@ -121,6 +113,9 @@ package struct AccountRoutes {
             }
             let (draft, edit) = try await validated(request.body, current: current, on: change.connection)
             try await AccountStore.update(id, to: draft, on: change.connection)
+            if current.fields.status == .error, draft.status != .error {
+                try await AccountFlagRoutes.recover(id, with: change)
+            }
             // Only the fields given are written, and tokens that a refresh has just rotated are not put back.
             if edit.changes(current.credentials) {
                 let isWritten = try await AccountStore.replaceCredentials(
@@ -180,27 +175,9 @@ package struct AccountRoutes {
             try await AccountStore.delete(id, on: change.connection)
             change.publish(.config)
             change.publish(.account(id))
+            change.publish(.marks(id, isRecovery: true))
             change.audit("delete", "account", id.raw, ["name": .string(current.fields.name)])
         }
         return .noContent
-    }
-
-    private func recover(_ request: AdminRequest) async throws -> AdminAnswer {
-        let id = AccountID(try request.id("account"))
-        let account = try await context.changes.commit(by: try request.author()) { change in
-            guard let current = try await AccountStore.find(id, on: change.connection, forUpdate: true) else {
-                throw Problem.notFound("account")
-            }
-            if current.fields.status == .error {
-                var draft = current.fields
-                draft.status = .active
-                try await AccountStore.update(id, to: draft, on: change.connection)
-                change.publish(.config)
-            }
-            change.audit("recover", "account", id.raw)
-            return try await AccountStore.find(id, on: change.connection)
-        }
-        guard let account else { throw Problem.notFound("account") }
-        return .ok(view.json(account))
     }
 }

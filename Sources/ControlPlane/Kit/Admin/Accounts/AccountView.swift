@@ -44,14 +44,16 @@ package enum AccountView {
                 .string($0.fields.status.rawValue)
             },
             .init("error_message", Schema.text.nullable) { $0.errorMessage.map { .string($0) } ?? .null },
+            .init("forbidden_type", Schema.text.nullable) { $0.forbiddenType.map { .string($0) } ?? .null },
+            .init("validation_url", Schema.text.nullable) { $0.validationURL.map { .string($0) } ?? .null },
+            .init("rate_limited_until", Schema.time.nullable) { .time($0.flag(.rateLimited)?.until) },
+            .init("overloaded_until", Schema.time.nullable) { .time($0.flag(.overloaded)?.until) },
+            .init("temp_unschedulable_until", Schema.time.nullable) { .time($0.flag(.paused)?.until) },
+            .init("temp_unschedulable_reason", Schema.text.nullable) {
+                $0.flag(.paused).map { .string($0.reason.isEmpty ? $0.cause : $0.reason) } ?? .null
+            },
+            .init("model_limits", Schema.object) { modelLimits($0) },
             // Live state is Redis' and shown by routes of its own; these are its empty values.
-            .init("forbidden_type", Schema.text.nullable) { _ in .null },
-            .init("validation_url", Schema.text.nullable) { _ in .null },
-            .init("rate_limited_until", Schema.time.nullable) { _ in .null },
-            .init("overloaded_until", Schema.time.nullable) { _ in .null },
-            .init("temp_unschedulable_until", Schema.time.nullable) { _ in .null },
-            .init("temp_unschedulable_reason", Schema.text.nullable) { _ in .null },
-            .init("model_limits", Schema.object) { _ in [:] },
             .init("quota_daily_used", Schema.money) { _ in .money(.zero) },
             .init("quota_weekly_used", Schema.money) { _ in .money(.zero) },
             .init("quota_total_used", Schema.money) { _ in .money(.zero) },
@@ -64,6 +66,15 @@ package enum AccountView {
             .init("created_at", Schema.time) { .time($0.createdAt) },
             .init("updated_at", Schema.time) { .time($0.updatedAt) },
         ])
+    }
+
+    /// Model → when its limit ends.
+    private static func modelLimits(_ account: AccountRecord) -> JSON {
+        .object(
+            account.flags.compactMap { flag in
+                if case .modelLimited(let model) = flag.kind { (key: model, value: .time(flag.until)) } else { nil }
+            }
+        )
     }
 
     /// Plain fields as they are, secrets masked, in the order of their description; then the sign-in state.
@@ -85,6 +96,10 @@ package enum AccountView {
         json[CredentialForm.signInState] = .string(stored.sealedFields.isEmpty ? "missing" : "signed_in")
         return json
     }
+}
+
+extension AccountRecord {
+    fileprivate func flag(_ kind: AccountFlag.Kind) -> AccountFlag? { flags.first { $0.kind == kind } }
 }
 
 extension JSON {

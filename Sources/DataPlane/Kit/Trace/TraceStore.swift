@@ -1,0 +1,82 @@
+package import Redis
+import Snapshots
+
+/// Keeps the traces of calls in Redis, within a bound of its memory: they are written into one of a few hashes, and when
+/// that is full into the next one, for which the oldest goes.
+///
+/// Nothing waits for it, and nothing depends on it: a trace that cannot be kept is not missed by the call.
+package final class TraceStore {
+    /// How often a loop looks how large the present hash has become, in traces.
+    private static let measuredEvery = 32
+    private static let mebibyte = 1 << 20
+
+    private let redis: RedisClient
+    private var generation: Int64?
+    private var written = 0
+    private var isAsking = false
+    /// What all hashes together may take, in bytes; 0 keeps no traces.
+    package var memory = 0
+
+    package init(_ redis: RedisClient) { self.redis = redis }
+
+    package var isOn: Bool { memory > 0 && redis.isConnected }
+
+    package func keep(_ requestID: String, _ trace: [UInt8]) {
+        guard let generation else { return find(requestID, trace) }
+        var command = RedisCommand(["HSET", RedisNames.traces(generation), requestID])
+        command.add(trace)
+        redis.send(command) { _ in }
+        written += 1
+        if written % Self.measuredEvery == 1 { measure(generation) }
+    }
+
+    /// Learns which hash is the present one; traces of that moment but the first are not kept.
+    private func find(_ requestID: String, _ trace: [UInt8]) {
+        guard !isAsking else { return }
+        isAsking = true
+        redis.send(RedisCommand(["GET", RedisNames.traceGeneration])) { [self] answer in
+            isAsking = false
+            guard case .success(let value) = answer else { return }
+            generation = value.text.flatMap { Int64($0) } ?? 0
+            keep(requestID, trace)
+        }
+    }
+
+    private func measure(_ generation: Int64) {
+        redis.run(
+            TraceScripts.turn,
+            keys: [RedisNames.traceGeneration],
+            arguments: [
+                String(generation), RedisNames.tracesPrefix, String(memory / RedisNames.traceGenerations),
+                String(RedisNames.traceGenerations), RedisNames.traceLifetime,
+            ]
+        ) { [self] answer in
+            guard case .success(let value) = answer, let now = value.integer, now != self.generation else { return }
+            self.generation = now
+            // The first one in a hash gives it its life.
+            written = 0
+        }
+    }
+
+    /// To be called at each new connection: the Redis may be another one.
+    package func forget() { generation = nil }
+}
+
+package enum TraceScripts {
+    /// Goes on to the next hash where this one is full. Keys: the number of the present hash. Arguments: the number that
+    /// the worker knows, how hashes are named, bytes that one may take, how many there are, life in seconds.
+    /// Answer: the number of the present hash. All of it has one hash tag.
+    package static let turn = RedisScript(
+        name: "turn",
+        source: """
+            local present = tonumber(redis.call('GET', KEYS[1]) or '0')
+            if present ~= tonumber(ARGV[1]) then return present end
+            local name = ARGV[2] .. present
+            redis.call('EXPIRE', name, ARGV[5])
+            if (redis.call('MEMORY', 'USAGE', name) or 0) < tonumber(ARGV[3]) then return present end
+            present = redis.call('INCR', KEYS[1])
+            redis.call('UNLINK', ARGV[2] .. present - tonumber(ARGV[4]))
+            return present
+            """
+    )
+}
