@@ -141,14 +141,15 @@ let package = Package(
             "ControlKit",
             in: "ControlPlane",
             [
-                "Domain", "HTTPMessages", "Formats", "Crypto", "Providers", "Decisions", "Snapshots", "Telemetry",
-                "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Postgres", "Service", "CArgon2",
+                "Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "Providers", "Decisions", "Snapshots",
+                "Telemetry", "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Postgres", "Service", "CArgon2",
             ],
             folder: "Kit",
             resources: [
                 .embedInCode("Stores/Migrations/0001_foundation.sql"),
                 .embedInCode("Stores/Migrations/0002_token_classes.sql"),
                 .embedInCode("Stores/Migrations/0003_account_flags.sql"),
+                .embedInCode("Stores/Migrations/0005_account_usage.sql"),
                 .embedInCode("Stores/Migrations/0006_money.sql"),
                 .embedInCode("Stores/Seed/prices.json"),
             ]
@@ -197,6 +198,7 @@ let package = Package(
                 "Telemetry", "TestSupport", "CInflate",
             ]
         ),
+        suite("SchedulingTests", ["GatewayKit", "Decisions", "Dialects", "Domain", "Reactor", "Redis", "Snapshots"]),
         suite(
             "GatewayTests",
             [
@@ -212,7 +214,7 @@ let package = Package(
                 "CInflate", "Service", "TestSupport",
             ]
         ),
-        suite("SnapshotsTests", ["Domain", "Snapshots"]),
+        suite("SnapshotsTests", ["Domain", "Formats", "Snapshots"]),
         suite(
             "PublishingTests",
             [
@@ -244,7 +246,7 @@ let package = Package(
 
 // Figures of optimised code: these suites are built alone, in release.
 if Context.environment["TOLLGATE_BENCHMARKS"] != nil {
-    package.targets.removeAll { $0.type == .test && $0.name != "TranslationTests" }
+    package.targets.removeAll { $0.type == .test && !["TranslationTests", "SchedulingTests"].contains($0.name) }
 }
 
 // Only dev/fuzz builds this: it takes a build of its own, with libFuzzer.

@@ -113,15 +113,31 @@ final class AdminServer {
         _ body: [UInt8],
         headers: [(String, String)]
     ) async throws -> Answer {
-        var head = HTTPRequestHead(method: method, target: target)
-        for (name, value) in headers { head.headers.add(name, value) }
-        let response = try await client.send(FetchRequest(to: endpoint, head, body: body))
+        let response = try await send(method, target, body, headers: headers)
         let bytes = try await response.collect(limit: 16 * 1024 * 1024)
         return Answer(
             status: response.head.status,
             headers: response.head.headers,
             body: bytes.isEmpty ? .null : try JSON(bytes)
         )
+    }
+
+    private func send(
+        _ method: String,
+        _ target: String,
+        _ body: [UInt8],
+        headers: [(String, String)]
+    ) async throws -> FetchResponse {
+        var head = HTTPRequestHead(method: method, target: target)
+        for (name, value) in headers { head.headers.add(name, value) }
+        return try await client.send(FetchRequest(to: endpoint, head, body: body))
+    }
+
+    /// The answer of a route that streams, as its body is still to be read.
+    func stream(_ method: String, _ path: String, _ body: JSON? = nil) async throws -> FetchResponse {
+        var fields: [(String, String)] = body == nil ? [] : [("content-type", "application/json")]
+        if let token { fields.append(("authorization", "Bearer \(token)")) }
+        return try await send(method, "/api/v1" + path, body?.encoded ?? [], headers: fields)
     }
 
     /// Runs calls side by side and waits for all; answers in their order.

@@ -69,6 +69,15 @@ struct AccountStandingTests {
         #expect(standing(event(21, .error(AccountError("402"))), from: recovered).status == .error)
     }
 
+    @Test("of many limited models those that last longest are kept")
+    func manyModels() {
+        var standing = AccountStanding()
+        for number in 0..<300 {
+            standing.apply(event(10 + Int64(number), .modelLimited("m\(number)", until: time(5000 + Int64(number)))))
+        }
+        #expect(standing.flags.count == 100 && standing.flags["model:m299"] != nil && standing.flags["model:m0"] == nil)
+    }
+
     @Test("counts of refusals and tokens are Redis' business")
     func counts() {
         #expect(

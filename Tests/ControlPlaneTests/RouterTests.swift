@@ -108,12 +108,14 @@ struct RouterTests {
         let pool = PostgresPool(loop, url: "postgres://nowhere")
         let log = Log(service: "test")
         let keys = try MasterKeyRing("k1:" + Base64.encode([UInt8](repeating: 7, count: 32)))
+        let upstream = try UpstreamClient(loop)
         return AdminContext(
             pool: pool,
             changes: ChangeNotifier(pool, log: log),
             passwords: PasswordHasher(loop),
             masterKeys: keys,
-            upstream: try UpstreamClient(loop),
+            upstream: upstream,
+            usage: UsageProber(loop, upstream, pool, keys, log: log),
             log: log
         ).routes
     }

@@ -139,6 +139,22 @@ struct AccountScriptTests {
         }
     }
 
+    @Test("of many limited models those that last longest are kept: callers name them as they like")
+    func manyModels() async throws {
+        try await standing { (stand) async throws in
+            let bench = Bench(stand: stand)
+            let now = try await bench.now()
+            _ = try await bench.mark(.overloaded(until: now + .seconds(60)))
+            for number in 0..<100 {
+                let end = now + .seconds(100 + Int64(number))
+                #expect(try await bench.mark(.modelLimited("m\(number)", until: end)) == [1])
+            }
+            let kinds = try await bench.read().flags.map(\.kind)
+            #expect(kinds.count <= 65 && kinds.contains(.overloaded) && kinds.contains(.modelLimited("m99")))
+            #expect(!kinds.contains(.modelLimited("m0")))
+        }
+    }
+
     @Test("a longer flag is never replaced by a shorter one, a shorter one is by a longer")
     func longer() async throws {
         try await standing { (stand) async throws in

@@ -263,6 +263,6 @@ def test_an_error_event_mid_stream_reaches_the_package(tenant: Tenant, client: a
 
 def test_retries_of_the_package_succeed(tenant: Tenant, worker: int) -> None:
     """The package retries what the gateway says is worth it; the second call goes through."""
-    tenant.simulator.arm("529", tenant.accounts[0].secret, count=1)
+    tenant.simulator.arm("500", tenant.accounts[0].secret, count=1)
     client = anthropic.Anthropic(api_key=tenant.key, base_url=tenant.gateway(worker), max_retries=2)
     assert text_of(client.messages.create(**tenant.body(text="Again"))).endswith("Again")

@@ -93,6 +93,31 @@ struct RelayMachineTests {
         #expect(relay.attemptFailed(failure("x", useful: 2), now: Self.start) == .surface(failure("x", useful: 2)))
     }
 
+    @Test("a retry on the same account is no switch; it counts for that account alone, and not beyond the deadline")
+    func retries() {
+        var relay = machine(switches: 0, deadline: .seconds(10))
+        relay.attempting(Self.a)
+        let pause = Duration.milliseconds(500)
+        for done in 1...2 {
+            let action = relay.attemptFailed(failure("x"), retry: pause, now: Self.start)
+            #expect(action == .retryHere(after: pause) && relay.retriesDone == done)
+        }
+        #expect(relay.attemptFailed(failure("x"), now: Self.start) == .surface(failure("x")))
+        relay.attempting(Self.b)
+        #expect(relay.retriesDone == 0)
+        let late = Self.start + .milliseconds(9_500)
+        #expect(relay.attemptFailed(failure("x"), retry: pause, now: late) == .surface(failure("x")))
+    }
+
+    @Test("an account that was flagged when it was asked is left alone until slots have changed")
+    func flagged() {
+        var relay = machine()
+        relay.flagRefused(Self.a)
+        #expect(relay.isExcluded(Self.a) && relay.noCandidate(now: Self.start) == .refuseNoAccount)
+        relay.slotsChanged()
+        #expect(!relay.isExcluded(Self.a))
+    }
+
     @Test("after the deadline no further account is tried, free or not", arguments: [true, false])
     func deadline(isFree: Bool) {
         var relay = machine(deadline: .seconds(10))

@@ -19,8 +19,31 @@ struct AccountEventTests {
 
     private func consumer(_ world: World) -> AccountEventConsumer {
         let publisher = world.publisher()
-        return AccountEventConsumer(world.loop, world.pool, world.redis, log: world.log, metrics: world.metrics) {
+        return AccountEventConsumer(
+            world.loop,
+            world.pool,
+            world.redis,
+            log: world.log,
+            metrics: world.metrics,
+            untoldInterval: .milliseconds(50)
+        ) {
             try await publisher.publishCommitted()
+        }
+    }
+
+    @Test("an error that stands in Redis and whose news got lost is found")
+    func untold() async throws {
+        try await withWorld { (world) async throws in
+            let group = try await world.addGroup()
+            let account = try await world.addAccount("one", in: group)
+            let consumer = consumer(world)
+            let value = "0 \(now.microseconds) 0 violation - 403: banned"
+            _ = try await world.redis.send(RedisCommand(["HSET", RedisNames.marks(of: account), "error", value]))
+            consumer.start()
+            try await world.wait { try await read(account, world).fields.status == .error }
+            let broken = try await read(account, world)
+            #expect(broken.errorMessage == "403: banned" && broken.forbiddenType == "violation")
+            await consumer.stop()
         }
     }
 

@@ -50,6 +50,32 @@ struct AntigravityTests {
         #expect(call(desk, "unknown").status == 404)
     }
 
+    @Test(
+        "what is left of models can be set; nothing is left out as proto3's JSON does, and who is free has no credits"
+    )
+    func figures() throws {
+        let desk = Desk()
+        desk.state.usage.set("ya29", windows: [:], models: ["gemini-sim": 0, "new-model": 0.25], remaining: 1)
+        let models = call(desk, "fetchAvailableModels").json["models"]
+        #expect(models?["gemini-sim"]?["quotaInfo"]?["resetTime"] != nil)
+        #expect(models?["gemini-sim"]?["quotaInfo"]?["remainingFraction"] == nil)
+        #expect(models?["new-model"]?["quotaInfo"]?["remainingFraction"]?.double == 0.25)
+        #expect(models?["gemini-2.5-flash"]?["quotaInfo"]?["remainingFraction"]?.double == 1)
+        desk.state.credits.set("ya29", amount: 77, tier: "free-tier")
+        let subscription = call(desk, "loadCodeAssist").json
+        #expect(subscription["paidTier"] == nil && subscription["currentTier"]?["id"] == "free-tier")
+    }
+
+    @Test("answers about an account can be spoiled like any other", arguments: ["garbage", "emptybody"])
+    func spoiled(words: String) {
+        let desk = Desk()
+        for method in ["fetchAvailableModels", "loadCodeAssist"] {
+            #expect(desk.state.faults.arm(words, count: 1, credential: "ya29", model: nil) != nil)
+            let plan = call(desk, method)
+            #expect(plan.status == 200 && (try? JSON(plan.body)) == nil)
+        }
+    }
+
     @Test("a model whose quota is used up is served with credits, as long as there are any")
     func credits() {
         let desk = Desk()

@@ -144,6 +144,17 @@ struct OAuthTests {
         let desk = Desk()
         let plan = desk.send("GET", "/api/oauth/usage", ["authorization": "Bearer sk-ant-oat01-a"])
         #expect(plan.json["five_hour"]?["utilization"]?.double == 42)
+        #expect(plan.json["seven_day_opus"] == .null && plan.json["extra_usage"]?["is_enabled"] == false)
+        desk.state.usage.set(
+            "sk-ant-oat01-a",
+            windows: ["five_hour": 97.5, "seven_day_opus": 3],
+            models: [:],
+            remaining: nil
+        )
+        let later = desk.send("GET", "/api/oauth/usage", ["authorization": "Bearer sk-ant-oat01-a"]).json
+        #expect(later["five_hour"]?["utilization"]?.double == 97.5)
+        #expect(later["seven_day"]?["utilization"]?.double == 17)
+        #expect(later["seven_day_opus"]?["utilization"]?.double == 3)
         #expect(desk.send("GET", "/api/oauth/usage").status == 401)
         #expect(desk.send("GET", "/api/oauth/usage", ["authorization": "Bearer sk-ant-oat-sim-429-a"]).status == 429)
     }

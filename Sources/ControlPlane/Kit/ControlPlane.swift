@@ -35,6 +35,7 @@ package final class ControlPlane {
     private let passwords: PasswordHasher
     private var services: PlaneServices?
     private var upstream: UpstreamClient?
+    package private(set) var usage: UsageProber?
     private var servers: [HTTPServer] = []
     private let housekeeping: Housekeeping
     private var isStopping = false
@@ -65,6 +66,8 @@ package final class ControlPlane {
 
         let upstream = try UpstreamClient(loop, authorityFile: config.upstreamAuthorities)
         self.upstream = upstream
+        let usage = UsageProber(loop, upstream, pool, masterKeys, log: log)
+        self.usage = usage
         try startServices(redis, internalListen)
         var context = AdminContext(
             pool: pool,
@@ -72,6 +75,7 @@ package final class ControlPlane {
             passwords: passwords,
             masterKeys: masterKeys,
             upstream: upstream,
+            usage: usage,
             log: log
         )
         context.redis = services?.redis

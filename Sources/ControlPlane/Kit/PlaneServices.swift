@@ -40,10 +40,10 @@ package final class PlaneServices {
     package let redis: RedisClient
     private let log: Log
     private let settlers: [UsageSettler]
+    private let accountEvents: AccountEventConsumer
     private let sweeper: ReservationSweeper
     private let recovery: PolicyRecovery
     private let reconciler: CounterReconciler
-    private let accountEvents: AccountEventConsumer
 
     /// Connections beside the settlers': the outbox and what is read for it, healing, two for workers' questions, what
     /// workers say of accounts, recovery, and two for the reconciler.
@@ -105,19 +105,19 @@ package final class PlaneServices {
         redis.start()
         publisher.start()
         for settler in settlers { settler.start() }
+        accountEvents.start()
         sweeper.start()
         recovery.start()
         reconciler.start()
-        accountEvents.start()
     }
 
     /// Ends in order: a batch that is being settled is finished first. The internal API must not be served any more.
     package func stop() async {
         publisher.stop()
+        await accountEvents.stop()
         sweeper.stop()
         recovery.stop()
         reconciler.stop()
-        await accountEvents.stop()
         for settler in settlers { await settler.stop() }
         redis.close()
         pool.close()

@@ -35,6 +35,7 @@ package final class WorkerContext {
     package let slots: SlotStore
     package let counters: CounterRebuild
     package let sessions: SessionStore
+    package let windows: WindowSampler
     package let waits: WaitRoom
     package let waitMetrics: WaitMetrics
     package let candidates: CandidateSets
@@ -97,14 +98,15 @@ package final class WorkerContext {
         slots = SlotStore(redis)
         counters = CounterRebuild(internalAPI)
         candidates = CandidateSets(slots)
+        windows = WindowSampler(redis, log: log)
         sessions = SessionStore(redis)
-        checkpointInterval = pace.checkpoint
         waitMetrics = WaitMetrics(metrics.registry)
         waits = WaitRoom(loop, redis, waitMetrics)
         guards = GroupGuards(redis)
         traces = TraceStore(redis)
         accountMetrics = AccountMetrics(metrics.registry)
         news = AccountNews(redis, slots, accountMetrics)
+        checkpointInterval = pace.checkpoint
         outbox = UsageOutbox(
             loop,
             redis,

@@ -14,6 +14,7 @@ package final class AccountEventConsumer {
     /// How often somebody who is not the one looks whether the one is gone.
     private static let standByInterval = Duration.seconds(2)
     private static let restoreInterval = Duration.seconds(5)
+    package static let untoldInterval = Duration.seconds(20)
     private static let batch = 200
 
     private let loop: EventLoop
@@ -25,19 +26,24 @@ package final class AccountEventConsumer {
     private let applied: Counter
     private let failures: Counter
     private let nap: Nap
+    private let untoldInterval: Duration
     private let ended = Promise<Void>()
     private var isStarted = false
     private var isStopping = false
     private var trouble = ""
     private var restoredAt: MonotonicTime?
+    private var lookedForUntoldAt = MonotonicTime.now
 
-    /// - Parameter publish: tells workers what has been committed.
+    /// - Parameters:
+    ///   - untoldInterval: how often errors are looked for whose news got lost.
+    ///   - publish: tells workers what has been committed.
     package init(
         _ loop: EventLoop,
         _ pool: PostgresPool,
         _ redis: RedisClient,
         log: Log,
         metrics: MetricsRegistry,
+        untoldInterval: Duration = AccountEventConsumer.untoldInterval,
         publish: @escaping () async throws -> Void
     ) {
         self.loop = loop
@@ -45,6 +51,7 @@ package final class AccountEventConsumer {
         self.redis = redis
         self.log = log
         self.publish = publish
+        self.untoldInterval = untoldInterval
         restorer = MarkRestorer(pool, redis, metrics)
         nap = Nap(loop)
         applied = metrics.counter("tollgate_account_events_total", "News of accounts that were written into Postgres")
@@ -92,7 +99,10 @@ package final class AccountEventConsumer {
                 let count = try await round(connection)
                 trouble = ""
                 backoff = Backoff(first: .milliseconds(100), longest: .seconds(2))
-                if count == 0 { try await restoreMarks() }
+                if count == 0 {
+                    try await restoreMarks()
+                    try await findUntold(connection)
+                }
                 if count < Self.batch { await nap.sleep(Self.idleInterval) }
             } catch {
                 // A lost conflict and an absent Redis pass; anything else is a reason for a new connection.
@@ -119,6 +129,13 @@ package final class AccountEventConsumer {
         if count > 0 { log.info("account flags written back to Redis", ["accounts": .integer(Int64(count))]) }
     }
 
+    private func findUntold(_ connection: PostgresConnection) async throws {
+        guard lookedForUntoldAt.elapsed >= untoldInterval else { return }
+        lookedForUntoldAt = .now
+        let events = try await restorer.untoldErrors()
+        if !events.isEmpty { try await apply(Dictionary(grouping: events, by: \.account), connection) }
+    }
+
     private func note(_ error: any Error) {
         failures.add()
         let text = "\(error)"
@@ -137,14 +154,21 @@ package final class AccountEventConsumer {
         guard !entries.isEmpty else { return 0 }
         var ids: [String] = []
         var events: [AccountID: [AccountEvent]] = [:]
+        var samples: [WindowsSample] = []
         for entry in entries {
             guard let parts = entry.array, let id = parts.first?.text else { throw RedisError.unexpectedAnswer }
             ids.append(id)
-            if let event = AccountEvent(fields: Self.fields(parts.last)) {
+            let fields = Self.fields(parts.last)
+            if let event = AccountEvent(fields: fields) {
                 events[event.account, default: []].append(event)
+            } else if let sample = WindowsSample(fields: fields) {
+                samples.append(sample)
             }
         }
         if !events.isEmpty { try await apply(events, connection) }
+        if !samples.isEmpty {
+            _ = try await connection.transaction { [samples] in try await AccountUsageStore.apply(samples, on: $0) }
+        }
         _ = try await redis.send(RedisCommand(["XDEL", RedisNames.accountEvents] + ids))
         return entries.count
     }

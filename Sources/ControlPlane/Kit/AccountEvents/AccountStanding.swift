@@ -34,8 +34,10 @@ package struct AccountStanding: Hashable, Sendable {
         self.recoveredAt = recoveredAt
     }
 
-    /// Flags that are over are forgotten after this, times of events with them.
-    private static let memory = Duration.seconds(86_400)
+    /// Events of an account come in the order of the stream, which may be another one than they happened in by moments.
+    private static let memory = Duration.seconds(3600)
+    /// Callers name models as they like.
+    private static let maximumFlags = 100
 
     package mutating func apply(_ event: AccountEvent) {
         let field: String
@@ -43,7 +45,8 @@ package struct AccountStanding: Hashable, Sendable {
         switch event.change {
         case .cleared(let name): field = name
         case .effect(let effect):
-            guard let made = AccountFlag(effect, setAt: event.at) else { return }
+            guard var made = AccountFlag(effect, setAt: event.at) else { return }
+            if let verdict = VerdictReason(rawValue: event.verdict) { made = made.because(verdict) }
             field = made.kind.field
             flag = made
         }
@@ -78,7 +81,13 @@ package struct AccountStanding: Hashable, Sendable {
     }
 
     private mutating func forget(before now: Timestamp) {
-        flags = flags.filter { $0.value.until.map { $0 + Self.memory > now } ?? true }
-        times = times.filter { Timestamp(microseconds: $0.value) + Self.memory + .seconds(8 * 86_400) > now }
+        flags = flags.filter { $0.value.isLive(now) }
+        if flags.count > Self.maximumFlags {
+            let first = flags.values.filter { $0.kind.word == "model_limited" }.min { one, other in
+                (one.until ?? now) < (other.until ?? now)
+            }
+            if let first { flags[first.kind.field] = nil }
+        }
+        times = times.filter { Timestamp(microseconds: $0.value) + Self.memory > now }
     }
 }

@@ -1,7 +1,7 @@
 import Domain
 package import Postgres
 package import Redis
-import Snapshots
+package import Snapshots
 package import Telemetry
 
 /// Writes flags that still last back to a Redis that has forgotten them.
@@ -48,5 +48,21 @@ package struct MarkRestorer {
         )
         restored.add(lost.count)
         return lost.count
+    }
+
+    /// Errors that keep calls from accounts, and that the database knows nothing of: their news got lost between two
+    /// commands of a worker that died.
+    ///
+    /// - Throws: `PostgresError`, `RedisError`.
+    package func untoldErrors() async throws -> [AccountEvent] {
+        let rows = try await pool.query("select id from accounts where status = 'active' and deleted_at is null")
+        let accounts = try rows.map { AccountID(try $0.int("id")) }
+        let field = AccountFlag.Kind.error.field
+        let marks = try await redis.sendAll(accounts.map { RedisCommand(["HGET", RedisNames.marks(of: $0), field]) })
+        return zip(accounts, marks).compactMap { account, mark in
+            guard let flag = mark.text.flatMap({ AccountFlag(field: field, value: $0) }) else { return nil }
+            let error = AccountError(flag.reason, ForbiddenType(rawValue: flag.cause), validationURL: flag.url)
+            return AccountEvent(account, at: flag.setAt, .effect(.error(error)))
+        }
     }
 }

@@ -338,9 +338,9 @@ private struct OutboxBatch {
     var keys = Entries()
     var users = Entries()
     var accounts = Entries()
-    var money = Entries()
     var unflagged = Entries()
     var recovered = Entries()
+    var money = Entries()
 
     init(_ rows: [PostgresRow]) throws {
         for row in rows {
@@ -349,9 +349,9 @@ private struct OutboxBatch {
             case "key": keys.add(id, subject)
             case "user": users.add(id, subject)
             case "account": accounts.add(id, subject)
-            case "money": money.add(id, subject)
             case "account_flags": unflagged.add(id, subject)
             case "account_error": recovered.add(id, subject)
+            case "money": money.add(id, subject)
             default: config.add(id, subject)
             }
         }

@@ -55,6 +55,7 @@ package struct AccountRecord: Hashable, Sendable {
     package var validationURL: String?
     /// Those that still last.
     package var flags: [AccountFlag] = []
+    package var usage = KnownUsage()
     package var lastUsedAt: Timestamp?
     package var revision: Int64
     package var createdAt: Timestamp
@@ -68,7 +69,7 @@ package enum AccountStore {
         a.model_mapping, a.header_overrides, a.proxy_id, a.schedulable, a.upstream_protocol, a.pool_mode, \
         a.pool_retry_count, a.custom_error_codes, a.temp_unschedulable_rules, a.quota_daily, a.quota_weekly, \
         a.quota_total, a.cache_ttl_override, a.allow_overages, a.revision, a.forbidden_type, a.validation_url, \
-        a.flags, \
+        a.flags, \(AccountUsageStore.known), \
         \(SQL.microseconds("a.expires_at", as: "expires_at")), \
         \(SQL.microseconds("a.last_used_at", as: "last_used_at")), \
         \(SQL.microseconds("a.created_at", as: "created_at")), \
@@ -117,6 +118,7 @@ package enum AccountStore {
             forbiddenType: try row.optionalText("forbidden_type"),
             validationURL: try row.optionalText("validation_url"),
             flags: try AccountStandingStore.flags(row).filter { $0.isLive(now) },
+            usage: try AccountUsageStore.known(row),
             lastUsedAt: try row.optionalTime("last_used_at"),
             revision: try row.int("revision"),
             createdAt: try row.time("created_at"),

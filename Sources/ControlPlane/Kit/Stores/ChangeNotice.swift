@@ -27,10 +27,10 @@ package enum OutboxEntry: Hashable, Sendable {
     case user(UserID)
     /// One account's credentials.
     case account(AccountID)
-    /// What a user has spent: wallet, quotas, windows.
-    case money(UserID)
     /// What Redis has of an account's flags is to be forgotten, and with `isRecovery` its error as well.
     case marks(AccountID, isRecovery: Bool)
+    /// What a user has spent: wallet, quotas, windows.
+    case money(UserID)
 
     package var kind: String {
         switch self {
@@ -38,8 +38,8 @@ package enum OutboxEntry: Hashable, Sendable {
         case .key: "key"
         case .user: "user"
         case .account: "account"
-        case .money: "money"
         case .marks(_, let isRecovery): isRecovery ? "account_error" : "account_flags"
+        case .money: "money"
         }
     }
 
@@ -49,8 +49,8 @@ package enum OutboxEntry: Hashable, Sendable {
         case .key(let id): id.raw
         case .user(let id): id.raw
         case .account(let id): id.raw
-        case .money(let id): id.raw
         case .marks(let id, _): id.raw
+        case .money(let id): id.raw
         }
     }
 }

@@ -98,6 +98,12 @@ package enum PriceStore {
         ).first.map { try record($0) }
     }
 
+    package static func all(on connection: PostgresConnection) async throws -> [ModelPrice] {
+        try await connection.query("select \(columns) from prices p where p.deleted_at is null").map {
+            try record($0).price
+        }
+    }
+
     private static func parameters(_ draft: PriceDraft) -> [PostgresParameter] {
         let rates = RateClass.allCases.compactMap { name in
             draft.rates[name].map { (key: name.rawValue, value: JSON.int($0.raw)) }

@@ -10,6 +10,8 @@ package struct AccountHints: Hashable, Sendable {
     /// The same for errors: they have no end of their own, and recovering an account should show at once.
     package static let errorLifetime = Duration.seconds(5)
 
+    private static let maximumModels = 256
+
     private struct Hint: Hashable {
         var reason: SkipReason
         var until: Timestamp
@@ -22,7 +24,12 @@ package struct AccountHints: Hashable, Sendable {
     package init() {}
 
     package var hasModels: Bool { !models.isEmpty }
-    package var blockedUntil: Timestamp? { whole?.until }
+
+    /// Until when it is of no use to ask the account, whatever the model.
+    package func blockedUntil(takesCredits: Bool = false) -> Timestamp? {
+        guard let whole, takesCredits, whole.reason.isPayable else { return whole?.until }
+        return models[AccountEffect.credits].map { min($0.until, whole.until) }
+    }
 
     package mutating func learn(_ flag: AccountFlag, now: Timestamp) {
         let longest = now + (flag.kind == .error ? Self.errorLifetime : Self.lifetime)
@@ -31,6 +38,8 @@ package struct AccountHints: Hashable, Sendable {
         let hint = Hint(reason: .flagged(flag), until: end)
         if case .modelLimited(let model) = flag.kind {
             models = models.filter { $0.value.until > now }
+            // Callers name models as they like; Redis is asked about those that have no room here.
+            guard models.count < Self.maximumModels || models[model] != nil else { return }
             if models[model].map({ $0.until < end }) ?? true { models[model] = hint }
         } else {
             learn(hint, now)
@@ -49,9 +58,12 @@ package struct AccountHints: Hashable, Sendable {
     }
 
     /// Why a call to this model would be refused; nil when nothing is known.
-    package func skipReason(_ model: String, now: Timestamp) -> SkipReason? {
-        if let whole, whole.until > now { return whole.reason }
-        if let hint = models[model], hint.until > now { return hint.reason }
+    ///
+    /// - Parameter takesCredits: whether what is beyond the plan may be paid with AI credits.
+    package func skipReason(_ model: String, takesCredits: Bool = false, now: Timestamp) -> SkipReason? {
+        let pays = takesCredits && models[AccountEffect.credits].map { $0.until <= now } ?? true
+        if let whole, whole.until > now, !(pays && whole.reason.isPayable) { return whole.reason }
+        if let hint = models[model], hint.until > now, !(pays && hint.reason.isPayable) { return hint.reason }
         return nil
     }
 }

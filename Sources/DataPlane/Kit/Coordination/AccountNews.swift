@@ -29,10 +29,10 @@ package final class AccountNews {
         requestID: String,
         verdict: VerdictReason
     ) {
-        let flags = effects.compactMap { AccountFlag($0, setAt: now) }
+        let flags = effects.compactMap { AccountFlag($0, setAt: now)?.because(verdict) }
         // Before Redis has answered: the next call here should not ask this account.
         if !flags.isEmpty { slots.of(account).learn(flags, now: now) }
-        let marking = effects.compactMap { effect in effect.marking.map { (effect, $0) } }
+        let marking = effects.compactMap { effect in effect.marking(because: verdict).map { (effect, $0) } }
         guard !marking.isEmpty else { return }
         redis.run(
             AccountScripts.mark,
@@ -102,15 +102,19 @@ package final class AccountNews {
 }
 
 extension AccountEffect {
+    package var marking: [String]? { marking(because: .success) }
+
     /// Its four arguments of the script `mark`; nil for what leaves no mark.
-    package var marking: [String]? {
+    package func marking(because verdict: VerdictReason) -> [String]? {
         switch self {
         case .invalidateToken: nil
         case .countUnauthorized(let version, let end):
             [AccountMarks.unauthorizedField, String(version), String(end.microseconds), ""]
         case .countForbidden(let end): [AccountMarks.forbiddenField, String(end.microseconds), "", ""]
+        // What nobody calls a model is not worth remembering.
+        case .modelLimited(let model, _) where model.utf8.count > 256: nil
         case .error, .rateLimited, .overloaded, .paused, .modelLimited:
-            AccountFlag(self, setAt: Timestamp(microseconds: 0)).map { flag in
+            (AccountFlag(self, setAt: Timestamp(microseconds: 0))?.because(verdict)).map { flag in
                 ["flag", flag.kind.field, String(flag.until?.microseconds ?? 0), flag.valueTail]
             }
         }

@@ -1,3 +1,4 @@
+import Domain
 package import Redis
 import Snapshots
 
@@ -9,11 +10,13 @@ package enum AccountScripts {
     ///
     /// Keys: slots, marks, calls of the last minute, probes. Arguments: calls at once and calls a minute (0: no limit),
     /// lease in ms, the field in which the asked model would be limited, `guard` to try out an account all of whose
-    /// flags are guesses, request id; and for a call that waits (`WaitLine`) how many may, and since when it does.
+    /// flags are guesses, `credits` where what is beyond the plan's limits may be paid with AI credits, request id; and
+    /// for a call that waits (`WaitLine`) how many may, and since when it does.
     ///
     /// Answer: `{calls in flight with this one, time}`, and where the account has marks, `marked`, `half_open` (the call
-    /// is a probe) or `guard`, and the marks. Or a refusal: `{-calls in flight, time}` when it is full or others
-    /// wait for its slots, for a call that waits with `'line'` and its place in the line;
+    /// is a probe) or `guard`, the marks, and `credits` for a call that is paid with them. Or a refusal:
+    /// `{-calls in flight, time}` when it is full or others wait for its slots, for a call that waits with `'line'` and
+    /// its place in the line;
     /// `{0, time, 'rate', end in ms}`, `{0, time, 'half_open'}`, `{0, time, 'flagged', marks}`.
     ///
     /// An account without flags costs one look at a hash that is not there. In the 30 s after a flag's end 1, 2, 4 …
@@ -28,8 +31,13 @@ package enum AccountScripts {
             local id = ARGV[6]
             local function text(number) return string.format('%.0f', number) end
             local marks = redis.call('HGETALL', KEYS[2])
-            local state, half = 'marked', nil
+            local state, half, paid = 'marked', nil, ''
+            local pays = ARGV[5] == 'credits'
             if #marks > 0 then
+              if pays then
+                local broke = redis.call('HGET', KEYS[2], 'model:\(AccountEffect.credits)')
+                pays = not broke or tonumber(string.match(broke, '^%d+')) <= micros
+              end
               local known = {}
               local live, set, guessed, ended = 0, 0, true, 0
               for i = 1, #marks, 2 do
@@ -38,9 +46,13 @@ package enum AccountScripts {
                 local isModel = field == ARGV[4]
                 if isModel or field == 'rate_limited' or field == 'overloaded' or field == 'temp_unschedulable'
                     or field == 'error' then
-                  local till, at, guess = string.match(value, '^(%d+) (%d+) (%d)')
+                  local till, at, guess, cause = string.match(value, '^(%d+) (%d+) (%d) (%S+)')
                   till = tonumber(till)
-                  if till == 0 or till > micros then
+                  local isPayable = pays and (isModel and cause ~= '\(VerdictReason.modelNotFound.rawValue)'
+                    or field == 'rate_limited' and guess ~= '1')
+                  if till > micros and isPayable then
+                    paid = 'credits'
+                  elseif till == 0 or till > micros then
                     if till == 0 or guess ~= '1' then guessed = false end
                     if till >= live then live, set = till, tonumber(at) end
                     if live == 0 then live = 1 end
@@ -93,7 +105,7 @@ package enum AccountScripts {
               redis.call('PEXPIRE', KEYS[3], 61000)
             end
             if #marks == 0 then return {count + 1, micros} end
-            return {count + 1, micros, state, marks}
+            return {count + 1, micros, state, marks, paid}
             """
     )
 

@@ -31,6 +31,9 @@ package enum SkipReason: Hashable, Sendable {
         }
     }
 
+    /// Whether calls can be paid with AI credits meanwhile.
+    package var isPayable: Bool { if case .flagged(let flag) = self { flag.isPayable } else { false } }
+
     /// When it ends, where that is known.
     package var until: Timestamp? {
         switch self {

@@ -17,6 +17,8 @@ package struct SlotGrant: Sendable {
     package var entry: Entry
     /// Nil for an account that has none: nothing that a success could disprove.
     package var marks: AccountMarks?
+    /// Whether the plan is used up, and the call must say that it is paid with AI credits.
+    package var usesCredits = false
 
     package init(grantedAt: Timestamp, entry: Entry = .plain, marks: AccountMarks? = nil) {
         self.grantedAt = grantedAt
@@ -62,7 +64,9 @@ package enum SlotAnswer: Sendable {
             return
         }
         let entry: SlotGrant.Entry = SlotGrant.Entry(rawValue: state) ?? .plain
-        self = .granted(SlotGrant(grantedAt: now, entry: entry, marks: AccountMarks(rest)), inFlight: inFlight)
+        var grant = SlotGrant(grantedAt: now, entry: entry, marks: AccountMarks(rest))
+        grant.usesCredits = parts.count > 4 && parts[4].text == "credits"
+        self = .granted(grant, inFlight: inFlight)
     }
 }
 

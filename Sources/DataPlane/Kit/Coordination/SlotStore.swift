@@ -47,6 +47,11 @@ package final class AccountSlots {
     package let position: Int
     package let account: AccountID
 
+    /// Whether calls beyond the plan's limits may be paid with AI credits.
+    package var takesCredits = false {
+        didSet { if takesCredits != oldValue { showHints() } }
+    }
+
     private var hints = AccountHints()
     private let board: SlotStore.Board
     private let redis: RedisClient
@@ -85,15 +90,17 @@ package final class AccountSlots {
     }
 
     private func showHints() {
-        board.states[position].blockedUntil = hints.blockedUntil?.microseconds ?? 0
+        board.states[position].blockedUntil = hints.blockedUntil(takesCredits: takesCredits)?.microseconds ?? 0
         board.states[position].hasModelLimits = hints.hasModels
     }
 
     /// Why a call to this model would be refused, as far as is known here.
-    package func skipReason(_ model: String, now: Timestamp) -> SkipReason? { hints.skipReason(model, now: now) }
+    package func skipReason(_ model: String, now: Timestamp) -> SkipReason? {
+        hints.skipReason(model, takesCredits: takesCredits, now: now)
+    }
 
     package func isLimited(_ model: String, now: Timestamp) -> Bool {
-        board.states[position].hasModelLimits && hints.skipReason(model, now: now) != nil
+        board.states[position].hasModelLimits && skipReason(model, now: now) != nil
     }
 
     // MARK: Slots
@@ -124,7 +131,7 @@ package final class AccountSlots {
         do {
             var rest = RedisArguments(capacity: 112 + model.utf8.count)
             rest.add(AccountFlag.Kind.modelLimited(model).field)
-            rest.add(isGuard ? "guard" : "")
+            rest.add(isGuard ? "guard" : takesCredits ? "credits" : "")
             rest.add(requestID)
             let (bound, since) = WaitTicket.texts(ticket)
             rest.add(bound)

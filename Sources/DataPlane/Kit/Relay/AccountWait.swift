@@ -13,8 +13,8 @@ package final class AccountWait {
     private let bound: Int
     /// The sets of slots of the accounts, and since when it waits there.
     private var places: [AccountID: (line: String, since: Int64)] = [:]
-    private var isEnded = false
     package let startedAt = MonotonicTime.now
+    private var isEnded = false
     /// A slot has become free in one of its lines: it need not look elsewhere.
     package private(set) var isWoken = false
     /// Whether a line had no room for it.

@@ -16,6 +16,7 @@ extension Call {
             accountType: account.snapshot.type,
             rules: account.snapshot.rules,
             model: attempt.upstreamModel,
+            carriedCredits: grant?.usesCredits ?? false,
             credential: CredentialUse(
                 version: attempt.credentialVersion,
                 currentVersion: context.credentials.version(of: account.id),

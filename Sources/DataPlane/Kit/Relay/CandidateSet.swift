@@ -28,7 +28,10 @@ package final class CandidateSet {
         var unfit: [SkippedAccount] = []
         for account in group.accounts {
             switch Self.fit(account, route, model) {
-            case .model(let name): found.append(Candidate(account: account, slots: slots.of(account.id), model: name))
+            case .model(let name):
+                let slots = slots.of(account.id)
+                slots.takesCredits = account.snapshot.allowsOverages && account.provider.takesCredits
+                found.append(Candidate(account: account, slots: slots, model: name))
             case .none(let reason): unfit.append(SkippedAccount(account.id, reason))
             }
         }

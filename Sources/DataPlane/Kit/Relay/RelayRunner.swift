@@ -494,6 +494,7 @@ package final class RelayRunner {
         guard !call.exchange.isCallerGone else { return .outcome(callerLeft()) }
         do {
             let response = try await context.send(request, from: attempt.account, canceller)
+            context.windows.sample(response.head, attempt.account)
             guard (200..<300).contains(response.head.status) else {
                 // An extra that is refused says nothing of the account.
                 guard !attempt.mayEstimate else { return .outcome(.failed(.unreadable)) }
@@ -543,6 +544,7 @@ package final class RelayRunner {
             callerHeaders: call.exchange.request.headers,
             callerQuery: call.exchange.request.query,
             isTranslated: !attempt.isNative,
+            usesCredits: call.grant?.usesCredits ?? false,
             secrets: context.credentials.secrets(of: account.id),
             now: Timestamp(microseconds: WallClock.microseconds)
         )

@@ -43,6 +43,24 @@ package struct AccountFlag: Hashable, Sendable {
 
     package func isLive(_ now: Timestamp) -> Bool { until.map { $0 > now } ?? true }
 
+    /// Whether calls can be paid with AI credits while it lasts: it says that the plan is used up, and until when.
+    package var isPayable: Bool {
+        switch kind {
+        case .rateLimited: !isGuessed
+        case .modelLimited(let model):
+            model != AccountEffect.credits && cause != VerdictReason.modelNotFound.rawValue
+        case .error, .overloaded, .paused: false
+        }
+    }
+
+    /// The same flag, its cause noted where it is no limit of the plan.
+    package func because(_ verdict: VerdictReason) -> AccountFlag {
+        guard case .modelLimited = kind, verdict == .modelNotFound else { return self }
+        var flag = self
+        flag.cause = verdict.rawValue
+        return flag
+    }
+
     /// Whether it keeps calls to this model from the account.
     package func concerns(model: String) -> Bool {
         if case .modelLimited(let limited) = kind { limited == model } else { true }

@@ -31,6 +31,12 @@ package protocol Provider: Sendable {
     var countsOptionally: Bool { get }
     /// What answers mean.
     var verdicts: VerdictTable { get }
+    /// Whether calls beyond a limit of the plan can be paid with the account's AI credits.
+    var takesCredits: Bool { get }
+    /// Whether its calls are counted in windows of five hours that begin with a call, so that their end can be predicted.
+    var hasSessionWindows: Bool { get }
+    /// How it is asked what of the account is used; nil where it cannot be asked.
+    var usage: (any UsageProbe)? { get }
 }
 
 extension Provider {
@@ -43,6 +49,12 @@ extension Provider {
     package var countsOptionally: Bool { false }
 
     package func rewrites(_ call: UpstreamCall) -> Bool { false }
+
+    package var takesCredits: Bool { false }
+
+    package var hasSessionWindows: Bool { false }
+
+    package var usage: (any UsageProbe)? { nil }
 
     package func error(_ body: [UInt8], _ headers: HeaderFields, in dialect: Dialect, _ parser: JSONParser)
         -> UpstreamErrorBody?
@@ -95,6 +107,8 @@ package struct UpstreamCall: Sendable {
     package var callerQuery: Substring
     /// Whether the caller spoke another dialect: its headers and query mean nothing to the upstream then.
     package var isTranslated: Bool
+    /// Whether it may be paid with the account's AI credits.
+    package var usesCredits: Bool
     package var secrets: [String: Secret]
     package var now: Timestamp
 
@@ -107,6 +121,7 @@ package struct UpstreamCall: Sendable {
         callerHeaders: HeaderFields = [:],
         callerQuery: Substring = "",
         isTranslated: Bool = false,
+        usesCredits: Bool = false,
         secrets: [String: Secret] = [:],
         now: Timestamp
     ) {
@@ -118,6 +133,7 @@ package struct UpstreamCall: Sendable {
         self.callerHeaders = callerHeaders
         self.callerQuery = callerQuery
         self.isTranslated = isTranslated
+        self.usesCredits = usesCredits
         self.secrets = secrets
         self.now = now
     }

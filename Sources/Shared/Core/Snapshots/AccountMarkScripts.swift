@@ -55,9 +55,23 @@ package enum AccountMarkScripts {
     ///
     /// A flag is never replaced by one that ends earlier, nor by a guess of a call that began before it was set: that one
     /// was under way together with the call that set it. Nothing that began before an admin recovered the account counts.
-    /// Where a refusal is counted already, what follows it is left out.
+    /// Where a refusal is counted already, what follows it is left out. Of limited models no more than 64 are kept, those
+    /// that last longest: callers name models as they like, and every call reads all marks.
     package static let mark =
         tidy + clock + """
+            local function makeRoom(key)
+              if redis.call('HLEN', key) < 64 then return end
+              local all = redis.call('HGETALL', key)
+              local count, first, ends = 0, nil, math.huge
+              for i = 1, #all, 2 do
+                if string.sub(all[i], 1, 6) == 'model:' then
+                  count = count + 1
+                  local till = tonumber(string.match(all[i + 1], '^%d+'))
+                  if till < ends then first, ends = all[i], till end
+                end
+              end
+              if count >= 64 then redis.call('HDEL', key, first) end
+            end
             local began = tonumber(ARGV[1])
             local recovered = tonumber(redis.call('HGET', KEYS[1], 'recovered') or '0')
             local answer = {micros}
@@ -90,6 +104,7 @@ package enum AccountMarkScripts {
                     changes = knownTill < tonumber(till) and not (isGuess and began > 0 and tonumber(set) > began)
                   end
                 end
+                if not known and string.sub(field, 1, 6) == 'model:' then makeRoom(KEYS[1]) end
                 if changes then redis.call('HSET', KEYS[1], field, till .. ' ' .. text(micros) .. ' ' .. rest) end
               end
               if changes then answer[#answer + 1] = (i + 2) / 4 end

@@ -12,7 +12,8 @@ package import HTTPMessages
 /// | `GET`, `POST`, `DELETE faults`, `DELETE faults/{id}` | armed faults; `DELETE faults` also resets the counters |
 /// | `GET`, `POST credentials` | which credentials are good |
 /// | `POST tokens` | how long issued tokens last, and which are over |
-/// | `POST credits` | how many AI credits an account has |
+/// | `POST credits` | how many AI credits an account has, and its tier |
+/// | `POST usage` | how much of an account is used |
 /// | `POST reset` | forgets everything |
 /// | `GET health` | answers |
 package struct ControlAPI {
@@ -53,12 +54,14 @@ package struct ControlAPI {
         case ("POST", "credentials"): return setCredentials(body, &state)
         case ("POST", "tokens"): return setTokens(body, &state)
         case ("POST", "credits"): return setCredits(body, &state)
+        case ("POST", "usage"): return setUsage(body, &state)
         case ("POST", "reset"):
             log.clear()
             state.faults.clear()
             state.cache.clear()
             state.responses = StoredResponses()
             state.credits = CreditAccounts()
+            state.usage = UsageFigures()
             state.tokens = TokenDesk()
             state.credentials = CredentialRules()
             return done
@@ -185,6 +188,30 @@ package struct ControlAPI {
             $0.member("amount", amount)
             $0.member("tier", tier)
         }
+    }
+
+    /// `{"credential": "…", "windows": {"five_hour": 97.5}, "remaining": 0.2, "models": {"gemini-3-pro-high": 0}}`.
+    private func setUsage(_ body: [UInt8], _ state: inout SimulatorState) -> AnswerPlan {
+        guard let request = try? JSON(body, with: parser), let credential = request["credential"]?.string else {
+            return refuse(400, "a JSON object with `credential` is expected")
+        }
+        guard let windows = Self.numbers(request["windows"]), let models = Self.numbers(request["models"]) else {
+            return refuse(400, "windows, models: objects of numbers")
+        }
+        state.usage.set(credential, windows: windows, models: models, remaining: request["remaining"]?.double)
+        return done
+    }
+
+    /// The members of an object that has numbers only; none where it is missing.
+    private static func numbers(_ json: JSON?) -> [String: Double]? {
+        guard let json, !json.isNull else { return [:] }
+        guard let members = json.object else { return nil }
+        var numbers: [String: Double] = [:]
+        for (name, value) in members {
+            guard let number = value.double, number.isFinite else { return nil }
+            numbers[name] = number
+        }
+        return numbers
     }
 
     /// The elements of a list that has strings only.

@@ -52,6 +52,13 @@ extension AnswerPlan {
         }
     }
 
+    /// The same of an answer that is no model's.
+    func spoiled(_ words: ControlWords) -> AnswerPlan {
+        var plan = self
+        plan.spoil(words.fault)
+        return plan
+    }
+
     /// Applies the words that concern any answer.
     mutating func apply(_ words: ControlWords) {
         hasInterim = words.hasInterim

@@ -5,6 +5,7 @@ package struct SimulatorState {
     package var cache = PromptCache()
     package var responses = StoredResponses()
     package var credits = CreditAccounts()
+    package var usage = UsageFigures()
     package var tokens = TokenDesk()
     /// Numbers calls from 1.
     private var lastSequence = 0

@@ -56,8 +56,10 @@ package final class AdminAPI {
             isTLS: Self.isTLS(exchange, trusted),
             body: { try await exchange.collectBody(limit: $0) }
         )
-        guard let answer = await answer(call) else { return }
-        exchange.respond(answer.head, body: answer.body)
+        guard let outcome = await outcome(call) else { return }
+        let (head, body) = Self.encode(outcome)
+        if let produce = outcome.answer.produce { return await exchange.stream(head, produce) }
+        exchange.respond(head, body: body)
     }
 
     /// Who calls, behind proxies that are trusted: sign-ins are counted for each address.
@@ -80,8 +82,23 @@ package final class AdminAPI {
         return exchange.request.headers.values("x-forwarded-proto").last?.lowercased() == "https"
     }
 
-    /// The answer; nil when the caller is gone.
+    /// The whole answer; nil when the caller is gone.
     package func answer(_ call: Call) async -> (head: HTTPResponseHead, body: [UInt8])? {
+        guard let outcome = await outcome(call) else { return nil }
+        let (head, whole) = Self.encode(outcome)
+        guard let produce = outcome.answer.produce else { return (head, whole) }
+        var written: [UInt8] = []
+        await produce(EventStream { written += $0 })
+        return (head, written)
+    }
+
+    private struct Outcome {
+        let answer: AdminAnswer
+        let requestID: String
+        var isProblem = false
+    }
+
+    private func outcome(_ call: Call) async -> Outcome? {
         let started = MonotonicTime.now
         let requestID = "adm_" + Hex.encode(SecureRandom.bytes(12))
         let answer: AdminAnswer
@@ -104,23 +121,24 @@ package final class AdminAPI {
                 "microseconds": LogValue(started.elapsed.nanoseconds / 1000),
             ]
         )
-        return Self.encode(answer, requestID: requestID, isProblem: isProblem)
+        return Outcome(answer: answer, requestID: requestID, isProblem: isProblem)
     }
 
-    private static func encode(
-        _ answer: AdminAnswer,
-        requestID: String,
-        isProblem: Bool
-    ) -> (head: HTTPResponseHead, body: [UInt8]) {
+    private static func encode(_ outcome: Outcome) -> (head: HTTPResponseHead, body: [UInt8]) {
+        let answer = outcome.answer
         var head = HTTPResponseHead(status: answer.status)
         if answer.body != nil {
-            head.headers.add("content-type", isProblem ? "application/problem+json" : "application/json")
+            head.headers.add("content-type", outcome.isProblem ? "application/problem+json" : "application/json")
         } else if let file = answer.file {
             head.headers.add("content-type", file.type)
+        } else if answer.produce != nil {
+            head.headers.add("content-type", "text/event-stream")
+            // Proxies on the way hand events on as they come.
+            head.headers.add("x-accel-buffering", "no")
         }
         head.headers.add("cache-control", "no-store")
         head.headers.add("x-content-type-options", "nosniff")
-        head.headers.add("x-request-id", requestID)
+        head.headers.add("x-request-id", outcome.requestID)
         for (name, value) in answer.headers { head.headers.add(name, value) }
         return (head, answer.body?.encoded ?? answer.file?.bytes ?? [])
     }

@@ -12,6 +12,7 @@ package struct AdminContext {
     package let masterKeys: MasterKeyRing
     /// The way to upstreams.
     package let upstream: UpstreamClient
+    package let usage: UsageProber
     package let log: Log
     /// Where workers leave what is only looked at.
     package var redis: RedisClient?
@@ -22,6 +23,7 @@ package struct AdminContext {
         passwords: PasswordHasher,
         masterKeys: MasterKeyRing,
         upstream: UpstreamClient,
+        usage: UsageProber,
         log: Log
     ) {
         self.pool = pool
@@ -29,6 +31,7 @@ package struct AdminContext {
         self.passwords = passwords
         self.masterKeys = masterKeys
         self.upstream = upstream
+        self.usage = usage
         self.log = log
     }
 
@@ -37,8 +40,8 @@ package struct AdminContext {
         AuthRoutes(self).routes + UserRoutes(self).routes + GroupRoutes(self).routes + AccountRoutes(self).routes
             + KeyRoutes(self).routes + PriceRoutes(self).routes + ProxyRoutes(self).routes
             + SettingsRoutes(self).routes + UsageRoutes(self).routes + AuditRoutes(self).routes
-            + TraceRoutes(self).routes + SubscriptionRoutes(self).routes + OwnKeyRoutes(self).routes
-            + ProfileRoutes(self).routes
+            + AccountUsageRoutes(self).routes + AccountTestRoutes(self).routes + SubscriptionRoutes(self).routes
+            + TraceRoutes(self).routes + OwnKeyRoutes(self).routes + ProfileRoutes(self).routes
     }
 }
 

@@ -41,6 +41,8 @@ package struct Route {
     /// The answer's body; nil for none (204).
     package var answer: JSON?
     package var answerType = "application/json"
+    /// Whether it comes as Server-Sent Events, each of them as `answer` says.
+    package var isEventStream = false
     package let handler: (AdminRequest) async throws -> AdminAnswer
 
     package init(
@@ -54,6 +56,7 @@ package struct Route {
         status: Int = 200,
         answer: JSON? = nil,
         answerType: String = "application/json",
+        isEventStream: Bool = false,
         handler: @escaping (AdminRequest) async throws -> AdminAnswer
     ) {
         self.method = method
@@ -66,6 +69,7 @@ package struct Route {
         self.status = status
         self.answer = answer
         self.answerType = answerType
+        self.isEventStream = isEventStream
         self.handler = handler
     }
 }
@@ -120,6 +124,8 @@ package struct AdminAnswer {
     package var headers: [(String, String)]
     /// In place of JSON: a file, with its type.
     package var file: (type: String, bytes: [UInt8])?
+    /// What writes the body, where that comes as events.
+    var produce: ((EventStream) async -> Void)?
 
     package init(_ status: Int, _ body: JSON?, headers: [(String, String)] = []) {
         self.status = status
@@ -135,5 +141,5 @@ package struct AdminAnswer {
 
     package static func ok(_ body: JSON) -> AdminAnswer { AdminAnswer(200, body) }
     package static func created(_ body: JSON) -> AdminAnswer { AdminAnswer(201, body) }
-    package static let noContent = AdminAnswer(204, nil)
+    package static var noContent: AdminAnswer { AdminAnswer(204, nil) }
 }

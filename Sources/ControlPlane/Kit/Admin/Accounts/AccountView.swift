@@ -1,4 +1,5 @@
 import Crypto
+import Decisions
 import Domain
 package import Formats
 import Snapshots
@@ -59,10 +60,14 @@ package enum AccountView {
             .init("quota_total_used", Schema.money) { _ in .money(.zero) },
             .init("in_flight", Schema.integer) { _ in 0 },
             .init("last_used_at", Schema.time.nullable) { .time($0.lastUsedAt) },
-            .init("session_window_start", Schema.time.nullable) { _ in .null },
-            .init("session_window_end", Schema.time.nullable) { _ in .null },
-            .init("subscription_tier", Schema.text.nullable) { _ in .null },
-            .init("credits_state", Schema.text.nullable) { _ in .null },
+            .init("session_window_start", Schema.time.nullable) { .time($0.usage.session?.start) },
+            .init("session_window_end", Schema.time.nullable) { .time($0.usage.session?.end) },
+            .init("subscription_tier", Schema.text.nullable) {
+                $0.usage.tier.map { .string(SubscriptionTier(upstreamName: $0).rawValue) } ?? .null
+            },
+            .init("credits_state", Schema.choice(CreditsState.allCases.map(\.rawValue)).nullable) {
+                $0.creditsState.map { .string($0.rawValue) } ?? .null
+            },
             .init("created_at", Schema.time) { .time($0.createdAt) },
             .init("updated_at", Schema.time) { .time($0.updatedAt) },
         ])
@@ -99,6 +104,11 @@ package enum AccountView {
 }
 
 extension AccountRecord {
+    /// Keys are never paid with credits.
+    fileprivate var creditsState: CreditsState? {
+        CreditsState(allowsOverages: fields.allowsOverages && fields.type == .oauth, flags: flags)
+    }
+
     fileprivate func flag(_ kind: AccountFlag.Kind) -> AccountFlag? { flags.first { $0.kind == kind } }
 }
 

@@ -59,4 +59,12 @@ package struct AnthropicProvider: Provider {
     }
 
     package var verdicts: VerdictTable { VerdictTable(AnthropicVerdicts()) }
+
+    package var hasSessionWindows: Bool { type != .apikey }
+
+    /// Setup tokens may not ask: of their accounts is known what answers say.
+    package var usage: (any UsageProbe)? {
+        type == .oauth
+            ? AnthropicUsage(target: target, beta: oauthBeta, overrides: overrides, verdicts: verdicts) : nil
+    }
 }

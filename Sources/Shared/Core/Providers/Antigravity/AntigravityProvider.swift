@@ -42,7 +42,7 @@ package struct AntigravityProvider: Provider {
     /// Where tokens are counted: `{"request":{"model":"models/…",…}}`.
     private func wrapped(_ call: UpstreamCall) -> [UInt8] {
         guard call.action == .countTokens else {
-            return Envelope.wrap(call.body, model: call.model, project: project)
+            return Envelope.wrap(call.body, model: call.model, project: project, usesCredits: call.usesCredits)
         }
         var json = JSONWriter(capacity: call.body.count + 256)
         json.object {
@@ -56,4 +56,10 @@ package struct AntigravityProvider: Provider {
     }
 
     package var verdicts: VerdictTable { VerdictTable(AntigravityVerdicts()) }
+
+    package var takesCredits: Bool { true }
+
+    package var usage: (any UsageProbe)? {
+        AntigravityUsage(target: target, project: project, overrides: overrides, verdicts: verdicts)
+    }
 }

@@ -62,6 +62,9 @@ package struct UpstreamAnswer: Sendable {
         return isHTML ? "" : texts.first ?? ""
     }
 
+    /// What of it is kept on an account, for admins: at most 512 characters, without secrets.
+    package var keptText: String { ErrorText.kept(self) }
+
     /// `error.type`, as Anthropic and OpenAI have it.
     var errorType: String { error?["type"]?.string ?? "" }
     var errorCode: String { error?["code"]?.string ?? "" }

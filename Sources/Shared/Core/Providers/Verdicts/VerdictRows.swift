@@ -51,10 +51,10 @@ extension VerdictRows {
 }
 
 extension ClearedFlags {
-    /// What any success disproves. One that was paid with credits says nothing of the model's own limit.
+    /// What any success disproves. One that was paid with credits says nothing of the plan's own limits.
     static func bySuccess(_ context: VerdictContext) -> ClearedFlags {
         ClearedFlags(
-            rateLimited: true,
+            rateLimited: !context.carriedCredits,
             overloaded: true,
             pauses: Set(PauseCause.allCases).subtracting([.rule]),
             models: [context.carriedCredits ? AccountEffect.credits : context.model],

@@ -135,7 +135,7 @@ final class CurlGroup: Expiring, TurnEndObserver {
 
     private func watch(_ descriptor: Int32, _ what: Int32) {
         guard what != CURL_POLL_REMOVE else {
-            sockets[descriptor] = nil
+            sockets.removeValue(forKey: descriptor)?.close()
             return
         }
         if sockets[descriptor] == nil {
@@ -178,6 +178,7 @@ final class CurlGroup: Expiring, TurnEndObserver {
         deadlines.remove(self)
         timer = nil
         curl_multi_cleanup(multi)
+        for socket in sockets.values { socket.close() }
         sockets = [:]
     }
 }

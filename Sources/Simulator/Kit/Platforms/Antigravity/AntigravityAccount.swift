@@ -7,13 +7,15 @@ enum AntigravityAccount {
         "claude-opus-4-5-thinking",
     ]
     static let project = "sim-project"
+    /// Who has no other one pays nothing.
+    private static let freeTier = "free-tier"
 
     /// `:fetchAvailableModels`. `now` is in seconds since 1970.
-    static func available(now: Int64) -> [UInt8] {
+    static func available(_ figures: UsageFigures.Figures, now: Int64) -> [UInt8] {
         let reset = RFC3339.format((now / 3600 + 5) * 3_600_000_000, .seconds)
         return JSONWriter.object { text in
             text.objectMember("models") { text in
-                for model in models {
+                for model in models + figures.models.keys.filter({ !models.contains($0) }).sorted() {
                     text.key(model)
                     text.object { text in
                         text.member("displayName", model)
@@ -23,7 +25,9 @@ enum AntigravityAccount {
                         text.member("maxTokens", 1_048_576)
                         text.member("maxOutputTokens", 65_536)
                         text.objectMember("quotaInfo") {
-                            $0.member("remainingFraction", 0.58)
+                            let left = figures.models[model] ?? figures.remaining
+                            // As proto3's JSON leaves out every default.
+                            if left != 0 { $0.member("remainingFraction", left) }
                             $0.member("resetTime", reset)
                         }
                     }
@@ -34,17 +38,21 @@ enum AntigravityAccount {
     }
 
     /// `:loadCodeAssist`.
+    ///
+    /// - Parameter tier: `free-tier` for an account without a subscription, which has no credits either.
     static func subscription(tier: String, credits: Int) -> [UInt8] {
         JSONWriter.object { text in
-            text.objectMember("currentTier") { writeTier("free-tier", to: &$0) }
-            text.arrayMember("allowedTiers") { text in text.object { writeTier("free-tier", to: &$0) } }
-            text.objectMember("paidTier") { text in
-                writeTier(tier, to: &text)
-                text.arrayMember("availableCredits") { text in
-                    text.object {
-                        $0.member("creditType", "GOOGLE_ONE_AI")
-                        $0.member("creditAmount", String(credits))
-                        $0.member("minimumCreditAmountForUsage", String(CreditAccounts.price))
+            text.objectMember("currentTier") { writeTier(freeTier, to: &$0) }
+            text.arrayMember("allowedTiers") { text in text.object { writeTier(freeTier, to: &$0) } }
+            if tier != freeTier {
+                text.objectMember("paidTier") { text in
+                    writeTier(tier, to: &text)
+                    text.arrayMember("availableCredits") { text in
+                        text.object {
+                            $0.member("creditType", "GOOGLE_ONE_AI")
+                            $0.member("creditAmount", String(credits))
+                            $0.member("minimumCreditAmountForUsage", String(CreditAccounts.price))
+                        }
                     }
                 }
             }

@@ -39,12 +39,15 @@ package struct AntigravityPlatform: SimulatedPlatform {
         }
         switch action {
         case .models:
-            return turn.answer(&state) { (_, _) throws(Refusal) in json(AntigravityAccount.available(now: now)) }
+            return turn.answer(&state) { (words, state) throws(Refusal) in
+                let figures = state.usage.of(credential.secret)
+                return json(AntigravityAccount.available(figures, now: now)).spoiled(words)
+            }
         case .subscription:
-            return turn.answer(&state) { (_, state) throws(Refusal) in
+            return turn.answer(&state) { (words, state) throws(Refusal) in
                 let tier = state.credits.tier(of: credential.secret)
                 let credits = state.credits.amount(of: credential.secret)
-                return json(AntigravityAccount.subscription(tier: tier, credits: credits))
+                return json(AntigravityAccount.subscription(tier: tier, credits: credits)).spoiled(words)
             }
         case .onboard: return turn.answer(&state) { (_, _) throws(Refusal) in json(AntigravityAccount.onboarded()) }
         case .count:

@@ -142,23 +142,31 @@ package struct OAuthPlatform: SimulatedPlatform {
         let errors = AnthropicErrors(headers: headers, credential: credential)
         guard let credential, state.accepts(credential, now: call.now) else { return errors.unauthorized() }
         let turn = Turn(call: call, body: [], credential: credential, errors: errors)
-        return turn.answer(&state) { (_, _) throws(Refusal) in
+        return turn.answer(&state) { (words, state) throws(Refusal) in
+            let used = state.usage.of(credential.secret).windows
             func reset(_ seconds: Int64, _ count: Int64) -> String {
                 RFC3339.format((headers.now / seconds + count) * seconds * 1_000_000, .seconds)
             }
             let body = JSONWriter.object { text in
-                for (name, used, end) in [
-                    ("five_hour", 42.0, reset(3_600, 5)), ("seven_day", 17.0, reset(86_400, 5)),
-                ] {
+                for (name, percent) in used.sorted(by: { $0.key < $1.key }) {
                     text.key(name)
                     text.object {
-                        $0.member("utilization", used)
-                        $0.member("resets_at", end)
+                        $0.member("utilization", percent)
+                        $0.member("resets_at", name == "five_hour" ? reset(3_600, 5) : reset(86_400, 5))
                     }
                 }
-                text.null("seven_day_opus")
+                for name in ["seven_day_oauth_apps", "seven_day_opus"] where used[name] == nil {
+                    text.key(name)
+                    text.null()
+                }
+                text.objectMember("extra_usage") {
+                    $0.member("is_enabled", false)
+                    $0.null("monthly_limit")
+                    $0.null("used_credits")
+                    $0.null("utilization")
+                }
             }
-            return AnswerPlan(200, headers.fields(contentType: "application/json"), body: body)
+            return AnswerPlan(200, headers.fields(contentType: "application/json"), body: body).spoiled(words)
         }
     }
 }
