@@ -12,8 +12,9 @@ extension CallScripts {
     /// Answer: `{epoch, stream id}`, the id empty when nothing was appended.
     ///
     /// What is given back are the amounts that the hold names, whatever they are counted against now; all their names
-    /// carry the partition's tag. The marker keeps what was charged, so that a final record after a swept one charges
-    /// the difference. The first write frees memory, so that a full Redis still settles.
+    /// carry the partition's tag. A final record after a swept one charges
+    /// its whole cost: what is unsettled is the sum of the stream, from which each entry is taken out when it is booked.
+    /// The first write frees memory, so that a full Redis still settles.
     package static let settle = RedisScript(
         name: "settle",
         source: """
@@ -21,16 +22,13 @@ extension CallScripts {
             local done = redis.call('GET', KEYS[10])
             local hold = redis.call('HGET', KEYS[3], ARGV[1])
             redis.call('ZREM', KEYS[2], ARGV[1])
-            local id, phase, before = '', '', ''
-            if done then phase, id, before = string.match(done, '^(%S+) (%S+) ?(%S*)') end
+            local id, phase = '', ''
+            if done then phase, id = string.match(done, '^(%S+) (%S+)') end
             local isFresh = ARGV[3] ~= '' and (not done or (phase == 'swept' and ARGV[4] == 'final'))
             if isFresh then
               id = redis.call('XADD', KEYS[6], '*', 'r', ARGV[3])
               redis.call('SET', KEYS[10], ARGV[4] .. ' ' .. id .. ' ' .. ARGV[6], 'EX', ARGV[5])
-              for name in string.gmatch(ARGV[7], '%S+') do
-                redis.call('HINCRBY', name, 'u', ARGV[6])
-                if before ~= '' and before ~= '0' then redis.call('HINCRBY', name, 'u', '-' .. before) end
-              end
+              for name in string.gmatch(ARGV[7], '%S+') do redis.call('HINCRBY', name, 'u', ARGV[6]) end
               if ARGV[8] ~= '' then
                 local time = redis.call('TIME')
                 local now = time[1] * 1000 + math.floor(time[2] / 1000)
