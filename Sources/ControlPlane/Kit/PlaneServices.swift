@@ -43,10 +43,11 @@ package final class PlaneServices {
     private let accountEvents: AccountEventConsumer
     private let sweeper: ReservationSweeper
     private let recovery: PolicyRecovery
+    private let reconciler: CounterReconciler
 
-    /// Connections beside the settlers': the outbox and what is read for it, healing, two for workers' questions, and
-    /// what workers say of accounts.
-    private static let otherConnections = 7
+    /// Connections beside the settlers': the outbox and what is read for it, healing, two for workers' questions, what
+    /// workers say of accounts, recovery, and two for the reconciler.
+    private static let otherConnections = 10
 
     package init(_ loop: EventLoop, _ configuration: Configuration, log: Log, metrics: MetricsRegistry) {
         self.log = log
@@ -70,6 +71,7 @@ package final class PlaneServices {
         self.publisher = publisher
         sweeper = ReservationSweeper(loop, redis, log: log, metrics: metrics, pace: configuration.sweep)
         recovery = PolicyRecovery(loop, pool, log: log)
+        reconciler = CounterReconciler(loop, pool, redis, publisher, log: log, metrics: metrics)
         let settlementMetrics = SettlementMetrics(metrics)
         settlers = (0..<configuration.settlers).map { _ in
             UsageSettler(loop, pool, redis, log: log, metrics: settlementMetrics)
@@ -106,6 +108,7 @@ package final class PlaneServices {
         accountEvents.start()
         sweeper.start()
         recovery.start()
+        reconciler.start()
     }
 
     /// Ends in order: a batch that is being settled is finished first. The internal API must not be served any more.
@@ -114,6 +117,7 @@ package final class PlaneServices {
         await accountEvents.stop()
         sweeper.stop()
         recovery.stop()
+        reconciler.stop()
         for settler in settlers { await settler.stop() }
         redis.close()
         pool.close()

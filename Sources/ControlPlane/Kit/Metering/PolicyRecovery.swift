@@ -1,7 +1,7 @@
+import Domain
 package import Postgres
 package import Reactor
 package import Telemetry
-import Domain
 
 /// Notes that keys whose policy was exhausted work again, soon after the window is over.
 package final class PolicyRecovery {

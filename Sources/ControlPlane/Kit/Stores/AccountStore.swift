@@ -7,11 +7,6 @@ import Telemetry
 /// `inactive` is an admin's doing, `error` an upstream's: only an admin or a successful test call ends it.
 package enum AccountStatus: String, Sendable, CaseIterable { case active, inactive, error }
 
-package enum CacheTTL: String, Sendable, CaseIterable {
-    case fiveMinutes = "5m"
-    case oneHour = "1h"
-}
-
 /// What an admin sets of an account, credentials apart.
 package struct AccountDraft: Hashable, Sendable {
     package var name = ""

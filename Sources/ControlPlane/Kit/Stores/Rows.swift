@@ -90,4 +90,5 @@ package enum AdvisoryLock {
     /// Held by every transaction that draws a revision, until it ends.
     package static let changes = base + 2
     package static let partitions = base + 3
+    package static let reconciler = base + 0x60
 }

@@ -87,8 +87,12 @@ package final class AdmissionPlan {
             for (kind, period, limit) in kinds {
                 counters.append(
                     // Without a limit it is still counted: others see what is used.
-                    Counter(kind.rawValue, limit ?? .maximum, LimitWindows(period, anchor: subscription.startsAt), at: time)
-                    { CounterNames.subscription(subscription.id, kind, start: $0, partition.partition) }
+                    Counter(
+                        kind.rawValue,
+                        limit ?? .maximum,
+                        LimitWindows(period, anchor: subscription.startsAt),
+                        at: time
+                    ) { CounterNames.subscription(subscription.id, kind, start: $0, partition.partition) }
                 )
             }
         } else {

@@ -49,8 +49,11 @@ package enum AdmissionAnswer: Sendable {
     package enum Rate: Sendable { case userRequests, keyRequests, keyTokens }
 }
 
-/// What a comparison of revisions found.
-package enum RevisionAnswer: Equatable, Sendable { case current, stale, forgotten }
+/// What the checks of a call found that reserves nothing.
+package enum RevisionAnswer: Equatable, Sendable {
+    case current, stale, forgotten
+    case rateLimited(AdmissionAnswer.Rate, milliseconds: Int64)
+}
 
 /// Admission in Redis: one script a call, on the partition of its user.
 package final class AdmissionStore {
@@ -134,15 +137,34 @@ package final class AdmissionStore {
         }
     }
 
-    /// Compares the revisions alone, for calls that reserve nothing.
+    /// Compares the revisions, and counts the call in its user's and key's minute: all that calls are checked for that
+    /// reserve nothing.
     ///
     /// - Throws: `RedisError`.
     package func verify(_ key: ServingKey, _ group: ServingGroup) async throws -> RevisionAnswer {
-        let answer = try await redis.send(
-            RedisCommand(["HMGET", key.partition.revisions, key.keyField, key.userField, group.revisionField])
-        )
-        guard case .array(let known) = answer, known.count == 3 else { throw RedisError.unexpectedAnswer }
-        let mine = [key.snapshot.revision, key.snapshot.userRevision, group.snapshot.revision]
+        let fields = [key.keyField, key.userField, group.revisionField]
+        let snapshot = key.snapshot
+        let found: RedisValue
+        if snapshot.rpm > 0 || snapshot.tpm > 0 || snapshot.userRPM > 0 {
+            let answer = try await redis.run(
+                CallScripts.count,
+                keys: [key.partition.revisions, key.userRate, key.keyRate],
+                arguments: fields + [String(snapshot.userRPM), String(snapshot.rpm), String(snapshot.tpm)]
+            )
+            guard case .array(let parts) = answer, parts.count == 3, let code = parts[1].text,
+                let wait = Int64(parts[2].text ?? "")
+            else { throw RedisError.unexpectedAnswer }
+            switch code {
+            case "user_rate": return .rateLimited(.userRequests, milliseconds: wait)
+            case "key_rate": return .rateLimited(.keyRequests, milliseconds: wait)
+            case "tokens": return .rateLimited(.keyTokens, milliseconds: wait)
+            default: found = parts[0]
+            }
+        } else {
+            found = try await redis.send(RedisCommand(["HMGET", key.partition.revisions] + fields))
+        }
+        guard case .array(let known) = found, known.count == 3 else { throw RedisError.unexpectedAnswer }
+        let mine = [snapshot.revision, snapshot.userRevision, group.snapshot.revision]
         var result = RevisionAnswer.current
         for (known, mine) in zip(known, mine) {
             guard known != .null else {

@@ -8,7 +8,7 @@ package import Redis
 /// twice never gets the same one again, not even from the same worker.
 package enum CallScripts {
     package static let all =
-        [admit, settle, checkpoint, reserve, beat, release, renew] + AccountScripts.all + WaitLine.all
+        [admit, settle, checkpoint, reserve, beat, count, release, renew] + AccountScripts.all + WaitLine.all
 
     /// Gives a slot back. Keys: the account's slots. Arguments: request id. Answer: calls still in flight.
     package static let release = RedisScript(

@@ -12,8 +12,9 @@ extension CallScripts {
     /// Answer: `{epoch, stream id}`, the id empty when nothing was appended.
     ///
     /// What is given back are the amounts that the hold names, whatever they are counted against now; all their names
-    /// carry the partition's tag. The marker keeps what was charged, so that a final record after a swept one charges
-    /// the difference. The first write frees memory, so that a full Redis still settles.
+    /// carry the partition's tag. A final record after a swept one charges
+    /// its whole cost: what is unsettled is the sum of the stream, from which each entry is taken out when it is booked.
+    /// The first write frees memory, so that a full Redis still settles.
     package static let settle = RedisScript(
         name: "settle",
         source: WaitLine.wake + """
@@ -21,16 +22,13 @@ extension CallScripts {
             local done = redis.call('GET', KEYS[10])
             local hold = redis.call('HGET', KEYS[3], ARGV[1])
             redis.call('ZREM', KEYS[2], ARGV[1])
-            local id, phase, before = '', '', ''
-            if done then phase, id, before = string.match(done, '^(%S+) (%S+) ?(%S*)') end
+            local id, phase = '', ''
+            if done then phase, id = string.match(done, '^(%S+) (%S+)') end
             local isFresh = ARGV[3] ~= '' and (not done or (phase == 'swept' and ARGV[4] == 'final'))
             if isFresh then
               id = redis.call('XADD', KEYS[6], '*', 'r', ARGV[3])
               redis.call('SET', KEYS[10], ARGV[4] .. ' ' .. id .. ' ' .. ARGV[6], 'EX', ARGV[5])
-              for name in string.gmatch(ARGV[7], '%S+') do
-                redis.call('HINCRBY', name, 'u', ARGV[6])
-                if before ~= '' and before ~= '0' then redis.call('HINCRBY', name, 'u', '-' .. before) end
-              end
+              for name in string.gmatch(ARGV[7], '%S+') do redis.call('HINCRBY', name, 'u', ARGV[6]) end
               if ARGV[8] ~= '' then
                 local time = redis.call('TIME')
                 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -120,6 +118,42 @@ extension CallScripts {
             local now = time[1] * 1000 + math.floor(time[2] / 1000)
             for i = 1, #ARGV do redis.call('ZADD', KEYS[1], 'XX', now, ARGV[i]) end
             return #ARGV
+            """
+    )
+
+    /// Counts a call that reserves nothing in the minutes of its user and key.
+    ///
+    /// Keys: revisions, the user's rate, the key's rate. Arguments: three revision fields, requests a minute of user and
+    /// key, the key's tokens a minute. Answer: the revisions, then empty or `user_rate`, `key_rate` or `tokens`, and the
+    /// ms until that ends.
+    package static let count = RedisScript(
+        name: "count",
+        source: """
+            local known = redis.call('HMGET', KEYS[1], ARGV[1], ARGV[2], ARGV[3])
+            local time = redis.call('TIME')
+            local now = time[1] * 1000 + math.floor(time[2] / 1000)
+            local rates = {{KEYS[2], tonumber(ARGV[4]), 0, 'user_rate'},
+              {KEYS[3], tonumber(ARGV[5]), tonumber(ARGV[6]), 'key_rate'}}
+            for _, rate in ipairs(rates) do
+              local values = redis.call('HMGET', rate[1], 's', 'c', 't')
+              local start = tonumber(values[1] or '0')
+              if now >= start + 60000 or now < start then
+                rate.isNew = true
+              else
+                local wait = string.format('%.0f', start + 60000 - now)
+                if rate[2] > 0 and tonumber(values[2] or '0') >= rate[2] then return {known, rate[4], wait} end
+                if rate[3] > 0 and tonumber(values[3] or '0') >= rate[3] then return {known, 'tokens', wait} end
+              end
+            end
+            for _, rate in ipairs(rates) do
+              if rate.isNew then
+                redis.call('HSET', rate[1], 's', string.format('%.0f', now), 'c', '1', 't', '0')
+                redis.call('PEXPIRE', rate[1], '120000')
+              else
+                redis.call('HINCRBY', rate[1], 'c', '1')
+              end
+            end
+            return {known, '', '0'}
             """
     )
 }

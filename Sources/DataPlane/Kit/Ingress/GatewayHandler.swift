@@ -455,6 +455,11 @@ package final class GatewayHandler {
         while true {
             let answer = try await context.admission.verify(standing.key, standing.group)
             if answer == .current || (answer == .forgotten && isLenient) { return standing }
+            if case .rateLimited(let rate, let milliseconds) = answer {
+                let language = CallerLanguage(acceptLanguage: exchange.request.headers["accept-language"])
+                let refusal = AdmissionAnswer.rateLimited(rate, milliseconds: milliseconds)
+                throw LimitRefusals.error(refusal, now: now, language: language) ?? Self.notReady
+            }
             reloads += 1
             (standing, isLenient) = try await reload(standing, isForgotten: answer == .forgotten, reloads, exchange)
         }

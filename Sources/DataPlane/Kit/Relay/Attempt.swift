@@ -2,6 +2,7 @@ import Decisions
 import Dialects
 import Domain
 import Providers
+import Snapshots
 import Telemetry
 
 /// One account's try at a call: to whom it goes, in which words, and how its answer comes back.
@@ -18,6 +19,8 @@ struct Attempt {
     let hidesUsage: Bool
     /// Whether it asks for a count of tokens that the account may lack: then an estimate stands in.
     let mayEstimate: Bool
+    /// The class in which the caller sees the account's cache writes; nil where they stay as they came.
+    let cacheTTL: CacheTTL?
     var form = AnswerForm.plain
     /// Since when the secrets that the request carries are the account's.
     var credentialVersion: Int64 = 0
@@ -35,6 +38,7 @@ struct Attempt {
         dialect = account.provider.dialect(for: call.route, model: mapped) ?? call.route.dialect
         isNative = dialect == call.route.dialect
         isRenamed = upstreamModel != call.summary.model
+        cacheTTL = isNative && dialect == .anthropic ? account.snapshot.cacheTTLOverride : nil
         mayEstimate = Self.mayEstimate(account, call)
         hidesUsage = isNative && call.summary.usageRequest != nil
     }

@@ -257,6 +257,11 @@ package final class Call: LeaseHolder {
             isStream: summary.isStream,
             status: status
         )
+        var usage = usage
+        if let ttl = account.snapshot.cacheTTLOverride, usage.cacheWrite > 0 {
+            usage = usage.writingCache(for: ttl)
+            record.isCacheTTLOverridden = true
+        }
         record.usage = usage
         record.multiplier = group.snapshot.multiplier
         record.accountMultiplier = account.snapshot.multiplier

@@ -101,3 +101,14 @@ final class CallTranslation {
 
     private static let impossible = GatewayError(.invalidRequest, "The model's provider does not speak this API.")
 }
+
+extension CallTranslation {
+    /// An answer whose cache writes stand in the class in which the account has them counted. A long one is changed off
+    /// the loop.
+    static func movingCacheWrites(in body: [UInt8], to ttl: CacheTTL, _ context: WorkerContext) async -> [UInt8] {
+        guard body.count > WorkerContext.inlineLimit else {
+            return CacheTTLRewrite.body(body, to: ttl, context.parser) ?? body
+        }
+        return await context.loop.offload { CacheTTLRewrite.body(body, to: ttl, JSONParser()) ?? body }
+    }
+}

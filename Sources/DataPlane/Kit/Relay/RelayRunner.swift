@@ -669,6 +669,7 @@ package final class RelayRunner {
         } else if attempt.isRenamed, let range = answer.modelRange {
             body = Splice.replacing(range, in: body, with: call.summary.model)
         }
+        if let ttl = attempt.cacheTTL { body = await CallTranslation.movingCacheWrites(in: body, to: ttl, context) }
         if attempt.isNative, let id = answer.id {
             call.bind(response: id, to: attempt.account.id)
         }

@@ -76,6 +76,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
         elements = call.isArray ? ArrayElements() : nil
         changesEvents =
             !attempt.isNative || attempt.isRenamed || attempt.hidesUsage || call.isArray || attempt.dialect == .gemini
+            || attempt.cacheTTL != nil
         held = ByteShare(of: call.context.eventBudget)
     }
 
@@ -163,11 +164,26 @@ final class StreamPump: SilentStream, DrainedAnswer {
         if attempt.isRenamed {
             changed = attempt.dialect.wire.renaming(event, to: call.summary.model, call.context.parser)
         }
+        if let ttl = attempt.cacheTTL { moveCacheWrites(of: event, to: ttl, &changed) }
         if kind == .closing {
             if let changed { write(changed, to: &tail) } else { write(event.raw, to: &tail) }
         } else {
             if let changed { write(changed, to: &output) } else { write(event.raw, to: &output) }
         }
+    }
+
+    /// - Parameter changed: the event as it was changed already, if it was.
+    private func moveCacheWrites(of event: SSEEvent, to ttl: CacheTTL, _ changed: inout [UInt8]?) {
+        guard let earlier = changed else {
+            changed = CacheTTLRewrite.event(event, to: ttl, call.context.parser)
+            return
+        }
+        var parser = SSEParser()
+        var moved: [UInt8]?
+        earlier.withUnsafeBytes { bytes in
+            try? parser.feed(bytes) { moved = CacheTTLRewrite.event($0, to: ttl, call.context.parser) }
+        }
+        if let moved { changed = moved }
     }
 
     /// An error in the upstream's own words; translated ones are scrubbed already.

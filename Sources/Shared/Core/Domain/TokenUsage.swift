@@ -58,4 +58,18 @@ package struct TokenUsage: Hashable, Sendable {
     package var cacheWrite: Int64 { cacheWrite5m &+ cacheWrite1h }
     /// All classes together; what `total_tokens` means in answers.
     package var total: Int64 { input &+ output &+ cacheWrite &+ cacheRead }
+
+    /// The same with all cache writes in one class.
+    package func writingCache(for ttl: CacheTTL) -> TokenUsage {
+        var usage = self
+        usage.cacheWrite5m = ttl == .fiveMinutes ? cacheWrite : 0
+        usage.cacheWrite1h = ttl == .oneHour ? cacheWrite : 0
+        return usage
+    }
+}
+
+/// For how long a prompt cache is written: a class of its own in usage and prices.
+package enum CacheTTL: String, Sendable, CaseIterable {
+    case fiveMinutes = "5m"
+    case oneHour = "1h"
 }

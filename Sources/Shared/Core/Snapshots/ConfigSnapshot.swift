@@ -151,6 +151,8 @@ package struct AccountSnapshot: Hashable, Sendable {
     package var rules: AccountRules
     /// Whether calls beyond a model's limit may be paid with AI credits.
     package var allowsOverages: Bool
+    /// The class in which all of its cache writes count.
+    package var cacheTTLOverride: CacheTTL?
 
     package init(
         id: AccountID,
@@ -171,7 +173,8 @@ package struct AccountSnapshot: Hashable, Sendable {
         upstreamProtocol: UpstreamProtocol = .auto,
         proxy: ProxySnapshot? = nil,
         rules: AccountRules = AccountRules(),
-        allowsOverages: Bool = false
+        allowsOverages: Bool = false,
+        cacheTTLOverride: CacheTTL? = nil
     ) {
         self.id = id
         self.name = name
@@ -192,6 +195,7 @@ package struct AccountSnapshot: Hashable, Sendable {
         self.proxy = proxy
         self.rules = rules
         self.allowsOverages = allowsOverages
+        self.cacheTTLOverride = cacheTTLOverride
     }
 }
 

@@ -170,6 +170,7 @@ extension AccountSnapshot {
             // Later members of the format: where they are missing their defaults hold.
             rules.write(to: &$0)
             if allowsOverages { $0.member("allow_overages", true) }
+            if let cacheTTLOverride { $0.member("cache_ttl", cacheTTLOverride.rawValue) }
         }
     }
 
@@ -194,7 +195,8 @@ extension AccountSnapshot {
             upstreamProtocol: try fields.choice("upstream_protocol"),
             proxy: try proxy.map { (proxy) throws(SnapshotError) in try ProxySnapshot(proxy) },
             rules: try AccountRules(fields),
-            allowsOverages: try fields.optionalBool("allow_overages") ?? false
+            allowsOverages: try fields.optionalBool("allow_overages") ?? false,
+            cacheTTLOverride: try fields.optionalText("cache_ttl").flatMap { CacheTTL(rawValue: $0) }
         )
     }
 }

@@ -129,6 +129,8 @@ package final class AdminAPI {
         var head = HTTPResponseHead(status: answer.status)
         if answer.body != nil {
             head.headers.add("content-type", outcome.isProblem ? "application/problem+json" : "application/json")
+        } else if let file = answer.file {
+            head.headers.add("content-type", file.type)
         } else if answer.produce != nil {
             head.headers.add("content-type", "text/event-stream")
             // Proxies on the way hand events on as they come.
@@ -138,7 +140,7 @@ package final class AdminAPI {
         head.headers.add("x-content-type-options", "nosniff")
         head.headers.add("x-request-id", outcome.requestID)
         for (name, value) in answer.headers { head.headers.add(name, value) }
-        return (head, answer.body?.encoded ?? [])
+        return (head, answer.body?.encoded ?? answer.file?.bytes ?? [])
     }
 
     // MARK: One call

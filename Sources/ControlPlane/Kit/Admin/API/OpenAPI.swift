@@ -57,9 +57,8 @@ package enum OpenAPI {
         }
         var answer: JSON = ["description": "Done"]
         if let schema = route.answer {
-            answer["content"] = .object([
-                (key: route.isEventStream ? "text/event-stream" : "application/json", value: ["schema": schema])
-            ])
+            let type = route.isEventStream ? "text/event-stream" : route.answerType
+            answer["content"] = .object([(key: type, value: ["schema": schema] as JSON)])
         }
         operation["responses"] = .object([
             (key: String(route.status), value: answer),

@@ -40,6 +40,7 @@ package struct Route {
     package var status = 200
     /// The answer's body; nil for none (204).
     package var answer: JSON?
+    package var answerType = "application/json"
     /// Whether it comes as Server-Sent Events, each of them as `answer` says.
     package var isEventStream = false
     package let handler: (AdminRequest) async throws -> AdminAnswer
@@ -54,6 +55,7 @@ package struct Route {
         isBodyOptional: Bool = false,
         status: Int = 200,
         answer: JSON? = nil,
+        answerType: String = "application/json",
         isEventStream: Bool = false,
         handler: @escaping (AdminRequest) async throws -> AdminAnswer
     ) {
@@ -66,6 +68,7 @@ package struct Route {
         self.isBodyOptional = isBodyOptional
         self.status = status
         self.answer = answer
+        self.answerType = answerType
         self.isEventStream = isEventStream
         self.handler = handler
     }
@@ -119,6 +122,8 @@ package struct AdminAnswer {
     package var status: Int
     package var body: JSON?
     package var headers: [(String, String)]
+    /// In place of JSON: a file, with its type.
+    package var file: (type: String, bytes: [UInt8])?
     /// What writes the body, where that comes as events.
     var produce: ((EventStream) async -> Void)?
 
@@ -126,6 +131,12 @@ package struct AdminAnswer {
         self.status = status
         self.body = body
         self.headers = headers
+    }
+
+    package static func file(_ type: String, _ bytes: [UInt8], headers: [(String, String)] = []) -> AdminAnswer {
+        var answer = AdminAnswer(200, nil, headers: headers)
+        answer.file = (type, bytes)
+        return answer
     }
 
     package static func ok(_ body: JSON) -> AdminAnswer { AdminAnswer(200, body) }

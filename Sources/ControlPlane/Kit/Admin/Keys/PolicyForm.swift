@@ -83,7 +83,9 @@ enum PolicyForm {
             .init("period", Schema.choice(PolicyPeriod.allCases.map(\.rawValue))) {
                 .string($0.policy.fields.period.rawValue)
             },
-            .init("custom_minutes", Schema.integer.nullable) { $0.policy.fields.customMinutes.map { .int($0) } ?? .null },
+            .init("custom_minutes", Schema.integer.nullable) {
+                $0.policy.fields.customMinutes.map { .int($0) } ?? .null
+            },
             .init("anchor_time", Schema.time) { .time($0.policy.fields.anchor) },
             .init("quota", Schema.money) { .money($0.policy.fields.quota) },
             .init("used", Schema.money) { .money($0.policy.used(at: $0.now)) },

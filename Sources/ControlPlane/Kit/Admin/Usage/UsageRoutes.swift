@@ -32,6 +32,28 @@ package struct UsageRoutes {
             },
             Route(
                 "GET",
+                "/api/v1/admin/usage.csv",
+                .admin,
+                "Export settled calls, newest first, as CSV; x-next-cursor leads to what did not fit",
+                query: KeysetRequest.parameters(adminFilters),
+                answer: Schema.text,
+                answerType: "text/csv"
+            ) { request in try await export(request, adminFilters, where: Conditions(), forAdmin: true) },
+            Route(
+                "GET",
+                "/api/v1/usage.csv",
+                .session,
+                "Export one's own settled calls, newest first, as CSV",
+                query: KeysetRequest.parameters(ownFilters),
+                answer: Schema.text,
+                answerType: "text/csv"
+            ) { request in
+                var own = Conditions()
+                own.add("r.user_id = \(own.bind(.integer(try request.signedIn().user.id.raw)))")
+                return try await export(request, ownFilters, where: own, forAdmin: false)
+            },
+            Route(
+                "GET",
                 "/api/v1/usage",
                 .session,
                 "List one's own settled calls, newest first",
@@ -68,5 +90,40 @@ package struct UsageRoutes {
             "items": .array(records.map { UsageView.json($0, forAdmin: forAdmin) }),
             "next_cursor": next.map { .string($0.text) } ?? .null,
         ])
+    }
+
+    /// Rows of one file; what follows has a file of its own.
+    private static let fileRows = 50_000
+    private static let fileBatch: Int64 = 2000
+
+    private func export(
+        _ request: AdminRequest,
+        _ filters: [ListRules.Filter],
+        where base: Conditions,
+        forAdmin: Bool
+    ) async throws -> AdminAnswer {
+        let keyset = try KeysetRequest(request.head, filters, where: base)
+        var cursor = keyset.cursor
+        var file = UsageFile(forAdmin: forAdmin)
+        var headers = [("content-disposition", "attachment; filename=\"usage.csv\"")]
+        while true {
+            let records = try await UsageStore.page(
+                keyset.conditions,
+                after: cursor,
+                limit: Self.fileBatch,
+                in: context.pool
+            )
+            for record in records { file.add(record) }
+            guard records.count == Int(Self.fileBatch), let last = records.last else { break }
+            let next = UsageStore.Cursor(createdAt: last.createdAt, requestID: last.requestID)
+            cursor = next
+            if file.rows >= Self.fileRows {
+                headers.append(("x-next-cursor", next.text))
+                break
+            }
+            // The loop has others to serve.
+            await Task.yield()
+        }
+        return .file("text/csv; charset=utf-8", file.bytes, headers: headers)
     }
 }

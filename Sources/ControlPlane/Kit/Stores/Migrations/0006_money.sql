@@ -74,4 +74,4 @@ alter table usage_records
     add column subscription_month bigint;
 
 -- A further kind, money: what a user has spent, to be written into Redis. Which kinds there are is the program's business.
-alter table outbox drop constraint outbox_kind_check;
+alter table outbox drop constraint if exists outbox_kind_check;
