@@ -149,6 +149,7 @@ let package = Package(
                 .embedInCode("Stores/Migrations/0001_foundation.sql"),
                 .embedInCode("Stores/Migrations/0002_token_classes.sql"),
                 .embedInCode("Stores/Migrations/0003_account_flags.sql"),
+                .embedInCode("Stores/Migrations/0004_sign_in.sql"),
                 .embedInCode("Stores/Migrations/0005_account_usage.sql"),
                 .embedInCode("Stores/Seed/prices.json"),
             ]
@@ -218,14 +219,14 @@ let package = Package(
             "PublishingTests",
             [
                 "ControlKit", "Crypto", "Domain", "Formats", "HTTPFetching", "HTTPMessages", "HTTPServing", "Postgres",
-                "Reactor", "Redis", "Snapshots", "Telemetry", "TestSupport",
+                "Providers", "Reactor", "Redis", "SimulatorKit", "Snapshots", "Telemetry", "TestSupport",
             ]
         ),
         suite(
             "ControlPlaneTests",
             [
-                "ControlKit", "Crypto", "Domain", "Formats", "HTTPMessages", "Postgres", "Reactor", "Service",
-                "Telemetry",
+                "ControlKit", "Crypto", "Domain", "Formats", "HTTPMessages", "Postgres", "Providers", "Reactor",
+                "Service", "Telemetry",
             ]
         ),
         suite(

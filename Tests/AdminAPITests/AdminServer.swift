@@ -52,18 +52,26 @@ final class AdminServer {
         ]
     }
 
-    static func plane(_ loop: EventLoop, database: String, withAdmin: Bool = true) -> ControlPlane {
+    static func plane(
+        _ loop: EventLoop,
+        database: String,
+        withAdmin: Bool = true,
+        _ further: [String: String] = [:]
+    ) -> ControlPlane {
         let environment = environment(database: database).filter { entry in
             withAdmin || !["TOLLGATE_ADMIN_EMAIL", "TOLLGATE_ADMIN_PASSWORD"].contains(entry.key)
-        }
+        }.merging(further) { $1 }
         var reader = ConfigReader(environment: environment)
         let config = ControlPlaneConfig(&reader)
         #expect(reader.faults == [])
         return ControlPlane(config, loop, Log(service: "test", level: .error))
     }
 
-    static func start(_ loop: EventLoop, database: String) async throws -> AdminServer {
-        let plane = plane(loop, database: database)
+    /// - Parameter further: settings beside or in place of the usual ones.
+    static func start(_ loop: EventLoop, database: String, _ further: [String: String] = [:]) async throws
+        -> AdminServer
+    {
+        let plane = plane(loop, database: database, further)
         try await plane.start()
         let address = try #require(plane.adminAddress)
         let client = try HTTPClient(loop)

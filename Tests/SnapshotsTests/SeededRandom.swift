@@ -158,7 +158,13 @@ extension SeededRandom {
     }
 
     mutating func credentials() -> CredentialEntry {
-        CredentialEntry(account: id(), version: int(0...Int64.max), sealed: text())
+        CredentialEntry(
+            account: id(),
+            version: int(0...Int64.max),
+            secretsVersion: some { $0.int(0...Int64.max) },
+            expiresAt: some { Timestamp(microseconds: $0.int(0...4_000_000_000_000_000)) },
+            sealed: text()
+        )
     }
 
     mutating func record() -> UsageRecord {

@@ -24,7 +24,12 @@ environment_of() {
                 TOLLGATE_SNAPSHOT_KEY_FILE="$secrets/snapshot-key" \
                 TOLLGATE_INTERNAL_TOKEN_FILE="$secrets/internal-token" \
                 TOLLGATE_ADMIN_EMAIL="$ADMIN_EMAIL" \
-                TOLLGATE_ADMIN_PASSWORD_FILE="$secrets/admin-password"
+                TOLLGATE_ADMIN_PASSWORD_FILE="$secrets/admin-password" \
+                TOLLGATE_UPSTREAM_CA="$STATE/tls/ca.pem"
+            sign_in_of ANTHROPIC /oauth/authorize /v1/oauth/token 'user:inference user:profile'
+            sign_in_of OPENAI /oauth/authorize /oauth/token 'openid profile email offline_access'
+            sign_in_of GEMINI /o/oauth2/v2/auth /token 'openid email'
+            sign_in_of ANTIGRAVITY /o/oauth2/v2/auth /token 'openid email'
             ;;
         worker-*)
             local number=${part#worker-}
@@ -44,6 +49,18 @@ environment_of() {
                 TOLLGATE_LOOPS="${TOLLGATE_LOOPS:-1}"
             ;;
     esac
+}
+
+# sign_in_of PLATFORM PAGE ENDPOINT SCOPES: the settings of a platform's sign-in, which the simulator plays.
+sign_in_of() {
+    local prefix=TOLLGATE_OAUTH_${1}_ simulator
+    simulator=http://127.0.0.1:$(port SIMULATOR)
+    printf '%s\n' \
+        "${prefix}CLIENT_ID=tollgate-local" \
+        "${prefix}AUTHORIZE_URL=$simulator$2" \
+        "${prefix}TOKEN_URL=$simulator$3" \
+        "${prefix}REDIRECT_URL=http://localhost:1455/callback" \
+        "${prefix}SCOPES=$4"
 }
 
 ADMIN_EMAIL=admin@tollgate.local

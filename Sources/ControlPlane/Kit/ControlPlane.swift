@@ -36,6 +36,8 @@ package final class ControlPlane {
     private var services: PlaneServices?
     private var upstream: UpstreamClient?
     package private(set) var usage: UsageProber?
+    private var refresher: RefreshRunner?
+    private var keeper: RefreshKeeper?
     private var servers: [HTTPServer] = []
     private let housekeeping: Housekeeping
     private var isStopping = false
@@ -69,6 +71,7 @@ package final class ControlPlane {
         let usage = UsageProber(loop, upstream, pool, masterKeys, log: log)
         self.usage = usage
         try startServices(redis, internalListen)
+        let refresher = startRefreshing(masterKeys, upstream)
         var context = AdminContext(
             pool: pool,
             changes: changes,
@@ -78,6 +81,8 @@ package final class ControlPlane {
             usage: usage,
             log: log
         )
+        context.oauth = config.oauth
+        context.refresher = refresher
         context.redis = services?.redis
         let api = AdminAPI(routes: context.routes, Authenticator(pool), log: log) {
             Timestamp(microseconds: WallClock.microseconds)
@@ -94,6 +99,27 @@ package final class ControlPlane {
                 exchange.respond(.init(status: 404), body: [])
             }
         }
+    }
+
+    /// Renews tokens ahead of their end, and when a worker finds one stale.
+    private func startRefreshing(_ keys: MasterKeyRing, _ upstream: UpstreamClient) -> RefreshRunner? {
+        guard let services else { return nil }
+        let parts = RefreshRunner.Parts(
+            loop: loop,
+            pool: pool,
+            redis: services.redis,
+            changes: changes,
+            sealing: CredentialSealing(keys),
+            endpoint: TokenEndpoint(upstream),
+            clients: config.oauth
+        )
+        let refresher = RefreshRunner(parts, log: log, metrics: metrics)
+        services.internalAPI.refresher = refresher
+        let keeper = RefreshKeeper(refresher, parts, log: log)
+        keeper.start()
+        self.refresher = refresher
+        self.keeper = keeper
+        return refresher
     }
 
     /// Publisher, settlers and the internal API: what connects this plane with the workers.
@@ -147,8 +173,10 @@ package final class ControlPlane {
         isStopping = true
         probes.isDraining = true
         housekeeping.stop()
+        keeper?.stop()
         log.info("draining")
         for server in servers { _ = await server.drain(deadline: config.shutdownDrain) }
+        await refresher?.drain(within: config.shutdownDrain)
         await services?.stop()
         upstream?.close()
         pool.close()

@@ -38,6 +38,8 @@ package struct ControlPlaneConfig: Sendable {
     package var firstAdmin: (email: String, password: Secret)?
     /// `TOLLGATE_SHUTDOWN_SECONDS`: how long calls under way may take once the process is told to end. Default 30.
     package var shutdownDrain: Duration
+    /// `TOLLGATE_OAUTH_…`
+    package var oauth = OAuthClients()
     /// `TOLLGATE_UPSTREAM_CA`: further trust anchors for upstreams and proxies, in PEM.
     package var upstreamAuthorities: String?
     /// `TOLLGATE_LOG_LEVEL`: debug, info, warning or error.
@@ -50,6 +52,7 @@ package struct ControlPlaneConfig: Sendable {
         databaseURL = Secret(reader.secret("TOLLGATE_DATABASE_URL", "postgres://user:password@host:port/database"))
         databaseConnections = reader.integer("TOLLGATE_DATABASE_CONNECTIONS", default: 8, in: 2...200)
         shutdownDrain = .seconds(reader.integer("TOLLGATE_SHUTDOWN_SECONDS", default: 30, in: 0...3600))
+        oauth = OAuthClients(&reader)
         upstreamAuthorities = reader.optional("TOLLGATE_UPSTREAM_CA")
         adminTLS = Self.tls("TOLLGATE_ADMIN_TLS", &reader)
         let faults = reader.faults.count

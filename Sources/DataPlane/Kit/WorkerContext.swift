@@ -40,12 +40,11 @@ package final class WorkerContext {
     package let news: AccountNews
     package let accountMetrics: AccountMetrics
     package let traces: TraceStore
-    /// Called when a token was refused: it is not to be used again (account, version of its credentials).
-    package var onTokenRejected: ((ServingAccount, Int64) -> Void)?
     package let outbox: UsageOutbox
     package let leases: LeaseKeeper
     package let credentials: CredentialStore
     package let internalAPI: InternalAPI
+    package let tokens: TokenDesk
     package let parser = JSONParser()
     package let silence: SilenceWatch
     /// Shared by all loops of the worker.
@@ -100,6 +99,14 @@ package final class WorkerContext {
         guards = GroupGuards(redis)
         traces = TraceStore(redis)
         accountMetrics = AccountMetrics(metrics.registry)
+        tokens = TokenDesk(
+            loop,
+            credentials,
+            internalAPI,
+            codec: keys.codec,
+            log: log,
+            renewals: accountMetrics.tokenQuestions
+        )
         news = AccountNews(redis, slots, accountMetrics)
         outbox = UsageOutbox(
             loop,

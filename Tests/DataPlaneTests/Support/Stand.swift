@@ -27,6 +27,13 @@ final class FakeControlPlane {
         var usage: String?
         var records: [UsageRecord] = []
         var takesRecords = false
+        var onToken: (() async -> (status: Int, text: [UInt8]))?
+    }
+
+    /// What is answered when a newer token is asked for; 404 without.
+    var onToken: (() async -> (status: Int, text: [UInt8]))? {
+        get { book.onToken }
+        set { book.onToken = newValue }
     }
 
     var keys: [String: [UInt8]] {
@@ -59,6 +66,10 @@ final class FakeControlPlane {
                 }
                 book.records += list.compactMap { try? decoder.decode($0.encoded) }
                 return exchange.respond(HTTPResponseHead(status: 200), body: Array("{}".utf8))
+            }
+            if path.hasSuffix("/token"), let onToken = book.onToken {
+                let (status, text) = await onToken()
+                return exchange.respond(HTTPResponseHead(status: status), body: text)
             }
             if path.hasSuffix("/usage"), let usage = book.usage {
                 return exchange.respond(HTTPResponseHead(status: 200), body: Array(usage.utf8))

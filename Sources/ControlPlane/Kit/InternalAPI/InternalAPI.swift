@@ -27,6 +27,8 @@ package struct InternalAnswer: Hashable, Sendable {
 /// leave usage records while Redis is away.
 package final class InternalAPI {
     private static let recordsLimit = 32 << 20
+    /// How long a worker's call may wait here for a token.
+    private static let tokenTime = Duration.seconds(25)
     /// Records settled in one transaction.
     private static let recordsBatch = 4096
 
@@ -36,6 +38,8 @@ package final class InternalAPI {
     private let usage: KeyUsageReader
     private let settlement: RecordSettlement
     private let parser = JSONParser(maximumDepth: 8)
+    /// Nil where tokens are not renewed.
+    package var refresher: RefreshRunner?
     private let log: Log
 
     /// - Parameter tokens: any of them lets in; two while one replaces the other.
@@ -110,6 +114,10 @@ package final class InternalAPI {
         case ("config", 4):
             guard request.method == "GET" else { return Self.notAllowed }
             return .text(try await publisher.configText())
+        case ("accounts", 6) where path[5] == "token":
+            guard request.method == "POST" else { return Self.notAllowed }
+            guard let id = Int64(path[4]), id > 0 else { return Self.unknown }
+            return try await token(of: AccountID(id), body)
         case ("records", 4):
             guard request.method == "POST" else { return Self.notAllowed }
             return try await settle(body)
@@ -126,6 +134,30 @@ package final class InternalAPI {
             hash.utf8.count == 64 && hash.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
         guard isHash, let text = try await publisher.key(hash: hash) else { return Self.unknown }
         return .text(text)
+    }
+
+    // MARK: Tokens
+
+    /// The account's credentials, once they are newer than those that a worker found stale.
+    ///
+    /// 409 means that only a new sign-in helps; 503 perhaps later.
+    private func token(of account: AccountID, _ body: [UInt8]) async throws -> InternalAnswer {
+        guard let stale = (try? JSON(body, with: parser))?["stale_version"]?.int64 else {
+            return .refusal(400, "the body must have a stale_version")
+        }
+        guard let refresher else { return .refusal(409, "tokens are not renewed here") }
+        let found = SnapshotVersion(stamp: stale)
+        let epoch = try await pool.withConnection { try await SnapshotRows.databaseEpoch($0) }
+        // From before a restore everything is stale.
+        let version = found.epoch < epoch ? 0 : found.revision
+        switch await refresher.renew(account, newerThan: version, within: Self.tokenTime) {
+        case .fresh:
+            return try await publisher.credentialsText(of: account).map { .text($0) } ?? Self.unknown
+        case .noAccount: return Self.unknown
+        case .needsSignIn, .noRefreshToken, .refused, .cannotOpen:
+            return .refusal(409, "the account must be signed in again or set right")
+        case .unavailable: return .refusal(503, "not possible now, try again")
+        }
     }
 
     // MARK: Records

@@ -116,7 +116,13 @@ package struct SnapshotBuilder {
     }
 
     package func credentials(_ row: CredentialRow) -> CredentialEntry {
-        CredentialEntry(account: row.account, version: stamp(row.version), sealed: row.sealed)
+        CredentialEntry(
+            account: row.account,
+            version: stamp(row.version),
+            secretsVersion: stamp(row.secretsVersion),
+            expiresAt: row.expiresAt,
+            sealed: row.sealed
+        )
     }
 }
 
@@ -146,6 +152,10 @@ package struct KeyRow: Hashable, Sendable {
 package struct CredentialRow: Hashable, Sendable {
     package var account: AccountID
     package var version: Int64
+    /// Since which version the secrets are these.
+    package var secretsVersion: Int64
+    /// When the access token ends, where that is known.
+    package var expiresAt: Timestamp?
     package var sealed: String
     package var isDeleted = false
 }

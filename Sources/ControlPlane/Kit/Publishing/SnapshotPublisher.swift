@@ -1,4 +1,4 @@
-import Domain
+package import Domain
 package import Postgres
 package import Reactor
 package import Redis
@@ -252,6 +252,20 @@ package final class SnapshotPublisher {
         // A worker that asks may have lost Redis; its answer must not depend on it.
         do { try await writer.publish([SnapshotWriter.Key(key)], isAnnounced: false) } catch { metrics.failures.add() }
         return codec.encode(key)
+    }
+
+    /// The signed credentials of an account, which are published on the way; nil when there is no such account.
+    ///
+    /// - Throws: `PostgresError`.
+    package func credentialsText(of account: AccountID) async throws -> [UInt8]? {
+        let entry: CredentialEntry? = try await pool.withConnection { connection in
+            let row = try await SnapshotRows.credentials(of: [account], connection).first { !$0.isDeleted }
+            guard let row else { return nil }
+            return SnapshotBuilder(databaseEpoch: try await SnapshotRows.databaseEpoch(connection)).credentials(row)
+        }
+        guard let entry else { return nil }
+        do { try await writer.publish([entry]) } catch { metrics.failures.add() }
+        return codec.encode(entry)
     }
 
     /// The signed configuration as the database has it now.

@@ -81,7 +81,7 @@ package enum SnapshotRows {
                     multiplier: try row.multiplier("multiplier"),
                     modelMapping: try row.textMap("model_mapping"),
                     headerOverrides: try row.textMap("header_overrides"),
-                    plainCredentials: try row.textMap("credentials_plain"),
+                    plainCredentials: try row.textMap("credentials_plain").filter { !signInFields.contains($0.key) },
                     upstreamProtocol: try row.choice("upstream_protocol"),
                     rules: AccountRules(
                         isPoolMode: try row.bool("pool_mode"),
@@ -95,6 +95,10 @@ package enum SnapshotRows {
             )
         }
     }
+
+    /// Plain fields that only the control plane needs. A renewed token changes `expires_at`, which stands in the
+    /// credentials' own entry, so that nothing else is published again.
+    private static let signInFields: Set<String> = ["expires_at", "token_url", "client_id", "email"]
 
     package static func proxies(_ connection: PostgresConnection) async throws -> [ProxySnapshot] {
         try await connection.query(
@@ -201,7 +205,8 @@ package enum SnapshotRows {
     ) async throws -> [CredentialRow] {
         try await connection.query(
             """
-            select id, credentials_version, credentials_sealed, deleted_at is not null as deleted from accounts
+            select id, credentials_version, secrets_version, credentials_plain ->> 'expires_at' as expires_at,
+                credentials_sealed, deleted_at is not null as deleted from accounts
             where id = any($1::bigint[])
             """,
             [.integers(accounts.map(\.raw))]
@@ -209,6 +214,8 @@ package enum SnapshotRows {
             CredentialRow(
                 account: AccountID(try row.int("id")),
                 version: try row.int("credentials_version"),
+                secretsVersion: try row.int("secrets_version"),
+                expiresAt: try row.optionalText("expires_at").flatMap { Timestamp(rfc3339: $0) },
                 sealed: try row.text("credentials_sealed"),
                 isDeleted: try row.bool("deleted")
             )

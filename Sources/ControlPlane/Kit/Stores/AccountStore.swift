@@ -51,10 +51,26 @@ package struct StoredCredentials: Hashable, Sendable {
     package var version: Int64
 }
 
+/// How the renewal of an account's tokens goes.
+package struct RefreshState: Hashable, Sendable {
+    /// The version of the credentials with which a secret was last written; the later ones carry the same secrets.
+    package var secretsVersion: Int64 = 1
+    package var issuedAt: Timestamp?
+    /// The refresh token is of no use any more.
+    package var needsSignIn = false
+    /// Why the last renewal failed.
+    package var error: String?
+    package var failures: Int64 = 0
+    package var retryAt: Timestamp?
+
+    package init() {}
+}
+
 package struct AccountRecord: Hashable, Sendable {
     package let id: AccountID
     package var fields: AccountDraft
     package var credentials: StoredCredentials
+    package var refresh = RefreshState()
     package var errorMessage: String?
     package var forbiddenType: String?
     package var validationURL: String?
@@ -74,7 +90,9 @@ package enum AccountStore {
         a.model_mapping, a.header_overrides, a.proxy_id, a.schedulable, a.upstream_protocol, a.pool_mode, \
         a.pool_retry_count, a.custom_error_codes, a.temp_unschedulable_rules, a.quota_daily, a.quota_weekly, \
         a.quota_total, a.cache_ttl_override, a.allow_overages, a.revision, a.forbidden_type, a.validation_url, \
-        a.flags, \(AccountUsageStore.known), \
+        a.flags, \(AccountUsageStore.known), a.secrets_version, a.needs_sign_in, \
+        a.refresh_error, a.refresh_failures, \(SQL.microseconds("a.token_issued_at", as: "token_issued_at")), \
+        \(SQL.microseconds("a.refresh_retry_at", as: "refresh_retry_at")), \
         \(SQL.microseconds("a.expires_at", as: "expires_at")), \
         \(SQL.microseconds("a.last_used_at", as: "last_used_at")), \
         \(SQL.microseconds("a.created_at", as: "created_at")), \
@@ -109,6 +127,13 @@ package enum AccountStore {
         fields.quotaTotal = try row.optionalMoney("quota_total")
         fields.cacheTTLOverride = try row.optionalText("cache_ttl_override").flatMap { CacheTTL(rawValue: $0) }
         fields.allowsOverages = try row.bool("allow_overages")
+        var refresh = RefreshState()
+        refresh.secretsVersion = try row.int("secrets_version")
+        refresh.issuedAt = try row.optionalTime("token_issued_at")
+        refresh.needsSignIn = try row.bool("needs_sign_in")
+        refresh.error = try row.optionalText("refresh_error")
+        refresh.failures = try row.int("refresh_failures")
+        refresh.retryAt = try row.optionalTime("refresh_retry_at")
         let now = Timestamp(microseconds: WallClock.microseconds)
         return AccountRecord(
             id: AccountID(try row.int("id")),
@@ -119,6 +144,7 @@ package enum AccountStore {
                 sealed: try row.text("credentials_sealed"),
                 version: try row.int("credentials_version")
             ),
+            refresh: refresh,
             errorMessage: try row.optionalText("error_message"),
             forbiddenType: try row.optionalText("forbidden_type"),
             validationURL: try row.optionalText("validation_url"),
@@ -174,11 +200,12 @@ package enum AccountStore {
                 header_overrides, proxy_id, schedulable, upstream_protocol, expires_at, pool_mode, pool_retry_count,
                 custom_error_codes, temp_unschedulable_rules, quota_daily, quota_weekly, quota_total,
                 cache_ttl_override, allow_overages, id, credentials_sealed, credentials_plain,
-                credentials_sealed_fields, credentials_version)
+                credentials_sealed_fields, credentials_version, secrets_version)
             overriding system value
             values ($1, $2, $3, $4, $5::int, $6::int, $7::int, $8::bigint, $9::jsonb, $10::jsonb, $11::bigint,
                 $12::boolean, $13, \(SQL.time("$14")), $15::boolean, $16::int, $17::jsonb, $18::jsonb, $19::bigint,
-                $20::bigint, $21::bigint, $22, $23::boolean, $24::bigint, $25, $26::jsonb, $27::jsonb, $28::bigint)
+                $20::bigint, $21::bigint, $22, $23::boolean, $24::bigint, $25, $26::jsonb, $27::jsonb, $28::bigint,
+                $28::bigint)
             """,
             parameters(draft) + [
                 .integer(id.raw), .text(credentials.sealed), .json(credentials.plain), .json(credentials.sealedFields),
@@ -215,23 +242,31 @@ package enum AccountStore {
 
     /// Writes credentials if they still have the version that the new ones were made from.
     ///
+    /// - Parameter hasNewSecrets: whether any secret differs: what was known of the old ones' renewal is forgotten then.
     /// - Returns: false when somebody else wrote them meanwhile; then nothing has changed.
     package static func replaceCredentials(
         of id: AccountID,
         with credentials: StoredCredentials,
         ifVersion expected: Int64,
+        hasNewSecrets: Bool,
         on connection: PostgresConnection
     ) async throws -> Bool {
         try await connection.execute(
             """
             update accounts set credentials_sealed = $3, credentials_plain = $4::jsonb,
                 credentials_sealed_fields = $5::jsonb, credentials_version = credentials_version + 1,
+                secrets_version = case when $6::boolean then credentials_version + 1 else secrets_version end,
+                token_issued_at = case when not $6 then token_issued_at end,
+                needs_sign_in = needs_sign_in and not $6,
+                refresh_error = case when not $6 then refresh_error end,
+                refresh_failures = case when $6 then 0 else refresh_failures end,
+                refresh_retry_at = case when not $6 then refresh_retry_at end,
                 revision = nextval('revision_seq'), updated_at = now()
             where id = $1 and credentials_version = $2
             """,
             [
                 .integer(id.raw), .integer(expected), .text(credentials.sealed), .json(credentials.plain),
-                .json(credentials.sealedFields),
+                .json(credentials.sealedFields), .bool(hasNewSecrets),
             ]
         ) == 1
     }

@@ -37,6 +37,7 @@ package enum Migrations {
         Migration(version: 1, name: "foundation", script: text(PackageResources._001_foundation_sql)),
         Migration(version: 2, name: "token_classes", script: text(PackageResources._002_token_classes_sql)),
         Migration(version: 3, name: "account_flags", script: text(PackageResources._003_account_flags_sql)),
+        Migration(version: 4, name: "sign_in", script: text(PackageResources._004_sign_in_sql)),
         Migration(version: 5, name: "account_usage", script: text(PackageResources._005_account_usage_sql)),
     ]
 

@@ -9,6 +9,7 @@ package final class AccountMetrics: Sendable {
     package let guardProbes: Counter
     package let halfOpenProbes: Counter
     package let ignoredValues: Counter
+    package let tokenQuestions: Counter
 
     package init(_ registry: MetricsRegistry) {
         self.registry = registry
@@ -23,6 +24,10 @@ package final class AccountMetrics: Sendable {
         }
         guardProbes = probes("brown_out")
         halfOpenProbes = probes("half_open")
+        tokenQuestions = registry.counter(
+            "tollgate_token_questions_total",
+            "Times the control plane was asked for a newer token."
+        )
         ignoredValues = registry.counter(
             "tollgate_ignored_upstream_values_total",
             "Times in upstream answers that made no sense and were passed over."

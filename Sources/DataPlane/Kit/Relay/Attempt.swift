@@ -19,8 +19,10 @@ struct Attempt {
     /// Whether it asks for a count of tokens that the account may lack: then an estimate stands in.
     let mayEstimate: Bool
     var form = AnswerForm.plain
-    /// Of the credentials that the request carries.
+    /// Since when the secrets that the request carries are the account's.
     var credentialVersion: Int64 = 0
+    /// Whether the account's token is over and none came in its place.
+    var lacksToken = false
     let startedAt = Timestamp(microseconds: WallClock.microseconds)
 
     /// Callers are not told where their calls go.

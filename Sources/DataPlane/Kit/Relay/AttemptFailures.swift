@@ -108,6 +108,15 @@ extension AttemptFailure {
         message: "The provider's answer could not be read.",
         usefulness: 1
     )
+    /// The account's token is over, and no newer one came in time.
+    static let noToken = AttemptFailure(
+        reason: "no_token",
+        status: 503,
+        message: "The provider cannot be asked now; try again later.",
+        retryAfterSeconds: 5,
+        usefulness: 1,
+        isFree: true
+    )
     /// The account has no credentials that this worker could open.
     static let noCredentials = AttemptFailure(
         reason: "no_credentials",

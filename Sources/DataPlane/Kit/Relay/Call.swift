@@ -119,6 +119,14 @@ package final class Call: LeaseHolder {
         context.leases.update(self)
     }
 
+    /// The account is asked again under the same slot.
+    ///
+    /// - Parameter time: on Redis' clock.
+    func beganAgain(at time: Timestamp, _ marks: AccountMarks) {
+        grant?.grantedAt = time
+        grant?.marks = marks
+    }
+
     /// Gives the account's slot back: the attempt is over.
     package func releaseAccount() {
         guard let slots = accountSlots else { return }

@@ -19,7 +19,7 @@ extension Call {
             carriedCredits: grant?.usesCredits ?? false,
             credential: CredentialUse(
                 version: attempt.credentialVersion,
-                currentVersion: context.credentials.version(of: account.id),
+                currentVersion: context.credentials.secretsVersion(of: account.id),
                 hasRefreshToken: context.credentials.secret("refresh_token", of: account.id) != nil,
                 counted: marks?.unauthorized
             ),
@@ -54,7 +54,7 @@ extension Call {
     func carryOut(_ verdict: UpstreamVerdict, _ attempt: Attempt) {
         guard !verdict.effects.isEmpty else { return }
         let account = attempt.account
-        for case .invalidateToken(let version) in verdict.effects { context.onTokenRejected?(account, version) }
+        for case .invalidateToken(let version) in verdict.effects { context.tokens.refuse(account.id, version: version) }
         let now = Timestamp(microseconds: WallClock.microseconds)
         context.news.carryOut(
             verdict.effects,

@@ -37,6 +37,7 @@ struct FailedAttempt {
     static let emptyStream = FailedAttempt(.emptyStream, .outcome(.emptyStream))
     static let unreadable = FailedAttempt(.unreadableAnswer)
     static let noCredentials = FailedAttempt(.noCredentials)
+    static let noToken = FailedAttempt(.noToken)
 
     static func errorWithin(_ body: [UInt8], _ headers: HeaderFields) -> FailedAttempt {
         FailedAttempt(.errorEvent, .errorWithin(body, headers))

@@ -102,6 +102,9 @@ package struct RelayMachine {
         return full.isEmpty ? .refuseNoAccount : .refuseBusy
     }
 
+    /// Until no account is tried any more.
+    package func timeLeft(now: MonotonicTime) -> Duration { max(deadline - now, .zero) }
+
     /// Until then a call waits for a slot.
     package var waitsUntil: MonotonicTime { min(slotDeadline, deadline) }
 

@@ -42,6 +42,8 @@ package final class RelayRunner {
     private var following: (Trial, StreamPump)?
     /// To be tried again, on the slot it has.
     private var retrying: (candidate: Candidate, after: Duration)?
+    /// Accounts whose token was refused and replaced while the call was there.
+    private var renewed: Set<AccountID> = []
     /// Whether the call has tried out a paused account: once is enough.
     private var hasGuarded = false
 
@@ -389,6 +391,12 @@ package final class RelayRunner {
             tell(failed, failure.status, attempt)
             return true
         }
+        if let verdict, await call.hasNewToken(verdict, attempt, renewed, within: machine.timeLeft(now: .now)) {
+            renewed.insert(attempt.account.id)
+            context.metrics.verdict(failure.reason)
+            retrying = (trial.candidate, .zero)
+            return false
+        }
         let resolved = verdict?.resolved(retriesDone: machine.retriesDone)
         var pause: Duration?
         if case .retryHere(_, let after)? = resolved?.request { pause = after }
@@ -486,7 +494,9 @@ package final class RelayRunner {
     // MARK: One attempt
 
     private func open(_ attempt: inout Attempt, isStream: Bool) async throws -> Opening {
-        guard let request = try await request(for: &attempt) else { return .outcome(.failed(.noCredentials)) }
+        guard let request = try await request(for: &attempt) else {
+            return .outcome(.failed(attempt.lacksToken ? .noToken : .noCredentials))
+        }
         noteOverhead()
         let canceller = FetchCanceller()
         call.exchange.onCallerGone = { canceller.cancel() }
@@ -534,7 +544,17 @@ package final class RelayRunner {
     /// - Throws: `GatewayError` when the account may not be asked this.
     private func request(for attempt: inout Attempt) async throws -> FetchRequest? {
         let account = attempt.account
-        attempt.credentialVersion = context.credentials.version(of: account.id) ?? 0
+        let opened = await context.tokens.usable(
+            of: account.id,
+            account.snapshot.type,
+            now: now,
+            within: machine.timeLeft(now: .now)
+        )
+        guard let opened else {
+            attempt.lacksToken = context.credentials.version(of: account.id) != nil
+            return nil
+        }
+        attempt.credentialVersion = opened.secretsVersion
         let upstreamCall = UpstreamCall(
             dialect: attempt.dialect,
             action: call.route.action,
@@ -545,7 +565,7 @@ package final class RelayRunner {
             callerQuery: call.exchange.request.query,
             isTranslated: !attempt.isNative,
             usesCredits: call.grant?.usesCredits ?? false,
-            secrets: context.credentials.secrets(of: account.id),
+            secrets: opened.fields,
             now: Timestamp(microseconds: WallClock.microseconds)
         )
         let written = AttemptRequest(provider: account.provider, call: upstreamCall, changes: changes(for: attempt))

@@ -5,19 +5,27 @@ package import HTTPFetching
 package import Snapshots
 import Synchronization
 
+/// An account's secrets of one version.
+package struct OpenedCredentials: Sendable {
+    package let version: Int64
+    /// The version since which they are the same.
+    package let secretsVersion: Int64
+    /// When the access token ends, where that is known.
+    package let expiresAt: Timestamp?
+    package let fields: [String: Secret]
+}
+
 /// The accounts' secrets, opened and kept in memory, for all loops.
 package final class CredentialStore: Sendable {
-    private struct Opened {
-        let version: Int64
-        let fields: [String: Secret]
-    }
     private struct OpenedProxy {
         let snapshot: ProxySnapshot
         let server: ProxyServer?
     }
-    private let opened = Mutex<[AccountID: Opened]>([:])
+    private let opened = Mutex<[AccountID: OpenedCredentials]>([:])
     private let openedProxies = Mutex<[ProxyID: OpenedProxy]>([:])
     private let keys: MasterKeyRing
+    /// What the loops know together of tokens that are asked for.
+    package let flights = TokenFlights()
 
     package init(_ keys: MasterKeyRing) { self.keys = keys }
 
@@ -31,6 +39,12 @@ package final class CredentialStore: Sendable {
     }
 
     package func version(of account: AccountID) -> Int64? { opened.withLock { $0[account]?.version } }
+
+    /// The version since which the account has the secrets that it has.
+    package func secretsVersion(of account: AccountID) -> Int64? { opened.withLock { $0[account]?.secretsVersion } }
+
+    /// All of one version; nil when the worker could not open any.
+    package func opened(of account: AccountID) -> OpenedCredentials? { opened.withLock { $0[account] } }
 
     /// The proxy with its password opened; nil when it cannot be opened or used. Opened anew only when it has changed.
     package func server(of proxy: ProxySnapshot) -> ProxyServer? {
@@ -76,7 +90,12 @@ package final class CredentialStore: Sendable {
         for (name, value) in try JSON(plain).object ?? [] {
             if let text = value.string { fields[name] = Secret(text) }
         }
-        let made = Opened(version: entry.version, fields: fields)
+        let made = OpenedCredentials(
+            version: entry.version,
+            secretsVersion: entry.secretsVersion,
+            expiresAt: entry.expiresAt,
+            fields: fields
+        )
         opened.withLock { opened in
             if let known = opened[entry.account], known.version > made.version { return }
             opened[entry.account] = made

@@ -9,8 +9,10 @@ package enum InternalAPIError: Error, Equatable {
 }
 
 /// A worker's questions to the control plane.
-package final class InternalAPI: KeySource, RecordSink {
+package final class InternalAPI: KeySource, RecordSink, TokenSource {
     private static let answerLimit = 1 << 20
+    /// For a token to be renewed: the provider is asked meanwhile.
+    private static let tokenTime = Duration.seconds(27)
     /// For a batch of records to be settled in Postgres.
     private static let postTime = Duration.seconds(20)
     private let client: HTTPClient
@@ -37,6 +39,20 @@ package final class InternalAPI: KeySource, RecordSink {
         let (status, body) = try await get("/internal/v1/keys/\(key)/usage")
         guard status == 200 else { throw InternalAPIError.status(status) }
         return body
+    }
+
+    package func fetchCredentials(of account: AccountID, newerThan version: Int64) async throws -> [UInt8]? {
+        let (status, body) = try await ask(
+            "POST",
+            "/internal/v1/accounts/\(account)/token",
+            Array(#"{"stale_version":\#(version)}"#.utf8),
+            within: Self.tokenTime
+        )
+        switch status {
+        case 200: return body
+        case 404, 409: return nil
+        default: throw InternalAPIError.status(status)
+        }
     }
 
     /// Whether the control plane answers at all.

@@ -65,7 +65,8 @@ package final class KeyStore {
 
     private let redis: RedisClient
     private let source: any KeySource
-    private let codec: SnapshotCodec
+    /// Of this loop.
+    let codec: SnapshotCodec
     private var known = GenerationCache<String, ServingKey>(capacity: capacity)
     private var unknown = GenerationCache<String, MonotonicTime>(capacity: capacity)
     private var lookUps: [String: [Promise<Answer>]] = [:]

@@ -1,4 +1,4 @@
-import Domain
+package import Domain
 
 /// Every platform there is, a line each.
 package enum ProviderRegistry {
@@ -18,4 +18,15 @@ package enum ProviderRegistry {
         guard AccountType.allowed(on: account.platform).contains(account.type) else { return nil }
         return makers[account.platform]?(account)
     }
+
+    private static let signIns: [Platform: any SignIn] = [
+        .anthropic: AnthropicSignIn(), .openai: OpenAISignIn(), .gemini: GeminiSignIn(),
+        .antigravity: AntigravitySignIn(),
+    ]
+
+    /// How logins of a platform are made and renewed; nil for a platform without.
+    package static func signIn(for platform: Platform) -> (any SignIn)? { signIns[platform] }
+
+    /// In the order in which platforms are shown.
+    package static var signInPlatforms: [Platform] { Platform.all.filter { signIns[$0] != nil } }
 }

@@ -71,12 +71,25 @@ package struct CredentialEntry: Hashable, Sendable {
     /// Grows with every write of the account's credentials (a `SnapshotVersion.stamp`); an older entry never replaces a
     /// newer one.
     package var version: Int64
+    /// The version since which the secrets are these: what was refused under it is refused under this one too.
+    package var secretsVersion: Int64
+    /// When the access token ends, where that is known.
+    package var expiresAt: Timestamp?
     /// A JSON object of the secret fields, sealed in the `sealingContext` of the account.
     package var sealed: String
 
-    package init(account: AccountID, version: Int64, sealed: String) {
+    /// - Parameter secretsVersion: left out, the secrets are new with this version.
+    package init(
+        account: AccountID,
+        version: Int64,
+        secretsVersion: Int64? = nil,
+        expiresAt: Timestamp? = nil,
+        sealed: String
+    ) {
         self.account = account
         self.version = version
+        self.secretsVersion = secretsVersion ?? version
+        self.expiresAt = expiresAt
         self.sealed = sealed
     }
 

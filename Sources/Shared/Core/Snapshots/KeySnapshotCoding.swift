@@ -56,6 +56,8 @@ extension CredentialEntry {
             $0.member("format", SnapshotFormat.current)
             $0.member("version", version)
             $0.member("account", account.raw)
+            if secretsVersion != version { $0.member("secrets_version", secretsVersion) }
+            if let expiresAt { $0.member("expires_at", expiresAt.microseconds) }
             $0.member("sealed", sealed)
         }
     }
@@ -64,6 +66,8 @@ extension CredentialEntry {
         self.init(
             account: account,
             version: try fields.int("version", in: 0...Int64.max),
+            secretsVersion: try fields.optionalInt("secrets_version", in: 0...Int64.max),
+            expiresAt: try fields.optionalTime("expires_at"),
             sealed: try fields.text("sealed")
         )
     }

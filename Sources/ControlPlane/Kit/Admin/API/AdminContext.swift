@@ -14,6 +14,10 @@ package struct AdminContext {
     package let upstream: UpstreamClient
     package let usage: UsageProber
     package let log: Log
+    /// The operator's clients at the platforms' sign-ins.
+    package var oauth = OAuthClients()
+    /// Renews tokens; nil where there is nothing to renew them with.
+    package var refresher: RefreshRunner?
     /// Where workers leave what is only looked at.
     package var redis: RedisClient?
 
@@ -38,6 +42,7 @@ package struct AdminContext {
     /// The whole table of the admin API.
     package var routes: [Route] {
         AuthRoutes(self).routes + UserRoutes(self).routes + GroupRoutes(self).routes + AccountRoutes(self).routes
+            + SignInRoutes(self).routes
             + KeyRoutes(self).routes + PriceRoutes(self).routes + ProxyRoutes(self).routes
             + SettingsRoutes(self).routes + UsageRoutes(self).routes + AuditRoutes(self).routes
             + AccountUsageRoutes(self).routes + AccountTestRoutes(self).routes + TraceRoutes(self).routes

@@ -92,17 +92,22 @@ package struct AccountRoutes {
 
     private func create(_ request: AdminRequest) async throws -> AdminAnswer {
         let account = try await context.changes.commit(by: try request.author()) { change in
-            let (draft, edit) = try await validated(request.body, current: nil, on: change.connection)
-            let id = try await AccountStore.nextID(on: change.connection)
-            let credentials = try sealing.apply(edit, to: nil, of: id)
-            try await AccountStore.insert(id, draft, credentials, on: change.connection)
-            change.publish(.account(id))
-            change.publish(.config)
-            change.audit("create", "account", id.raw, request.body)
-            return try await AccountStore.find(id, on: change.connection)
+            try await insert(request.body, change)
         }
         guard let account else { throw Problem.notFound("account") }
         return .created(view.json(account))
+    }
+
+    /// Makes the account that a body describes, or throws every fault in it.
+    func insert(_ body: JSON, _ change: Change) async throws -> AccountRecord? {
+        let (draft, edit) = try await validated(body, current: nil, on: change.connection)
+        let id = try await AccountStore.nextID(on: change.connection)
+        let credentials = try sealing.apply(edit, to: nil, of: id)
+        try await AccountStore.insert(id, draft, credentials, on: change.connection)
+        change.publish(.account(id))
+        change.publish(.config)
+        change.audit("create", "account", id.raw, body)
+        return try await AccountStore.find(id, on: change.connection)
     }
 
     private func update(_ request: AdminRequest) async throws -> AdminAnswer {
@@ -122,6 +127,7 @@ package struct AccountRoutes {
                     of: id,
                     with: try reseal(edit, current),
                     ifVersion: current.credentials.version,
+                    hasNewSecrets: edit.changesSecrets(of: current.credentials),
                     on: change.connection
                 )
                 guard isWritten else {
@@ -149,7 +155,7 @@ package struct AccountRoutes {
     }
 
     /// Every fault of form, credentials, groups and proxy at once.
-    private func validated(
+    func validated(
         _ body: JSON,
         current: AccountRecord?,
         on connection: PostgresConnection

@@ -82,6 +82,21 @@ package enum AccountView {
         )
     }
 
+    private enum SignInState: String {
+        case missing
+        case signedIn = "signed_in"
+        /// Nothing but a new sign-in helps.
+        case needsReauth = "needs_reauth"
+    }
+
+    private static func signInState(_ account: AccountRecord) -> SignInState {
+        if account.credentials.sealedFields.isEmpty { return .missing }
+        guard account.fields.type == .oauth || account.fields.type == .setupToken else { return .signedIn }
+        // Kept texts begin with the status.
+        let isRefused = account.fields.status == .error && account.errorMessage?.hasPrefix("401") == true
+        return account.refresh.needsSignIn || isRefused ? .needsReauth : .signedIn
+    }
+
     /// Plain fields as they are, secrets masked, in the order of their description; then the sign-in state.
     private static func credentials(_ account: AccountRecord) -> JSON {
         let stored = account.credentials
@@ -98,7 +113,8 @@ package enum AccountView {
                 json[field.name] = .string(text)
             }
         }
-        json[CredentialForm.signInState] = .string(stored.sealedFields.isEmpty ? "missing" : "signed_in")
+        json[CredentialForm.signInState] = .string(signInState(account).rawValue)
+        if let error = account.refresh.error { json[CredentialForm.refreshError] = .string(error) }
         return json
     }
 }

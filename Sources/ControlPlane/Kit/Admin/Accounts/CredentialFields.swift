@@ -62,7 +62,7 @@ package struct CredentialDescription: Sendable {
                 CredentialField("access_token", .secret), CredentialField("refresh_token", .secret),
                 CredentialField("expires_at", .time), CredentialField("base_url", .url),
                 CredentialField("token_url", .url), CredentialField("client_id", .text(1...300)),
-                CredentialField("client_secret", .secret),
+                CredentialField("client_secret", .secret), CredentialField("email", .text(1...320)),
             ]
             let own: [CredentialField] =
                 switch platform {

@@ -11,6 +11,21 @@ package struct CredentialEdit: Hashable {
     /// Secrets that are new; the others stay as they are sealed.
     package var newSecrets: [String: String]
 
+    /// Lets go of what belongs to tokens that others have taken the place of: when the old access token ends, and, with
+    /// a new refresh token, the access token of the old login.
+    fileprivate mutating func forgetReplacedTokens(given: Set<String>) {
+        if newSecrets["refresh_token"] != nil, !given.contains("access_token") {
+            sealedFields.removeAll { $0 == "access_token" }
+            if !given.contains("expires_at") { plain["expires_at"] = nil }
+        }
+        if newSecrets["access_token"] != nil, !given.contains("expires_at") { plain["expires_at"] = nil }
+    }
+
+    /// Whether any secret differs from what is stored.
+    package func changesSecrets(of stored: StoredCredentials) -> Bool {
+        !newSecrets.isEmpty || sealedFields != stored.sealedFields
+    }
+
     /// Whether it differs from what is stored.
     package func changes(_ stored: StoredCredentials) -> Bool {
         !newSecrets.isEmpty || plain != stored.plain || sealedFields != stored.sealedFields
@@ -18,8 +33,10 @@ package struct CredentialEdit: Hashable {
 }
 
 package enum CredentialForm {
-    /// The field of the echo that says how the account stands; ignored when it is sent back.
+    /// Fields of the echo that say how the sign-in stands; ignored when they are sent back.
     package static let signInState = "sign_in_state"
+    package static let refreshError = "refresh_error"
+    private static let echoed: Set<String> = [signInState, refreshError]
     private static let secretBytes = 16 * 1024
 
     /// Applies the `credentials` object of a request to what is stored (nothing, on creation), as a merge patch: fields
@@ -49,7 +66,7 @@ package enum CredentialForm {
         edit.sealedFields = edit.sealedFields.filter { known.contains($0) }
 
         var seen: Set<String> = []
-        for (name, value) in members where name != signInState {
+        for (name, value) in members where !echoed.contains(name) {
             guard let field = description.fields.first(where: { $0.name == name }) else {
                 faults.append(FieldFault("credentials.\(name)", "is not a credential of this platform and type"))
                 continue
@@ -62,6 +79,7 @@ package enum CredentialForm {
                 faults.append(FieldFault("credentials.\(name)", message))
             }
         }
+        edit.forgetReplacedTokens(given: Set(members.map(\.key)))
         let faulty = Set(faults.map(\.field))
         func has(_ name: String) -> Bool { edit.plain[name] != nil || edit.sealedFields.contains(name) }
         for field in description.fields where field.isRequired && !has(field.name) {

@@ -5,7 +5,7 @@ import Snapshots
 
 /// Seals the secret fields of an account as one JSON object, bound to the account's id and this column.
 package struct CredentialSealing {
-    private let keys: MasterKeyRing
+    package let keys: MasterKeyRing
 
     package init(_ keys: MasterKeyRing) { self.keys = keys }
 

@@ -21,6 +21,9 @@ enum ErrorText {
         return cut(cut(before, to: room) + (before.hasSuffix(" ") ? "" : " ") + url + after)
     }
 
+    /// Any text as it may be kept.
+    static func cleaned(_ text: String) -> String { cut(clean(String(text.unicodeScalars.prefix(4096)))) }
+
     /// One line without control characters and secrets.
     private static func clean(_ text: String) -> String {
         let line = text.unicodeScalars.map { scalar in

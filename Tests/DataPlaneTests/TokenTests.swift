@@ -1,0 +1,209 @@
+import Domain
+import Formats
+import HTTPFetching
+import HTTPMessages
+import HTTPServing
+import Reactor
+import Redis
+import Snapshots
+import Telemetry
+import TestSupport
+import Testing
+
+@testable import GatewayKit
+
+@Suite(
+    "Tokens of OAuth accounts",
+    .serialized,
+    .enabled(if: PrivateRedis.isAvailable, "needs the program redis-server")
+)
+struct TokenTests {
+    private static let account = AccountID(1)
+
+    private static func options(accounts: Int = 1) -> Stand.Options {
+        var options = Stand.Options()
+        options.type = .oauth
+        options.accounts = accounts
+        return options
+    }
+
+    /// An entry whose token names its version, and ends so many seconds from now.
+    private static func entry(
+        _ stand: Stand,
+        _ version: Int64,
+        of account: AccountID = account,
+        ends seconds: Int64? = nil
+    )
+        -> CredentialEntry
+    {
+        let sealed = stand.sealed(account, version: version, key: "v\(version)", extra: #","refresh_token":"rt""#)
+        return CredentialEntry(
+            account: account,
+            version: version,
+            expiresAt: seconds.map { Timestamp(microseconds: WallClock.microseconds + $0 * 1_000_000) },
+            sealed: sealed.sealed
+        )
+    }
+
+    private static func questions(_ stand: Stand) -> Int { stand.control.asked.count { $0.hasSuffix("/token") } }
+
+    private static func isNew(_ call: UpstreamCall) -> Bool {
+        call.exchange.request.headers["authorization"]?.contains("at-v2-") == true
+    }
+
+    private func together(_ count: Int, _ stand: Stand) async -> [Int] {
+        var statuses: [Int] = []
+        for _ in 0..<count {
+            stand.loop.spawn {
+                let status = try? await stand.ask().head.status
+                statuses.append(status ?? 0)
+            }
+        }
+        await stand.loop.wait { statuses.count == count }
+        return statuses
+    }
+
+    @Test("many calls whose token is refused ask the control plane once, go on with the new one, and nothing is paused")
+    func refused() async throws {
+        try await standing(Self.options()) { (stand) async throws in
+            try stand.credentials.accept(Self.entry(stand, 1))
+            stand.upstream.script = { call in
+                if Self.isNew(call) { return call.answer(200, Says.message()) }
+                await stand.loop.wait { stand.upstream.calls.count >= 20 }
+                call.answer(401, Says.failure("authentication_error", "expired"))
+            }
+            stand.control.onToken = {
+                await stand.loop.sleep(.milliseconds(50))
+                return (200, stand.codec.encode(Self.entry(stand, 2)))
+            }
+            #expect(await together(20, stand) == [Int](repeating: 200, count: 20))
+            #expect(Self.questions(stand) == 1)
+            #expect(stand.upstream.calls.count == 40)
+            try await stand.quiesce()
+            let marks = AccountMarks(try await stand.run("HGETALL", RedisNames.marks(of: Self.account)))
+            #expect(marks.flags.filter { $0.isLive(Timestamp(microseconds: WallClock.microseconds)) } == [])
+            #expect(marks.unauthorized == nil)
+            #expect(try await stand.ask().head.status == 200)
+        }
+    }
+
+    @Test("a token that is over is not sent: calls wait for the new one")
+    func over() async throws {
+        try await standing(Self.options()) { (stand) async throws in
+            try stand.credentials.accept(Self.entry(stand, 1, ends: -5))
+            stand.upstream.script = { $0.answer(Self.isNew($0) ? 200 : 401, Says.message()) }
+            stand.control.onToken = { (200, stand.codec.encode(Self.entry(stand, 2, ends: 3600))) }
+            #expect(await together(10, stand) == [Int](repeating: 200, count: 10))
+            #expect(Self.questions(stand) == 1 && stand.upstream.calls.count == 10)
+        }
+    }
+
+    @Test("a token close to its end is used while a new one is being had")
+    func closeToItsEnd() async throws {
+        try await standing(Self.options()) { (stand) async throws in
+            try stand.credentials.accept(Self.entry(stand, 1, ends: 30))
+            stand.upstream.script = { $0.answer(200, Says.message()) }
+            let isAnswered = Promise<Void>()
+            stand.control.onToken = {
+                try? await isAnswered.wait()
+                return (200, stand.codec.encode(Self.entry(stand, 2, ends: 3600)))
+            }
+            #expect(try await stand.ask().head.status == 200)
+            #expect(try await stand.ask().head.status == 200)
+            #expect(!stand.upstream.calls.contains { Self.isNew($0) })
+            isAnswered.succeed(())
+            await stand.loop.wait { stand.credentials.version(of: Self.account) == 2 }
+            #expect(try await stand.ask().head.status == 200)
+            #expect(Self.questions(stand) == 1 && stand.upstream.calls.last.map { Self.isNew($0) } == true)
+        }
+    }
+
+    @Test("with the control plane away a token serves as long as it works; then another account takes the call")
+    func controlPlaneAway() async throws {
+        try await standing(Self.options(accounts: 2)) { (stand) async throws in
+            for upstream in stand.upstreams { upstream.script = { $0.answer(200, Says.message()) } }
+            stand.control.onToken = { (503, []) }
+            try stand.credentials.accept(Self.entry(stand, 1, ends: 30))
+            try stand.credentials.accept(Self.entry(stand, 1, of: AccountID(2), ends: 3600))
+            #expect(try await stand.ask().head.status == 200)
+            #expect(stand.upstreams[0].calls.count == 1)
+            try stand.credentials.accept(Self.entry(stand, 2, ends: -5))
+            #expect(try await stand.ask().head.status == 200)
+            #expect(stand.upstreams[0].calls.count == 1 && stand.upstreams[1].calls.count == 1)
+            // Nobody else: told to come back.
+            try stand.credentials.accept(Self.entry(stand, 2, of: AccountID(2), ends: -5))
+            let refused = try await stand.ask()
+            #expect(refused.head.status == 503 && refused.head.headers["retry-after"] != nil)
+            // It is well again as soon as the control plane is back.
+            stand.control.onToken = { (200, stand.codec.encode(Self.entry(stand, 3, ends: 3600))) }
+            await stand.loop.sleep(.seconds(1))
+            #expect(try await stand.ask().head.status == 200)
+        }
+    }
+
+    @Test("a refused token without a new one pauses the account, and another one takes the call")
+    func needsSignIn() async throws {
+        try await standing(Self.options(accounts: 2)) { (stand) async throws in
+            try stand.credentials.accept(Self.entry(stand, 1))
+            stand.upstreams[0].script = { $0.answer(401, Says.failure("authentication_error", "expired")) }
+            stand.upstreams[1].script = { $0.answer(200, Says.message()) }
+            stand.control.onToken = { (409, []) }
+            #expect(try await stand.ask().head.status == 200)
+            try await stand.quiesce()
+            let marks = AccountMarks(try await stand.run("HGETALL", RedisNames.marks(of: Self.account)))
+            #expect(marks.flags.map(\.kind) == [.paused] && marks.flags.first?.cause == "unauthorized")
+            #expect(marks.unauthorized?.version == 1)
+        }
+    }
+
+    @Test("a new token that is refused as well puts the account in error")
+    func refusedAgain() async throws {
+        try await standing(Self.options()) { (stand) async throws in
+            try stand.credentials.accept(Self.entry(stand, 1))
+            stand.upstream.script = { $0.answer(401, Says.failure("authentication_error", "no")) }
+            stand.control.onToken = { (200, stand.codec.encode(Self.entry(stand, 2))) }
+            #expect(try await stand.ask().head.status == 502)
+            #expect(stand.upstream.calls.count == 2 && Self.questions(stand) == 1)
+            try await stand.quiesce()
+            let marks = AccountMarks(try await stand.run("HGETALL", RedisNames.marks(of: Self.account)))
+            #expect(marks.flags.map(\.kind) == [.error])
+        }
+    }
+
+    @Test("the token that came between the call and its 401 is used without asking anybody")
+    func rotatedMeanwhile() async throws {
+        try await standing(Self.options()) { (stand) async throws in
+            try stand.credentials.accept(Self.entry(stand, 1))
+            stand.upstream.script = { call in
+                if Self.isNew(call) { return call.answer(200, Says.message()) }
+                try? stand.credentials.accept(Self.entry(stand, 2))
+                call.answer(401, Says.failure("authentication_error", "expired"))
+            }
+            #expect(try await stand.ask().head.status == 200)
+            #expect(Self.questions(stand) == 0)
+        }
+    }
+
+    @Test("flights are shared, end for all who wait, and what came to nothing is left alone for a second")
+    func flights() {
+        let flights = TokenFlights()
+        let landed = Counter()
+        let now = MonotonicTime.now
+        #expect(flights.board(Self.account, now: now) { if $0 { landed.add() } } == .ask)
+        #expect(flights.board(Self.account, now: now) { if $0 { landed.add() } } == .wait)
+        #expect(flights.board(AccountID(2), now: now) { _ in } == .ask)
+        flights.land(Self.account, hasNewer: true, now: now)
+        #expect(landed.value == 2)
+        #expect(flights.board(Self.account, now: now) { _ in } == .ask)
+        flights.land(Self.account, hasNewer: false, now: now)
+        #expect(flights.board(Self.account, now: now + .milliseconds(999)) { _ in } == .notNow)
+        #expect(flights.board(Self.account, now: now + .seconds(1)) { _ in } == .ask)
+        flights.refuse(Self.account, version: 5, now: now)
+        flights.refuse(Self.account, version: 3, now: now)
+        #expect(flights.isRefused(Self.account, version: 5, now: now))
+        #expect(flights.isRefused(Self.account, version: 4, now: now))
+        #expect(!flights.isRefused(Self.account, version: 6, now: now))
+        flights.refuse(Self.account, version: 6, now: now)
+        #expect(!flights.isRefused(Self.account, version: 6, now: now + .seconds(60)))
+    }
+}
