@@ -151,6 +151,7 @@ let package = Package(
                 .embedInCode("Stores/Migrations/0003_account_flags.sql"),
                 .embedInCode("Stores/Migrations/0004_sign_in.sql"),
                 .embedInCode("Stores/Migrations/0005_account_usage.sql"),
+                .embedInCode("Stores/Migrations/0006_money.sql"),
                 .embedInCode("Stores/Seed/prices.json"),
             ]
         ),

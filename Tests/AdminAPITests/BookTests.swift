@@ -58,17 +58,17 @@ extension AdminAPITests {
 
                 let steps: [(String, String, JSON?, [String])] = [
                     ("PATCH", "/admin/groups/\(group)", ["multiplier": "2"], ["config 0"]),
-                    ("PATCH", "/admin/keys/\(key.id)", ["rpm": 5], ["key \(key.id)"]),
-                    ("POST", "/admin/keys/\(key.id)/rotate", nil, ["key \(key.id)"]),
+                    ("PATCH", "/admin/keys/\(key.id)", ["rpm": 5], ["key \(key.id)", "money \(user)"]),
+                    ("POST", "/admin/keys/\(key.id)/rotate", nil, ["key \(key.id)", "money \(user)"]),
                     ("PATCH", "/admin/users/\(user)", ["rpm": 5], ["user \(user)"]),
-                    ("POST", "/admin/users/\(user)/balance", ["amount": "1"], ["user \(user)"]),
+                    ("POST", "/admin/users/\(user)/balance", ["amount": "1"], ["money \(user)"]),
                     ("PATCH", "/admin/accounts/\(account.id)", ["rpm": 5], ["config 0"]),
                     (
                         "PATCH", "/admin/accounts/\(account.id)", ["credentials": ["api_key": "x"]],
                         ["account \(account.id)", "config 0"]
                     ),
                     ("PUT", "/admin/settings/gateway", [:], ["config 0"]),
-                    ("DELETE", "/admin/keys/\(key.id)", nil, ["key \(key.id)"]),
+                    ("DELETE", "/admin/keys/\(key.id)", nil, ["key \(key.id)", "money \(user)"]),
                 ]
                 for (index, (method, path, body, entries)) in steps.enumerated() {
                     #expect(try await admin.call(method, path, body).status < 300)

@@ -14,12 +14,14 @@ private struct Bench {
     let keys: PartitionKeys
     let userSlots: String
     let keySlots: String
+    let wallet: String
 
     init(_ stand: Stand) {
         self.stand = stand
         keys = PartitionKeys.of(stand.partition)
         userSlots = RedisNames.slots(of: stand.key.user)
         keySlots = RedisNames.slots(of: stand.key.id, stand.partition)
+        wallet = CounterNames.wallet(of: stand.key.user)
     }
 
     func admit(
@@ -33,10 +35,10 @@ private struct Bench {
     ) async throws -> (code: String, epoch: String) {
         let answer = try await stand.redis.run(
             CallScripts.admit,
-            keys: [keys.epoch, keys.revisions, keys.live, keys.holds, userSlots, keySlots],
+            keys: [keys.epoch, keys.revisions, keys.live, keys.holds, userSlots, keySlots, wallet, "ru", "rk", "ex", "us"],
             arguments: [
-                "me", "k1", key, "u3", user, "g2", group, "\(limits.0)", "\(limits.1)", "\(lease)", "k1",
-                isLenient ? "1" : "0", id,
+                "me", "k1", key, "u3", user, "g2", group, "\(limits.0)", "\(limits.1)", "\(lease)", "0", "0", "0",
+                "", "0", "", "0", isLenient ? "1" : "0", id, "0",
             ]
         )
         let parts = try #require(answer.array?.map { $0.text ?? "" })
@@ -47,9 +49,10 @@ private struct Bench {
         let answer = try await stand.redis.run(
             CallScripts.settle,
             keys: [
-                keys.epoch, keys.live, keys.holds, userSlots, keySlots, keys.usage, keys.done(id),
+                keys.epoch, keys.live, keys.holds, userSlots, keySlots, keys.usage, keys.checkpoints, "rk", "ex",
+                keys.done(id),
             ],
-            arguments: [id, "me", record, phase, "900"]
+            arguments: [id, "me", record, phase, "900", "0", "", "", ""]
         )
         let parts = try #require(answer.array?.map { $0.text ?? "" })
         return (parts[0], parts[1])

@@ -19,6 +19,7 @@ package final class PlaneServices {
         package var internalTokens: [Secret]
         /// Each has a connection and a share of the partitions; 0 leaves settlement to other control planes.
         package var settlers = 1
+        package var sweep = ReservationSweeper.Pace()
 
         package init(
             databaseURL: Secret,
@@ -40,6 +41,8 @@ package final class PlaneServices {
     private let log: Log
     private let settlers: [UsageSettler]
     private let accountEvents: AccountEventConsumer
+    private let sweeper: ReservationSweeper
+    private let recovery: PolicyRecovery
 
     /// Connections beside the settlers': the outbox and what is read for it, healing, two for workers' questions, and
     /// what workers say of accounts.
@@ -65,6 +68,8 @@ package final class PlaneServices {
             metrics: metrics
         )
         self.publisher = publisher
+        sweeper = ReservationSweeper(loop, redis, log: log, metrics: metrics, pace: configuration.sweep)
+        recovery = PolicyRecovery(loop, pool, log: log)
         let settlementMetrics = SettlementMetrics(metrics)
         settlers = (0..<configuration.settlers).map { _ in
             UsageSettler(loop, pool, redis, log: log, metrics: settlementMetrics)
@@ -99,12 +104,16 @@ package final class PlaneServices {
         publisher.start()
         for settler in settlers { settler.start() }
         accountEvents.start()
+        sweeper.start()
+        recovery.start()
     }
 
     /// Ends in order: a batch that is being settled is finished first. The internal API must not be served any more.
     package func stop() async {
         publisher.stop()
         await accountEvents.stop()
+        sweeper.stop()
+        recovery.stop()
         for settler in settlers { await settler.stop() }
         redis.close()
         pool.close()

@@ -14,6 +14,8 @@ package struct Pace: Sendable {
     /// How often streams are looked at for silence.
     package var silenceWatch = Duration.seconds(1)
     package var leaseRenewal = Leases.renewal
+    /// How often a stream under way notes what it has cost.
+    package var checkpoint = Duration.seconds(5)
     package var epochWatch = UsageOutbox.watchInterval
     package init() {}
 }
@@ -31,6 +33,7 @@ package final class WorkerContext {
     package let keys: KeyStore
     package let admission: AdmissionStore
     package let slots: SlotStore
+    package let counters: CounterRebuild
     package let sessions: SessionStore
     package let windows: WindowSampler
     package let waits: WaitRoom
@@ -41,6 +44,7 @@ package final class WorkerContext {
     package let accountMetrics: AccountMetrics
     package let traces: TraceStore
     package let outbox: UsageOutbox
+    package let checkpointInterval: Duration
     package let leases: LeaseKeeper
     package let credentials: CredentialStore
     package let internalAPI: InternalAPI
@@ -91,6 +95,7 @@ package final class WorkerContext {
         let epoch = Hex.encode(SecureRandom.bytes(8))
         admission = AdmissionStore(redis, proposedEpoch: epoch)
         slots = SlotStore(redis)
+        counters = CounterRebuild(internalAPI)
         candidates = CandidateSets(slots)
         windows = WindowSampler(redis, log: log)
         sessions = SessionStore(redis)
@@ -108,6 +113,7 @@ package final class WorkerContext {
             renewals: accountMetrics.tokenQuestions
         )
         news = AccountNews(redis, slots, accountMetrics)
+        checkpointInterval = pace.checkpoint
         outbox = UsageOutbox(
             loop,
             redis,
@@ -120,6 +126,8 @@ package final class WorkerContext {
         silence = SilenceWatch(loop, pace)
         outbox.onRetry = { count in metrics.recordRetries.add(count) }
         outbox.onPosted = { count in metrics.recordsPosted.add(count) }
+        outbox.onForgotten = { [leases] partition in leases.reserveAgain(in: partition) }
+        outbox.livePartitions = { [leases] in leases.partitions }
         admission.onEpoch = { [outbox] partition, epoch in outbox.noteEpoch(partition, epoch) }
         redis.onConnect = { [unowned outbox, unowned redis, unowned traces] in
             // A script that has to be loaded first comes behind what was sent after it: a settlement must not.

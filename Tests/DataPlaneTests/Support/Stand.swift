@@ -244,6 +244,7 @@ final class Stand {
     /// Writes everything into Redis and lets the worker use the configuration.
     func publish() async throws {
         try await run("SET", RedisNames.config, string(codec.encode(config)))
+        try await setWallet("1000000000000")
         try await publishKey()
         for account in config.accounts { try await publishCredentials(account.id) }
         try await run("SET", RedisNames.keysComplete, "1")
@@ -253,6 +254,17 @@ final class Stand {
     func publishKey() async throws {
         try await run("SET", RedisNames.key(hash: key.hash), string(codec.encode(key)))
         try await raiseRevisions()
+    }
+
+    /// What the user has, in nano-USD.
+    func setWallet(_ balance: String) async throws {
+        try await run("HSET", CounterNames.wallet(of: key.user), "b", balance, "s", "1")
+    }
+
+    /// The fields of a counter.
+    func counter(_ name: String) async throws -> (base: Int64, unsettled: Int64, reserved: Int64) {
+        let values = try await run("HMGET", name, "b", "u", "r").array?.map { Int64($0.text ?? "") ?? 0 } ?? []
+        return values.count == 3 ? (values[0], values[1], values[2]) : (0, 0, 0)
     }
 
     func raiseRevisions() async throws {
@@ -323,8 +335,10 @@ final class Stand {
     func records() async throws -> [UsageRecord] {
         let decoder = UsageRecordDecoder()
         let entries = try await run("XRANGE", RedisNames.usage(partition), "-", "+").array ?? []
-        return try entries.map { entry in
+        return try entries.compactMap { entry in
             let fields = try #require(entry.array?.last?.array)
+            // Others are words on policies.
+            guard fields.first?.text == "r" else { return nil }
             return try decoder.decode(try #require(fields.last?.bytes))
         }
     }

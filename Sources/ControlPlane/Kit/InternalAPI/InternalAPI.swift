@@ -118,6 +118,11 @@ package final class InternalAPI {
             guard request.method == "POST" else { return Self.notAllowed }
             guard let id = Int64(path[4]), id > 0 else { return Self.unknown }
             return try await token(of: AccountID(id), body)
+        case ("users", 6) where path[5] == "counters":
+            guard request.method == "POST" else { return Self.notAllowed }
+            guard let id = Int64(path[4]), id > 0 else { return Self.unknown }
+            try await publisher.writeCounters(of: [UserID(id)])
+            return .json(Array("{}".utf8))
         case ("records", 4):
             guard request.method == "POST" else { return Self.notAllowed }
             return try await settle(body)

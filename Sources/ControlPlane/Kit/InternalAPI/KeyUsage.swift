@@ -1,3 +1,4 @@
+import Decisions
 package import Domain
 import Formats
 
@@ -7,16 +8,30 @@ package struct UsageFacts: Hashable, Sendable {
     package var createdAt: Timestamp
     package var usage: TokenUsage
     package var cost: NanoUSD
+    package var limits: FrozenLimits
 
-    package init(key: KeyID, createdAt: Timestamp, usage: TokenUsage, cost: NanoUSD) {
+    package init(
+        key: KeyID,
+        createdAt: Timestamp,
+        usage: TokenUsage,
+        cost: NanoUSD,
+        limits: FrozenLimits = FrozenLimits()
+    ) {
         self.key = key
         self.createdAt = createdAt
         self.usage = usage
         self.cost = cost
+        self.limits = limits
     }
 
     package init(_ record: UsageRecord) {
-        self.init(key: record.key, createdAt: record.createdAt, usage: record.usage, cost: record.cost)
+        self.init(
+            key: record.key,
+            createdAt: record.createdAt,
+            usage: record.usage,
+            cost: record.cost,
+            limits: record.limits
+        )
     }
 }
 
@@ -82,6 +97,9 @@ package struct KeyUsage: Hashable, Sendable {
     package var expiresAt: Timestamp?
     /// The user's, all keys together.
     package var balance = NanoUSD.zero
+    package var policy: PolicyRecord?
+    /// Of the policy's quota, in the window that runs now.
+    package var policyUsed = NanoUSD.zero
 
     private static let day: Int64 = 86_400_000_000
     private static let minute = Duration.seconds(60)
@@ -93,7 +111,7 @@ package struct KeyUsage: Hashable, Sendable {
 
     /// Adds a call of the key's user that the database's sums do not contain; with −1, takes out one that they do.
     package mutating func add(_ call: UsageFacts, factor: Int64 = 1) {
-        balance = factor < 0 ? balance + call.cost : balance - call.cost
+        if call.limits.subscription == nil { balance = factor < 0 ? balance + call.cost : balance - call.cost }
         guard call.key == key else { return }
         total.add(call, factor: factor)
         if call.createdAt.microseconds / Self.day == now.microseconds / Self.day { today.add(call, factor: factor) }
@@ -102,6 +120,9 @@ package struct KeyUsage: Hashable, Sendable {
             tpm &+= factor &* call.usage.total
         }
         quotaUsed = factor < 0 ? quotaUsed - call.cost : quotaUsed + call.cost
+        if let policy, call.limits.policy == policy.window(at: now) {
+            policyUsed = factor < 0 ? policyUsed - call.cost : policyUsed + call.cost
+        }
     }
 
     package var encoded: [UInt8] {
@@ -123,7 +144,21 @@ package struct KeyUsage: Hashable, Sendable {
             } else {
                 $0.null()
             }
-            $0.null("policy")
+            $0.key("policy")
+            if let policy {
+                let window = policy.windows.window(at: now)
+                $0.object {
+                    $0.member("period", policy.fields.period.rawValue)
+                    $0.member("quota", policy.fields.quota.description)
+                    $0.member("used", policyUsed.description)
+                    $0.member("remaining", max(policy.fields.quota - policyUsed, .zero).description)
+                    $0.member("boundary", policy.fields.boundary.rawValue)
+                    $0.member("window_start", RFC3339.format(window.start.microseconds))
+                    $0.member("next_reset_at", RFC3339.format(window.end.microseconds))
+                }
+            } else {
+                $0.null()
+            }
             $0.member("expires_at", expiresAt.map { RFC3339.format($0.microseconds) })
             $0.member("balance", balance.description)
         }

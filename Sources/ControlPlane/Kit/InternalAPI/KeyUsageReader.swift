@@ -72,7 +72,9 @@ package final class KeyUsageReader {
             """
             select k.quota, k.quota_used, u.balance, \(SQL.microseconds("k.expires_at", as: "expires_at")),
                 \(SQL.microseconds("now()", as: "now"))
-            from api_keys k join users u on u.id = k.user_id where k.id = $1
+                , \(KeyPolicyStore.columns)
+            from api_keys k join users u on u.id = k.user_id left join key_policies p on p.key_id = k.id
+            where k.id = $1
             """,
             [.integer(key.raw)]
         ).first
@@ -82,6 +84,8 @@ package final class KeyUsageReader {
         usage.quotaUsed = try owner.money("quota_used")
         usage.expiresAt = try owner.optionalTime("expires_at")
         usage.balance = try owner.money("balance")
+        usage.policy = try KeyPolicyStore.optionalRecord(owner)
+        usage.policyUsed = usage.policy?.used(at: usage.now) ?? .zero
         for row in try await connection.query(
             """
             select day = (now() at time zone 'UTC')::date as today, sum(requests)::bigint as requests,
@@ -135,7 +139,7 @@ package final class KeyUsageReader {
         try await connection.query(
             """
             select key_id, input_tokens, output_tokens, cache_creation_5m_tokens, cache_creation_1h_tokens,
-                cache_read_tokens, cost, \(SQL.microseconds("created_at", as: "created_at"))
+                cache_read_tokens, cost, policy_version, policy_epoch, policy_window, subscription_id, \(SQL.microseconds("created_at", as: "created_at"))
             from usage_records where request_id = $1
             """,
             [.text(requestID)]
@@ -150,8 +154,24 @@ package final class KeyUsageReader {
                     cacheWrite1h: try row.int("cache_creation_1h_tokens"),
                     cacheRead: try row.int("cache_read_tokens")
                 ),
-                cost: try row.money("cost")
+                cost: try row.money("cost"),
+                limits: try limits(row)
             )
         }
+    }
+
+    private static func limits(_ row: PostgresRow) throws -> FrozenLimits {
+        var limits = FrozenLimits()
+        if let window = try row.optionalInt("policy_window") {
+            limits.policy = .init(
+                version: try row.int("policy_version"),
+                resetEpoch: try row.int("policy_epoch"),
+                window: window
+            )
+        }
+        if let id = try row.optionalInt("subscription_id") {
+            limits.subscription = .init(id: SubscriptionID(id), day: 0, week: 0, month: 0)
+        }
+        return limits
     }
 }

@@ -28,6 +28,8 @@ package enum SettlementStore {
         package var corrected = 0
         /// Records of calls that were settled already.
         package var repeated = 0
+        /// What has been spent by now, of all that these calls are counted against.
+        package var numbers: [CounterNumber] = []
 
         package init() {}
 
@@ -35,6 +37,7 @@ package enum SettlementStore {
             new += other.new
             corrected += other.corrected
             repeated += other.repeated
+            numbers += other.numbers
         }
     }
 
@@ -55,7 +58,9 @@ package enum SettlementStore {
                 multiplier bigint not null, account_multiplier bigint not null, price_version bigint not null,
                 duration_ms bigint not null, first_token_ms bigint, status int not null, ip text not null,
                 user_agent text not null, usage_estimated boolean not null, cache_ttl_overridden boolean not null,
-                "end" text not null
+                "end" text not null, has_quota boolean not null, policy_version bigint, policy_epoch bigint,
+                policy_window bigint, subscription_id bigint, subscription_day bigint, subscription_week bigint,
+                subscription_month bigint
             ) on commit delete rows
             """
         )
@@ -85,9 +90,20 @@ package enum SettlementStore {
                 rows: items.enumerated().map { row($0.offset, $0.element.record) }
             )
             outcome = try await book(items.count, connection)
+            try await noteSpending(of: items, connection)
         }
         try await advance(positions, from: known, connection)
         return outcome
+    }
+
+    /// What did not come through a stream no acknowledgement tells Redis of: the outbox does.
+    private static func noteSpending(of items: [SettlementItem], _ connection: PostgresConnection) async throws {
+        let users = Set(items.filter { $0.streamID == nil }.map(\.record.user.raw))
+        guard !users.isEmpty else { return }
+        try await connection.execute(
+            "insert into outbox (kind, subject) select 'money', u from unnest($1::bigint[]) u order by u",
+            [.integers(users.sorted())]
+        )
     }
 
     private static func book(_ count: Int, _ connection: PostgresConnection) async throws -> Outcome {
@@ -132,7 +148,10 @@ package enum SettlementStore {
             throw PostgresError.server(state: "40001", message: "a call was settled meanwhile", constraint: nil)
         }
         guard outcome.new + outcome.corrected > 0 else { return outcome }
-        for statement in [records, daily, keys, accounts, wallet] { try await connection.execute(statement, [1]) }
+        for statement in [records, daily, accounts] { try await connection.execute(statement, [1]) }
+        for book in [keys, policies, subscriptions, wallet] {
+            outcome.numbers += try await connection.query(book.statement, [1]).flatMap(book.numbers)
+        }
         return outcome
     }
 
@@ -164,7 +183,8 @@ package enum SettlementStore {
         "cache_read_tokens", "web_searches", "image_input_tokens", "audio_input_tokens", "image_output_tokens",
         "audio_output_tokens", "cost", "account_cost", "multiplier", "account_multiplier", "price_version",
         "duration_ms", "first_token_ms", "status", "ip", "user_agent", "usage_estimated",
-        "cache_ttl_overridden", "\"end\"",
+        "cache_ttl_overridden", "\"end\"", "has_quota", "policy_version", "policy_epoch", "policy_window",
+        "subscription_id", "subscription_day", "subscription_week", "subscription_month",
     ]
 
     private static let records: String = {
@@ -188,14 +208,119 @@ package enum SettlementStore {
             cost = d.cost + excluded.cost
         """
 
-    private static let keys = """
-        update api_keys k set quota_used = k.quota_used + t.cost, last_used_at = greatest(k.last_used_at, t.at)
-        from (
-            select key_id, sum(factor * cost)::bigint as cost, max(created_at) as at
-            from settlement_staging where factor <= $1 group by key_id
-        ) t
-        where k.id = t.key_id
-        """
+    /// A statement that adds what calls cost to what has been spent, and what its rows say has been spent now.
+    private struct Book: Sendable {
+        let statement: String
+        let numbers: @Sendable (PostgresRow) throws -> [CounterNumber]
+    }
+
+    private static let keys = Book(
+        statement: """
+            update api_keys k set quota_used = k.quota_used + t.cost, money_seq = k.money_seq + 1,
+                last_used_at = greatest(k.last_used_at, t.at)
+            from (
+                select key_id, sum(factor * cost)::bigint as cost, max(created_at) as at
+                from settlement_staging where factor <= $1 group by key_id
+            ) t
+            where k.id = t.key_id
+            returning k.id, k.user_id, k.quota > 0 as has_quota, k.quota_used, k.money_seq
+            """
+    ) { row in
+        guard try row.optionalBool("has_quota") == true else { return [] }
+        let partition = Partition(of: UserID(try row.int("user_id")))
+        return [
+            CounterNumber(
+                name: CounterNames.quota(of: KeyID(try row.int("id")), partition),
+                number: try row.int("quota_used"),
+                sequence: try row.int("money_seq")
+            )
+        ]
+    }
+
+    /// Of a policy's windows only the latest is kept: one that a later one follows is over.
+    private static let policies = Book(
+        statement: """
+            with calls as (
+                select key_id, policy_version, policy_epoch, policy_window, factor * cost as cost,
+                    max(policy_window) over (partition by key_id, policy_version, policy_epoch) as latest
+                from settlement_staging where factor <= $1 and policy_window is not null
+            )
+            update key_policies p set
+                used = case when t.policy_window > p.window_start_ms then t.cost else p.used + t.cost end,
+                window_start_ms = t.policy_window, money_seq = p.money_seq + 1
+            from (
+                select key_id, policy_version, policy_epoch, policy_window, sum(cost)::bigint as cost from calls
+                where policy_window = latest group by 1, 2, 3, 4
+            ) t, api_keys k
+            where p.key_id = t.key_id and p.version = t.policy_version and p.reset_epoch = t.policy_epoch
+                and p.window_start_ms <= t.policy_window and k.id = p.key_id
+            returning p.key_id, k.user_id, p.version, p.reset_epoch, p.window_start_ms, p.used, p.money_seq
+            """
+    ) { row in
+        let window = FrozenLimits.Policy(
+            version: try row.int("version"),
+            resetEpoch: try row.int("reset_epoch"),
+            window: try row.int("window_start_ms")
+        )
+        let partition = Partition(of: UserID(try row.int("user_id")))
+        return [
+            CounterNumber(
+                name: CounterNames.policy(of: KeyID(try row.int("key_id")), window, partition),
+                number: try row.int("used"),
+                sequence: try row.int("money_seq")
+            )
+        ]
+    }
+
+    private static let subscriptions: Book = {
+        let kinds = CounterNames.SubscriptionWindow.allCases.map(\.rawValue)
+        let latest = kinds.map {
+            "max(subscription_\($0)) over (partition by subscription_id) as latest_\($0)"
+        }
+        let sums = kinds.map {
+            """
+            max(latest_\($0)) as \($0),
+            coalesce(sum(cost) filter (where subscription_\($0) = latest_\($0)), 0)::bigint as \($0)_cost
+            """
+        }
+        let sets = kinds.map {
+            """
+            \($0)_used = case when t.\($0) > s.\($0)_start_ms then t.\($0)_cost
+                when t.\($0) = s.\($0)_start_ms then s.\($0)_used + t.\($0)_cost else s.\($0)_used end,
+            \($0)_start_ms = greatest(s.\($0)_start_ms, t.\($0))
+            """
+        }
+        let columns = kinds.map { "s.\($0)_start_ms, s.\($0)_used" }
+        return Book(
+            statement: """
+                with calls as (
+                    select subscription_id, subscription_day, subscription_week, subscription_month,
+                        factor * cost as cost, \(latest.joined(separator: ", "))
+                    from settlement_staging where factor <= $1 and subscription_id is not null
+                )
+                update subscriptions s set \(sets.joined(separator: ", ")), money_seq = s.money_seq + 1
+                from (
+                    select subscription_id, \(sums.joined(separator: ", ")) from calls group by subscription_id
+                ) t
+                where s.id = t.subscription_id
+                returning s.id, s.user_id, s.money_seq, \(columns.joined(separator: ", "))
+                """
+        ) { row in
+            let partition = Partition(of: UserID(try row.int("user_id")))
+            return try CounterNames.SubscriptionWindow.allCases.map { kind in
+                CounterNumber(
+                    name: CounterNames.subscription(
+                        SubscriptionID(try row.int("id")),
+                        kind,
+                        start: try row.int("\(kind.rawValue)_start_ms"),
+                        partition
+                    ),
+                    number: try row.int("\(kind.rawValue)_used"),
+                    sequence: try row.int("money_seq")
+                )
+            }
+        }
+    }()
 
     /// Accounts are shared by all partitions: a row that another settlement or an admin holds just now is passed over,
     /// since the time of last use is only shown.
@@ -210,22 +335,35 @@ package enum SettlementStore {
         update accounts a set last_used_at = used.at from used, free where a.id = free.id and used.account_id = a.id
         """
 
-    private static let wallet = """
-        with deltas as (
-            select request_id, user_id, max(n) as n, sum(factor * cost)::bigint as cost
-            from settlement_staging where factor <= $1
-            group by request_id, user_id having sum(factor * cost) <> 0
-        ), charged as (
-            update users u set balance = u.balance - t.cost
-            from (select user_id, sum(cost)::bigint as cost from deltas group by user_id) t
-            where u.id = t.user_id
-            returning u.id, u.balance + t.cost as before
-        )
-        insert into wallet_ledger (user_id, kind, amount, balance_after, request_id)
-        select d.user_id, 'charge', -d.cost,
-            (c.before - sum(d.cost) over (partition by d.user_id order by d.n))::bigint, d.request_id
-        from deltas d join charged c on c.id = d.user_id order by d.n
-        """
+    /// What a subscription pays costs the wallet nothing.
+    private static let wallet = Book(
+        statement: """
+            with deltas as (
+                select request_id, user_id, max(n) as n, sum(factor * cost)::bigint as cost
+                from settlement_staging where factor <= $1 and subscription_id is null
+                group by request_id, user_id having sum(factor * cost) <> 0
+            ), charged as (
+                update users u set balance = u.balance - t.cost, money_seq = u.money_seq + 1
+                from (select user_id, sum(cost)::bigint as cost from deltas group by user_id) t
+                where u.id = t.user_id
+                returning u.id, u.balance, u.balance + t.cost as before, u.money_seq
+            ), noted as (
+                insert into wallet_ledger (user_id, kind, amount, balance_after, request_id)
+                select d.user_id, 'charge', -d.cost,
+                    (c.before - sum(d.cost) over (partition by d.user_id order by d.n))::bigint, d.request_id
+                from deltas d join charged c on c.id = d.user_id order by d.n
+            )
+            select id, balance, money_seq from charged
+            """
+    ) { row in
+        [
+            CounterNumber(
+                name: CounterNames.wallet(of: UserID(try row.int("id"))),
+                number: try row.int("balance"),
+                sequence: try row.int("money_seq")
+            )
+        ]
+    }
 
     // MARK: Staging
 
@@ -246,7 +384,11 @@ package enum SettlementStore {
             .integer(record.multiplier.raw), .integer(record.accountMultiplier.raw), .integer(record.priceVersion),
             .integer(record.durationMilliseconds), .optional(record.firstTokenMilliseconds),
             .integer(Int64(record.status)), .text(record.ip), .text(record.userAgent), .bool(record.isEstimated),
-            .bool(record.isCacheTTLOverridden), .text(record.end.rawValue),
+            .bool(record.isCacheTTLOverridden), .text(record.end.rawValue), .bool(record.limits.hasQuota),
+            .optional(record.limits.policy?.version), .optional(record.limits.policy?.resetEpoch),
+            .optional(record.limits.policy?.window), .optional(record.limits.subscription?.id.raw),
+            .optional(record.limits.subscription?.day), .optional(record.limits.subscription?.week),
+            .optional(record.limits.subscription?.month),
         ]
     }
 

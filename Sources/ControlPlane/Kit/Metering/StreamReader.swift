@@ -14,23 +14,6 @@ package enum SettlementScripts {
             return {epoch or '', redis.call('XRANGE', KEYS[2], ARGV[1], '+', 'COUNT', ARGV[2])}
             """
     )
-
-    /// Removes entries that are in Postgres and says so; does nothing when Redis has forgotten since they were read.
-    ///
-    /// Keys: epoch, usage stream. Arguments: the epoch they were read in, channel, announcement, ids.
-    /// Answer: how many were removed, −1 in another epoch.
-    package static let acknowledge = RedisScript(
-        name: "acknowledge_usage",
-        source: """
-            if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return -1 end
-            local removed = 0
-            for i = 4, #ARGV, 1000 do
-              removed = removed + redis.call('XDEL', KEYS[2], unpack(ARGV, i, math.min(i + 999, #ARGV)))
-            end
-            redis.call('PUBLISH', ARGV[2], ARGV[3])
-            return removed
-            """
-    )
 }
 
 /// An entry of a partition's stream: its id and what stands in it.
@@ -39,6 +22,8 @@ package struct StreamEntry: Hashable, Sendable {
     package let streamID: StreamID
     /// The field `r`; nil when the entry has none.
     package let record: [UInt8]?
+    /// The field `e`: a worker's word on a policy.
+    package let event: [UInt8]?
 }
 
 /// Some of the oldest entries of a partition.
@@ -64,10 +49,15 @@ package struct StreamSlice: Sendable {
             }
             let fields = parts[1].array ?? []
             var record: [UInt8]?
-            for index in stride(from: 0, to: fields.count - 1, by: 2) where fields[index] == .string([0x72]) {
-                record = fields[index + 1].bytes
+            var event: [UInt8]?
+            for index in stride(from: 0, to: fields.count - 1, by: 2) {
+                switch fields[index] {
+                case .string([UInt8(ascii: "r")]): record = fields[index + 1].bytes
+                case .string([UInt8(ascii: "e")]): event = fields[index + 1].bytes
+                default: break
+                }
             }
-            entries.append(StreamEntry(id: id, streamID: streamID, record: record))
+            entries.append(StreamEntry(id: id, streamID: streamID, record: record, event: event))
         }
         self.entries = entries
         isFull = entries.count >= limit

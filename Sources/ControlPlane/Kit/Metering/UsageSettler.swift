@@ -152,8 +152,9 @@ package final class UsageSettler {
                 SettlementStore.Position(partition: slice.partition, epoch: slice.epoch, lastID: $0.streamID)
             }
         }
-        _ = try await settlement.settle(items[...], positions: positions, connection)
-        try await acknowledge(slices)
+        let outcome = try await settlement.settle(items[...], positions: positions, connection)
+        let databaseEpoch = try await SnapshotRows.databaseEpoch(connection)
+        try await acknowledge(slices, items, outcome.numbers, databaseEpoch)
         metrics.batchSeconds.record(microseconds: Int(started.elapsed.nanoseconds / 1000))
         if !hasMore { metrics.oldest.set(0) }
         return hasMore || round.count < locks.owned.count
@@ -167,6 +168,13 @@ package final class UsageSettler {
         let now = Timestamp(microseconds: WallClock.microseconds)
         for entry in slice.entries {
             let reason: String
+            if let event = entry.event {
+                // Once: repeated, it finds the policy exhausted in that window.
+                if let event = PolicyExhaustion(event) {
+                    try await connection.transaction { try await KeyPolicyStore.exhausted(event, on: $0) }
+                }
+                continue
+            }
             do throws(SnapshotError) {
                 guard let bytes = entry.record else { throw .missing("r") }
                 let item = try SettlementItem(try decoder.decode(bytes), streamID: entry.streamID, now: now)
@@ -181,19 +189,79 @@ package final class UsageSettler {
         }
     }
 
-    private func acknowledge(_ slices: [StreamSlice]) async throws {
+    private func acknowledge(
+        _ slices: [StreamSlice],
+        _ items: [SettlementItem],
+        _ numbers: [CounterNumber],
+        _ databaseEpoch: Int64
+    ) async throws {
+        // Ids are those of one partition; two may have the same.
+        var byPartition: [Partition: [StreamID: UsageRecord]] = [:]
+        for item in items {
+            if let id = item.streamID { byPartition[item.partition, default: [:]][id] = item.record }
+        }
+        // The last of each counter is what stands; all of a user's carry the partition's tag.
+        let latest = Dictionary(numbers.map { ($0.name, $0) }) { $0.sequence > $1.sequence ? $0 : $1 }
+        let byTag = Dictionary(grouping: latest.values) { CounterNames.partition(of: $0.name) }
         _ = try await redis.runAll(
             slices.compactMap { slice in
                 guard let last = slice.entries.last else { return nil }
                 let watermark = Announcement.watermark(slice.partition, epoch: slice.epoch, streamID: last.id)
                 watermarks.note(watermark, of: slice.partition)
                 return RedisScriptCall(
-                    SettlementScripts.acknowledge,
+                    CounterScripts.acknowledge,
                     keys: [RedisNames.epoch(slice.partition), RedisNames.usage(slice.partition)],
-                    arguments: [slice.epoch, RedisNames.announcements, watermark.text] + slice.entries.map(\.id)
+                    arguments: [slice.epoch, RedisNames.announcements, watermark.text]
+                        + Self.counts(
+                            slice,
+                            byPartition[slice.partition] ?? [:],
+                            byTag[slice.partition] ?? [],
+                            databaseEpoch
+                        )
                 )
             }
         )
+    }
+
+    /// What the acknowledgement of a slice says of counters and entries.
+    private static func counts(
+        _ slice: StreamSlice,
+        _ records: [StreamID: UsageRecord],
+        _ numbers: [CounterNumber],
+        _ databaseEpoch: Int64
+    ) -> [String] {
+        struct Payer: Hashable {
+            let key: KeyID
+            let user: UserID
+            let limits: FrozenLimits
+        }
+        var lists: [Payer: Int] = [:]
+        var texts: [String] = []
+        var entries: [String] = []
+        entries.reserveCapacity(slice.entries.count * 3)
+        for entry in slice.entries {
+            guard let record = records[entry.streamID] else {
+                entries += [entry.id, "0", "0"]
+                continue
+            }
+            let payer = Payer(key: record.key, user: record.user, limits: record.limits)
+            let number: Int
+            if let known = lists[payer] {
+                number = known
+            } else {
+                texts.append(CounterNames.all(of: record).joined(separator: " "))
+                number = texts.count
+                lists[payer] = number
+            }
+            entries += [entry.id, String(number), String(record.cost.raw)]
+        }
+        let bases = numbers.flatMap { number in
+            [
+                number.name, String(number.number),
+                String(SnapshotVersion(epoch: databaseEpoch, revision: number.sequence).stamp),
+            ]
+        }
+        return [String(texts.count), String(numbers.count)] + texts + bases + entries
     }
 
     /// Looks at the streams while nothing can be settled, so that the lag shows.

@@ -18,6 +18,7 @@ package final class SnapshotPublisher {
     private let writer: SnapshotWriter
     private let codec: SnapshotCodec
     private let standing: StandingReader
+    private let counters: CounterWriter
     private let keysMarker: (Int64) -> String
     private let log: Log
     private let metrics: PublishMetrics
@@ -44,6 +45,7 @@ package final class SnapshotPublisher {
         codec = SnapshotCodec(signer)
         writer = SnapshotWriter(redis, codec)
         standing = StandingReader(redis, codec)
+        counters = CounterWriter(redis, epoch: "c" + String(UInt64.random(in: 0...UInt64.max), radix: 16))
         // Another signing key makes every entry unreadable, another epoch makes it outdated.
         keysMarker = { epoch in "\(SnapshotFormat.current).\(epoch).\(signer.fingerprint)" }
         drainRun = SharedRun(loop) { [unowned self] isUrgent in try await drain(waitsForOthers: isUrgent) }
@@ -142,12 +144,22 @@ package final class SnapshotPublisher {
         await attempt(batch.accounts.ids) {
             try await publishCredentials(of: batch.accounts.subjects.map { AccountID($0) })
         }
+        // What has been spent comes before the keys that are counted against it.
+        await attempt(batch.money.ids) { try await writeCounters(of: batch.money.subjects.map { UserID($0) }) }
         await attempt(batch.users.ids) { try await publishUsers(batch.users.subjects.map { UserID($0) }) }
         await attempt(batch.keys.ids) { try await publishKeys(.ids(batch.keys.subjects.map { KeyID($0) })) }
         await attempt(batch.recovered.ids) { try await forgetMarks(of: batch.recovered.subjects, withErrors: true) }
         await attempt(batch.unflagged.ids) { try await forgetMarks(of: batch.unflagged.subjects, withErrors: false) }
         await attempt(batch.config.ids) { try await publishConfig() }
         return (published, failure)
+    }
+
+    /// Writes what users have spent into Redis, as the database has it.
+    package func writeCounters(of users: [UserID]) async throws {
+        try await pool.withTransaction { connection in
+            try await connection.execute("set transaction isolation level repeatable read, read only")
+            try await counters.write(users, connection)
+        }
     }
 
     private func publishConfig() async throws {
@@ -321,6 +333,7 @@ package final class SnapshotPublisher {
             let started = MonotonicTime.now
             let filling = try await standing.beginFilling()
             try await publishKeys(.all, isAnnounced: false, on: connection)
+            try await counters.writeAll(connection)
             // Redis may have been flushed in between; then the next comparison starts over.
             guard try await standing.endFilling(filling, marker: marker) else { return }
             metrics.published("all_keys", 1, since: started)
@@ -341,6 +354,7 @@ private struct OutboxBatch {
     var accounts = Entries()
     var unflagged = Entries()
     var recovered = Entries()
+    var money = Entries()
 
     init(_ rows: [PostgresRow]) throws {
         for row in rows {
@@ -351,6 +365,7 @@ private struct OutboxBatch {
             case "account": accounts.add(id, subject)
             case "account_flags": unflagged.add(id, subject)
             case "account_error": recovered.add(id, subject)
+            case "money": money.add(id, subject)
             default: config.add(id, subject)
             }
         }

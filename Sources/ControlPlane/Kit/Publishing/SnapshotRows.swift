@@ -31,7 +31,7 @@ package enum SnapshotRows {
         try await connection.query(
             """
             select id, revision, name, platform, status = 'active' as active, multiplier, claude_code_only,
-                fallback_group_id, subscription, model_allowlist, deleted_at is not null as deleted
+                fallback_group_id, subscription, daily_limit, weekly_limit, monthly_limit, model_allowlist, deleted_at is not null as deleted
             from groups order by sort_order, id
             """
         ).map { row in
@@ -46,6 +46,11 @@ package enum SnapshotRows {
                     isClaudeCodeOnly: try row.bool("claude_code_only"),
                     fallbackGroup: try row.optionalInt("fallback_group_id").map { GroupID($0) },
                     isSubscription: try row.bool("subscription"),
+                    limits: SubscriptionLimits(
+                        daily: try row.optionalMoney("daily_limit"),
+                        weekly: try row.optionalMoney("weekly_limit"),
+                        monthly: try row.optionalMoney("monthly_limit")
+                    ),
                     modelAllowlist: try row.list("model_allowlist")
                 ),
                 isDeleted: try row.bool("deleted")
@@ -137,7 +142,12 @@ package enum SnapshotRows {
         k.id, k.key_hash, k.revision, k.user_id, u.revision as user_revision, k.group_id, \
         k.status = 'active' as active, u.status = 'active' and u.deleted_at is null as user_active, \
         k.ip_whitelist, k.ip_blacklist, k.concurrency, u.concurrency as user_concurrency, k.rpm, k.tpm, \
-        u.rpm as user_rpm, k.quota, k.deleted_at is not null as deleted, \
+        u.rpm as user_rpm, k.quota, k.deleted_at is not null as deleted, \(KeyPolicyStore.columns), \
+        (select coalesce(json_agg(json_build_object('id', s.id, 'group', s.group_id, \
+            'from', (extract(epoch from s.starts_at) * 1000)::bigint, \
+            'to', (extract(epoch from s.expires_at) * 1000)::bigint) order by s.id), '[]') \
+         from subscriptions s where s.user_id = k.user_id and s.deleted_at is null \
+            and s.status = 'active' and s.expires_at > now())::text as subscriptions, \
         \(SQL.microseconds("k.expires_at", as: "expires_at"))
         """
 
@@ -158,6 +168,7 @@ package enum SnapshotRows {
         return try await connection.query(
             """
             select \(keyColumns) from api_keys k join users u on u.id = k.user_id
+                left join key_policies p on p.key_id = k.id
             where \(condition) and k.id > $1 order by k.id limit $2
             """,
             [.integer(last.raw), .integer(Int64(limit))] + (parameter.map { [$0] } ?? [])
@@ -180,11 +191,28 @@ package enum SnapshotRows {
                     rpm: Int(try row.int("rpm")),
                     tpm: Int(try row.int("tpm")),
                     userRPM: Int(try row.int("user_rpm")),
-                    quota: try row.optionalMoney("quota")
+                    quota: try row.optionalMoney("quota"),
+                    policy: try KeyPolicyStore.optionalRecord(row)?.rule,
+                    subscriptions: try subscriptions(row)
                 ),
                 isDeleted: try row.bool("deleted")
             )
         }
+    }
+
+    private static func subscriptions(_ row: PostgresRow) throws -> [SubscriptionSnapshot] {
+        guard try row.text("subscriptions") != "[]" else { return [] }
+        return try row.json("subscriptions").array?.compactMap { json in
+            guard let id = json["id"]?.int64, let group = json["group"]?.int64, let from = json["from"]?.int64,
+                let to = json["to"]?.int64
+            else { return nil }
+            return SubscriptionSnapshot(
+                id: SubscriptionID(id),
+                group: GroupID(group),
+                startsAt: Timestamp(microseconds: from * 1000),
+                expiresAt: Timestamp(microseconds: to * 1000)
+            )
+        } ?? []
     }
 
     package static func userRevisions(

@@ -7,6 +7,10 @@ package enum KeyStatus: String, Sendable, CaseIterable { case active, disabled }
 package enum KeyDisplayStatus: String, Sendable, CaseIterable {
     case active, disabled, expired
     case quotaExhausted = "quota_exhausted"
+    /// Paused by its policy.
+    case temporarilyDisabled = "temporarily_disabled"
+    /// The window in which it was paused is over; it works again with its next call, or in a moment.
+    case recovering
 }
 
 /// What an admin sets of a key.
@@ -22,6 +26,7 @@ package struct KeyDraft: Hashable, Sendable {
     package var concurrency: Int64 = 0
     package var rpm: Int64 = 0
     package var tpm: Int64 = 0
+    package var policy: PolicyDraft?
 
     package init() {}
 }
@@ -33,6 +38,9 @@ package struct KeyRecord: Hashable, Sendable {
     package var prefix: String
     package var quotaUsed: NanoUSD
     package var displayStatus: KeyDisplayStatus
+    package var policy: PolicyRecord?
+    /// The database's time when it was read.
+    package var readAt: Timestamp
     package var lastUsedAt: Timestamp?
     package var revision: Int64
     package var createdAt: Timestamp
@@ -43,12 +51,19 @@ package enum APIKeyStore {
     /// `KeyDisplayStatus` in SQL, so that a filter and what it shows can never differ.
     static let displayStatus = """
         (case when k.status = 'disabled' then 'disabled' when k.expires_at <= now() then 'expired' \
-        when k.quota > 0 and k.quota_used >= k.quota then 'quota_exhausted' else 'active' end)
+        when k.quota > 0 and k.quota_used >= k.quota then 'quota_exhausted' \
+        when p.exhausted_window_ms is not null and p.exhausted_action = 'disable_key' then \
+        (case when p.exhausted_until_ms <= extract(epoch from now()) * 1000 then 'recovering' \
+        else 'temporarily_disabled' end) else 'active' end)
         """
+
+    /// Keys with their policies.
+    static let source = "api_keys k left join key_policies p on p.key_id = k.id"
 
     static let columns = """
         k.id, k.name, k.user_id, k.group_id, k.key_prefix, k.status, k.quota, k.quota_used, k.ip_whitelist, \
-        k.ip_blacklist, k.concurrency, k.rpm, k.tpm, k.revision, \(displayStatus) as display_status, \
+        k.ip_blacklist, k.concurrency, k.rpm, k.tpm, k.revision, \(displayStatus) as display_status, \(KeyPolicyStore.columns), \
+        \(SQL.microseconds("now()", as: "read_at")), \
         \(SQL.microseconds("k.expires_at", as: "expires_at")), \
         \(SQL.microseconds("k.last_used_at", as: "last_used_at")), \
         \(SQL.microseconds("k.created_at", as: "created_at")), \(SQL.microseconds("k.updated_at", as: "updated_at"))
@@ -67,12 +82,16 @@ package enum APIKeyStore {
         fields.concurrency = try row.int("concurrency")
         fields.rpm = try row.int("rpm")
         fields.tpm = try row.int("tpm")
+        let policy = try KeyPolicyStore.optionalRecord(row)
+        fields.policy = policy?.fields
         return KeyRecord(
             id: KeyID(try row.int("id")),
             fields: fields,
             prefix: try row.text("key_prefix"),
             quotaUsed: try row.money("quota_used"),
             displayStatus: try row.choice("display_status"),
+            policy: policy,
+            readAt: try row.time("read_at"),
             lastUsedAt: try row.optionalTime("last_used_at"),
             revision: try row.int("revision"),
             createdAt: try row.time("created_at"),
@@ -86,7 +105,10 @@ package enum APIKeyStore {
         forUpdate: Bool = false
     ) async throws -> KeyRecord? {
         try await connection.query(
-            "select \(columns) from api_keys k where k.id = $1 and k.deleted_at is null\(forUpdate ? " for update" : "")",
+            """
+            select \(columns) from \(source) where k.id = $1 and k.deleted_at is null\
+            \(forUpdate ? " for update of k" : "")
+            """,
             [.integer(id.raw)]
         ).first.map { try record($0) }
     }
@@ -152,7 +174,9 @@ package enum APIKeyStore {
     package static func resetQuota(_ id: KeyID, on connection: PostgresConnection) async throws {
         try await connection.execute(
             """
-            update api_keys set quota_used = 0, revision = nextval('revision_seq'), updated_at = now() where id = $1
+            update api_keys set quota_used = 0, money_seq = money_seq + 1, revision = nextval('revision_seq'),
+                updated_at = now()
+            where id = $1
             """,
             [.integer(id.raw)]
         )

@@ -29,6 +29,8 @@ package enum OutboxEntry: Hashable, Sendable {
     case account(AccountID)
     /// What Redis has of an account's flags is to be forgotten, and with `isRecovery` its error as well.
     case marks(AccountID, isRecovery: Bool)
+    /// What a user has spent: wallet, quotas, windows.
+    case money(UserID)
 
     package var kind: String {
         switch self {
@@ -37,6 +39,7 @@ package enum OutboxEntry: Hashable, Sendable {
         case .user: "user"
         case .account: "account"
         case .marks(_, let isRecovery): isRecovery ? "account_error" : "account_flags"
+        case .money: "money"
         }
     }
 
@@ -47,6 +50,7 @@ package enum OutboxEntry: Hashable, Sendable {
         case .user(let id): id.raw
         case .account(let id): id.raw
         case .marks(let id, _): id.raw
+        case .money(let id): id.raw
         }
     }
 }
@@ -55,6 +59,8 @@ package enum OutboxEntry: Hashable, Sendable {
 package final class Change {
     package let connection: PostgresConnection
     package let author: ChangeAuthor
+    /// When it was asked for.
+    package let now = Timestamp(microseconds: WallClock.microseconds)
     private var entries: [OutboxEntry] = []
     private var seen: Set<OutboxEntry> = []
     private var audits: [(action: String, resource: String, id: Int64?, detail: JSON)] = []

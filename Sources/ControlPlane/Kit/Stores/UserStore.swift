@@ -161,7 +161,7 @@ package enum UserStore {
         let rows = try await connection.query(
             """
             with changed as (
-                update users set balance = balance + $2, revision = nextval('revision_seq'), updated_at = now()
+                update users set balance = balance + $2, money_seq = money_seq + 1, updated_at = now()
                 where id = $1 and deleted_at is null and balance + $2 between $6 and $7 returning balance
             )
             insert into wallet_ledger (user_id, kind, amount, balance_after, note, actor_id)

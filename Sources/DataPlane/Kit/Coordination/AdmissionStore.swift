@@ -1,21 +1,61 @@
 package import Domain
 package import Redis
-import Snapshots
+package import Snapshots
+
+/// What an admitted call goes on with.
+package struct AdmissionGrant: Sendable {
+    package let charge: CallCharge
+    /// Reserved at most, in each counter.
+    package let amount: NanoUSD
+    /// The key's minute, where it has limits a minute.
+    package let minute: MinuteFigures?
+}
+
+/// Where a key stands in its minute, the call just admitted included.
+package struct MinuteFigures: Equatable, Sendable {
+    package var requests: Int64
+    package var tokens: Int64
+    /// Until the minute ends.
+    package var milliseconds: Int64
+
+    /// From the text of the script `admit`; nil where there is none.
+    init?(_ text: [UInt8]) {
+        let numbers = text.split(separator: UInt8(ascii: " ")).compactMap { Int64(String(decoding: $0, as: UTF8.self)) }
+        guard numbers.count == 3 else { return nil }
+        (requests, tokens, milliseconds) = (numbers[0], numbers[1], numbers[2])
+    }
+}
 
 /// What admission decided.
-package enum AdmissionAnswer: Equatable, Sendable {
-    case admitted
+package enum AdmissionAnswer: Sendable {
+    case admitted(AdmissionGrant)
     /// Key, user or group have changed since this worker's snapshot: reload, then ask again.
     case stale
-    /// Redis does not know the revisions: it has lost them, and the control plane has not published them again yet.
+    /// Redis does not know the revisions or what has been spent: it has lost them, and the control plane has not written
+    /// them again yet.
     case forgotten
+    case keyQuotaExhausted
+    /// Nil until a manual reset.
+    case policyExhausted(until: Timestamp?)
+    case subscriptionExceeded(CounterNames.SubscriptionWindow, until: Timestamp)
+    case balanceSpent
+    /// What is left is reserved for other calls.
+    case budgetInUse
+    case rateLimited(Rate, milliseconds: Int64)
     case userBusy
     case keyBusy
+
+    package enum Rate: Sendable { case userRequests, keyRequests, keyTokens }
 }
+
+/// What a comparison of revisions found.
+package enum RevisionAnswer: Equatable, Sendable { case current, stale, forgotten }
 
 /// Admission in Redis: one script a call, on the partition of its user.
 package final class AdmissionStore {
     private static let ok = Array("ok".utf8)
+    /// Windows are chosen again so often: only clocks that jump need more than two.
+    private static let maximumPlans = 4
     private let redis: RedisClient
     /// Proposed where Redis has no epoch; random for each worker loop.
     private let proposedEpoch: String
@@ -26,43 +66,76 @@ package final class AdmissionStore {
         self.proposedEpoch = proposedEpoch
     }
 
-    /// - Parameter isLenient: accepts that Redis does not know the revisions (it lost them, and nobody is there to
-    ///   publish them again).
+    /// - Parameters:
+    ///   - amount: what the call may cost at most, to be reserved.
+    ///   - isLenient: accepts that Redis does not know the revisions or what has been spent (it lost them, and nobody is
+    ///     there to write them again).
     /// - Throws: `RedisError`. The call may then have been admitted; its lease ends by itself.
     package func admit(
         _ requestID: String,
         _ key: ServingKey,
         _ group: ServingGroup,
+        amount: NanoUSD,
+        now: Timestamp,
         isLenient: Bool
     ) async throws -> AdmissionAnswer {
-        var rest = RedisArguments(capacity: 64)
-        rest.add(isLenient ? "1" : "0")
-        rest.add(requestID)
-        let answer = try await redis.run(key.admission(to: group, proposedEpoch), rest)
-        guard case .array(let parts) = answer, parts.count == 2, case .string(let code) = parts[0],
-            case .string(let epoch) = parts[1]
-        else { throw RedisError.unexpectedAnswer }
-        if !epoch.isEmpty { onEpoch?(key.partition.partition, epoch) }
-        if code == Self.ok { return .admitted }
-        switch String(decoding: code, as: UTF8.self) {
-        case "stale": return .stale
-        case "forgotten": return .forgotten
-        case "user_busy": return .userBusy
-        case "key_busy": return .keyBusy
-        default: throw RedisError.unexpectedAnswer
+        var plan = key.plan(for: group, now: now, epoch: proposedEpoch)
+        for _ in 0..<Self.maximumPlans {
+            var rest = RedisArguments(capacity: 96)
+            rest.add(isLenient ? "1" : "0")
+            rest.add(requestID)
+            rest.add(max(0, amount.raw))
+            let answer = try await redis.run(plan.run, rest)
+            guard case .array(let parts) = answer, parts.count >= 2, case .string(let code) = parts[0],
+                case .string(let epoch) = parts[1]
+            else { throw RedisError.unexpectedAnswer }
+            if !epoch.isEmpty { onEpoch?(key.partition.partition, epoch) }
+            if code == Self.ok, parts.count == 4, case .string(let choice) = parts[2],
+                case .string(let minute) = parts[3], let charge = plan.charge(choice)
+            {
+                return .admitted(AdmissionGrant(charge: charge, amount: amount, minute: MinuteFigures(minute)))
+            }
+            let number = parts.count > 2 ? parts[2].integer ?? Int64(parts[2].text ?? "") ?? 0 : 0
+            let time = Timestamp(microseconds: number &* 1000)
+            let word = String(decoding: code, as: UTF8.self)
+            guard word == "window" else { return try Self.refusal(word, number, time) }
+            plan = key.plan(for: group, now: now, at: time, epoch: proposedEpoch)
+        }
+        throw RedisError.unexpectedAnswer
+    }
+
+    private static func refusal(_ code: String, _ number: Int64, _ time: Timestamp) throws -> AdmissionAnswer {
+        switch code {
+        case "stale": .stale
+        case "forgotten": .forgotten
+        case "quota": .keyQuotaExhausted
+        case "policy": .policyExhausted(until: number == 0 ? nil : time)
+        case "wallet": .balanceSpent
+        case "in_use": .budgetInUse
+        case "user_rate": .rateLimited(.userRequests, milliseconds: number)
+        case "key_rate": .rateLimited(.keyRequests, milliseconds: number)
+        case "tokens": .rateLimited(.keyTokens, milliseconds: number)
+        case "user_busy": .userBusy
+        case "key_busy": .keyBusy
+        default:
+            if let window = CounterNames.SubscriptionWindow(rawValue: code) {
+                .subscriptionExceeded(window, until: time)
+            } else {
+                throw RedisError.unexpectedAnswer
+            }
         }
     }
 
-    /// Compares the revisions alone, for calls that reserve nothing: `admitted`, `stale` or `forgotten`.
+    /// Compares the revisions alone, for calls that reserve nothing.
     ///
     /// - Throws: `RedisError`.
-    package func verify(_ key: ServingKey, _ group: ServingGroup) async throws -> AdmissionAnswer {
+    package func verify(_ key: ServingKey, _ group: ServingGroup) async throws -> RevisionAnswer {
         let answer = try await redis.send(
             RedisCommand(["HMGET", key.partition.revisions, key.keyField, key.userField, group.revisionField])
         )
         guard case .array(let known) = answer, known.count == 3 else { throw RedisError.unexpectedAnswer }
         let mine = [key.snapshot.revision, key.snapshot.userRevision, group.snapshot.revision]
-        var result = AdmissionAnswer.admitted
+        var result = RevisionAnswer.current
         for (known, mine) in zip(known, mine) {
             guard known != .null else {
                 result = .forgotten

@@ -1,3 +1,4 @@
+package import Domain
 package import Reactor
 package import Redis
 
@@ -6,11 +7,25 @@ package protocol LeaseHolder: AnyObject {
     var requestID: String { get }
     /// The Redis names of the sets in which it has a slot.
     var heldSlots: [String] { get }
+    /// What it has reserved; nil when it has nothing to settle (any more).
+    var reservation: HeldReservation? { get }
     /// Where the keeper has it; the keeper's own.
     var leasePosition: Int? { get set }
 }
 
-/// Renews the leases that calls under way hold in Redis, in one batch a set every 10 seconds.
+/// A call's reservation, as Redis has it.
+package struct HeldReservation {
+    package let partition: PartitionKeys
+    package let charge: CallCharge
+    package let amount: NanoUSD
+
+    /// As a hold, with the whole amount for each counter.
+    var text: String {
+        charge.names.split(separator: " ").map { "\($0) \(amount.raw)" }.joined(separator: " ")
+    }
+}
+
+/// Renews what calls under way hold in Redis, slots and reservations, in one batch a set every 10 seconds.
 package final class LeaseKeeper {
     private let redis: RedisClient
     private var holders: [any LeaseHolder] = []
@@ -26,11 +41,11 @@ package final class LeaseKeeper {
     /// To be called when what the holder has may have changed: it is kept while it has anything.
     package func update(_ holder: any LeaseHolder) {
         let position = holder.leasePosition
-        let hasSlots = !holder.heldSlots.isEmpty
-        if hasSlots, position == nil {
+        let holds = holder.reservation != nil || !holder.heldSlots.isEmpty
+        if holds, position == nil {
             holder.leasePosition = holders.count
             holders.append(holder)
-        } else if !hasSlots, let position {
+        } else if !holds, let position {
             holder.leasePosition = nil
             // The last one takes its place.
             let last = holders.removeLast()
@@ -47,7 +62,11 @@ package final class LeaseKeeper {
 
     private func renew() {
         var held: [String: [String]] = [:]
+        var live: [String: [String]] = [:]
         for holder in holders {
+            if let reservation = holder.reservation {
+                live[reservation.partition.live, default: []].append(holder.requestID)
+            }
             for set in holder.heldSlots { held[set, default: []].append(holder.requestID) }
         }
         for (set, requestIDs) in held {
@@ -55,6 +74,25 @@ package final class LeaseKeeper {
                 CallScripts.renew,
                 keys: [set],
                 arguments: [Leases.durationText] + requestIDs
+            ) { _ in }
+        }
+        for (set, requestIDs) in live {
+            redis.run(CallScripts.beat, keys: [set], arguments: requestIDs) { _ in }
+        }
+    }
+
+    /// Partitions in which calls under way have reserved something.
+    package var partitions: Set<Partition> { Set(holders.lazy.compactMap { $0.reservation?.partition.partition }) }
+
+    /// Reserves again what Redis may have forgotten; what still stands stays as it is.
+    package func reserveAgain(in partition: Partition) {
+        for holder in holders {
+            guard let reservation = holder.reservation, reservation.partition.partition == partition else { continue }
+            let keys = reservation.partition
+            redis.run(
+                CallScripts.reserve,
+                keys: [keys.live, keys.holds, keys.done(holder.requestID)],
+                arguments: [holder.requestID, reservation.text]
             ) { _ in }
         }
     }

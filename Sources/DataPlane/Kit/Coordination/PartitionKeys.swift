@@ -9,6 +9,7 @@ package struct PartitionKeys: Sendable {
     package let live: String
     package let holds: String
     package let usage: String
+    package let checkpoints: String
     private let donePrefix: String
 
     private init(_ partition: Partition) {
@@ -18,6 +19,7 @@ package struct PartitionKeys: Sendable {
         live = RedisNames.live(partition)
         holds = RedisNames.holds(partition)
         usage = RedisNames.usage(partition)
+        checkpoints = CounterNames.checkpoints(partition)
         donePrefix = RedisNames.done("", partition)
     }
 

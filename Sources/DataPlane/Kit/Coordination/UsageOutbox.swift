@@ -25,6 +25,7 @@ package final class UsageOutbox {
         /// Empty when there is nothing to bill (any more).
         var record: [UInt8]
         let phase: SettlementPhase
+        let bill: Bill
         var streamID: StreamID?
         var isJournaled: Bool
         /// How often Redis was there and did not take it.
@@ -37,13 +38,37 @@ package final class UsageOutbox {
             key: ServingKey?,
             record: [UInt8],
             phase: SettlementPhase,
+            bill: Bill,
             isJournaled: Bool = false
         ) {
             self.requestID = requestID
             self.key = key
             self.record = record
             self.phase = phase
+            self.bill = bill
             self.isJournaled = isJournaled
+        }
+    }
+
+    /// What the counters are told of a call.
+    private struct Bill {
+        var cost: NanoUSD
+        /// Nil where nothing is charged.
+        var charge: CallCharge?
+        /// What counts for the key's minute; nil where nobody counts.
+        var tokens: Int64?
+
+        static let nothing = Bill(cost: .zero)
+
+        /// Of a record of an earlier run.
+        init(of record: UsageRecord) {
+            self.init(cost: record.cost, charge: CallCharge(of: record))
+        }
+
+        init(cost: NanoUSD, charge: CallCharge? = nil, tokens: Int64? = nil) {
+            self.cost = cost
+            self.charge = charge
+            self.tokens = tokens
         }
     }
 
@@ -79,6 +104,10 @@ package final class UsageOutbox {
     private let loop: EventLoop
     package var onRetry: ((Int) -> Void)?
     package var onPosted: ((Int) -> Void)?
+    /// Called for a partition that Redis has forgotten or may have.
+    package var onForgotten: ((Partition) -> Void)?
+    /// Partitions in which calls under way have reserved something.
+    package var livePartitions: (() -> Set<Partition>)?
 
     package init(
         _ loop: EventLoop,
@@ -116,12 +145,20 @@ package final class UsageOutbox {
     /// Records that Redis has taken and that Postgres may not have yet.
     package var uncovered: Int { coveredCount }
 
-    package func settle(_ requestID: String, _ key: ServingKey, record: UsageRecord?) {
+    /// - Parameter charge: what the call was admitted against.
+    package func settle(_ requestID: String, _ key: ServingKey, record: UsageRecord?, charge: CallCharge? = nil) {
         let entry = Entry(
             requestID: requestID,
             key: key,
             record: record?.encoded ?? [],
-            phase: record?.phase ?? .final
+            phase: record?.phase ?? .final,
+            bill: record.map {
+                Bill(
+                    cost: $0.cost,
+                    charge: charge ?? CallCharge(of: $0),
+                    tokens: key.countsTokens ? $0.usage.total : nil
+                )
+            } ?? .nothing
         )
         // Without Redis the record is on the disk before the caller can see the end of its answer.
         if redis.isConnected || entry.record.isEmpty { send(entry) } else { keep(entry) }
@@ -139,6 +176,7 @@ package final class UsageOutbox {
                     key: record.map { ServingKey(of: $0) },
                     record: bytes,
                     phase: record?.phase ?? .final,
+                    bill: record.map { Bill(of: $0) } ?? .nothing,
                     isJournaled: true
                 )
             )
@@ -149,13 +187,21 @@ package final class UsageOutbox {
     private func send(_ entry: Entry) {
         guard let key = entry.key else { return keep(entry) }
         sending += 1
-        var rest = RedisArguments(capacity: 2 * entry.requestID.utf8.count + entry.record.count + 120)
+        let charge = entry.record.isEmpty ? nil : entry.bill.charge
+        var rest = RedisArguments(
+            capacity: 2 * entry.requestID.utf8.count + entry.record.count + (charge?.names.utf8.count ?? 0)
+                + (charge?.policyWatch.utf8.count ?? 0) + 200
+        )
         rest.add(key.partition.done(entry.requestID))
         rest.add(entry.requestID)
         rest.add(proposedEpoch)
         rest.add(entry.record)
         rest.add(entry.phase.rawValue)
         rest.add(Leases.doneMarkerSeconds)
+        rest.add(entry.bill.cost.raw)
+        rest.add(charge?.names ?? "")
+        if let tokens = entry.bill.tokens { rest.add(tokens) } else { rest.add("") }
+        rest.add(charge?.policyWatch ?? "")
         // Not weakly: what somebody refers to weakly is slow to count, and each call counts this a few times.
         redis.run(key.settlement, rest) { [self] result in didSend(entry, key, result) }
     }
@@ -262,7 +308,12 @@ package final class UsageOutbox {
     /// Postgres does not have for sure is sent again.
     package func noteEpoch(_ partition: Partition, _ epoch: [UInt8]) {
         let known = epochs.updateValue(epoch, forKey: partition)
-        if let known, known != epoch { resend(partition) }
+        if let known, known != epoch { forgotten(partition) }
+    }
+
+    private func forgotten(_ partition: Partition) {
+        onForgotten?(partition)
+        resend(partition)
     }
 
     private func resend(_ partition: Partition) {
@@ -275,11 +326,11 @@ package final class UsageOutbox {
     /// A partition that no call touches would never show that Redis has forgotten it.
     private func watchEpochs() {
         guard redis.isConnected else { return }
-        for partition in covered.keys {
+        for partition in Set(covered.keys).union(livePartitions?() ?? []) {
             redis.send(RedisCommand(["GET", PartitionKeys.of(partition).epoch])) { [self] result in
                 switch result {
                 case .success(.string(let epoch)): noteEpoch(partition, epoch)
-                case .success(.null): resend(partition)
+                case .success(.null): forgotten(partition)
                 default: break
                 }
             }
@@ -296,7 +347,7 @@ package final class UsageOutbox {
             let known = runID
             runID = found
             guard let known, known != found else { return }
-            for partition in Array(covered.keys) { resend(partition) }
+            for partition in Set(covered.keys).union(livePartitions?() ?? []) { forgotten(partition) }
         }
     }
 

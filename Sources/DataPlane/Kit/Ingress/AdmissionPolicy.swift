@@ -56,4 +56,12 @@ package enum AdmissionPolicy {
             throw GatewayError(.modelNotAllowed, "This API key may not use this model.", field: "model")
         }
     }
+
+    /// A subscription to the group, where that takes one.
+    package static func checkSubscription(_ key: KeySnapshot, _ group: ServingGroup, now: Timestamp)
+        throws(GatewayError)
+    {
+        guard group.snapshot.isSubscription, key.subscription(to: group.id, at: now) == nil else { return }
+        throw GatewayError(.subscriptionRequired, "This API key's group needs an active subscription.")
+    }
 }

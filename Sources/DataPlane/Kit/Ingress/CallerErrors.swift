@@ -5,7 +5,8 @@ package import HTTPServing
 
 /// Turns errors into answers in the caller's dialect.
 package enum CallerErrors {
-    /// The official packages obey any `Retry-After` and would hang for hours: longer waits are told in words only.
+    /// The official packages obey any `Retry-After` and would hang for hours: they are told not to where it is longer,
+    /// and mostly in words only.
     private static let longestRetryAfter = 60
 
     /// Answers with the error; once the answer has begun, with the dialect's error event, which ends it.
@@ -29,11 +30,10 @@ package enum CallerErrors {
         ]
         if let allow { headers.add("allow", allow) }
         if let seconds = error.retryAfterSeconds {
-            if seconds <= longestRetryAfter {
+            if seconds <= longestRetryAfter || error.code.tellsRecovery {
                 headers.add("retry-after", String(max(1, seconds)))
-            } else {
-                headers.add("x-should-retry", "false")
             }
+            if seconds > longestRetryAfter { headers.add("x-should-retry", "false") }
         }
         exchange.respond(
             HTTPResponseHead(status: error.status, headers: headers),
@@ -43,7 +43,9 @@ package enum CallerErrors {
 
     /// The error, with the wait in its text where that is too long for the header.
     private static func inWords(_ error: GatewayError) -> GatewayError {
-        guard let seconds = error.retryAfterSeconds, seconds > longestRetryAfter else { return error }
+        guard let seconds = error.retryAfterSeconds, seconds > longestRetryAfter, !error.code.tellsRecovery else {
+            return error
+        }
         var error = error
         error.message += " It may work again \(RecoveryText.about(seconds: seconds))."
         return error
@@ -61,4 +63,10 @@ package enum CallerErrors {
         out.append(UInt8(ascii: "]"))
         return out
     }
+}
+
+extension GatewayError.Code {
+    /// Whether its text says itself when it recovers, and its `Retry-After` stands however long that is: programs are told
+    /// apart from that not to sit it out.
+    fileprivate var tellsRecovery: Bool { self == .policyExhausted || self == .subscriptionLimitExceeded }
 }

@@ -13,6 +13,9 @@ import Telemetry
 package final class GatewayHandler {
     /// How often a call that waits for a slot of its user or key asks again.
     private static let callerSlotPoll = Duration.milliseconds(100)
+    /// For so long a call waits for a budget that others use; longer than it takes workers to say what they use after
+    /// Redis has forgotten.
+    private static let budgetWait = Duration.seconds(5)
     /// How often a call whose key or group has changed asks again before it gives up; with the pauses between, longer
     /// than an announced change is on its way.
     private static let maximumReloads = 8
@@ -259,16 +262,23 @@ package final class GatewayHandler {
         }
     }
 
-    /// What policy must know of the body, and which conversation it belongs to.
-    private func summarise(
-        _ body: [UInt8],
-        _ route: CallRoute,
-        _ scope: SessionScope
-    ) async throws -> (CallSummary, CallSession?) {
+    /// What a body asks for, which conversation it belongs to, and how much it may cost.
+    private struct Reading: Sendable {
+        let summary: CallSummary
+        let session: CallSession?
+        let size: ReservationSize
+    }
+
+    private func summarise(_ body: [UInt8], _ route: CallRoute, _ scope: SessionScope) async throws -> Reading {
         let wire = route.dialect.wire
-        @Sendable func read(_ parser: JSONParser) throws -> (CallSummary, CallSession?) {
+        @Sendable func read(_ parser: JSONParser) throws -> Reading {
             let summary = try wire.summary(of: body, route, parser)
-            return (summary, SessionReader.session(of: body, summary, route, scope, parser))
+            let text = body.count - TokenEstimate.mediaBytes(in: body)
+            return Reading(
+                summary: summary,
+                session: SessionReader.session(of: body, summary, route, scope, parser),
+                size: ReservationSize(textBytes: text, answerTokens: summary.answerTokens)
+            )
         }
         guard body.count > WorkerContext.inlineLimit else { return try read(context.parser) }
         return try await context.loop.offload { Result { try read(JSONParser()) } }.get()
@@ -327,7 +337,8 @@ package final class GatewayHandler {
         let body = try await readBody(exchange, limit: config.settings.bodyLimit)
         let clientIP = clientIP(exchange)
         let scope = SessionScope(exchange.request.headers, route, key, clientIP: clientIP)
-        let (summary, session) = try await summarise(body, route, scope)
+        let reading = try await summarise(body, route, scope)
+        let (summary, session) = (reading.summary, reading.session)
         let standing = try Standing(key, config, model: summary.model, exchange.request.headers)
         if route.isAntigravity { try Self.requireAntigravity(standing.group) }
         let call = Call(
@@ -339,7 +350,8 @@ package final class GatewayHandler {
             body: body,
             route: route,
             createdAt: now,
-            clientIP: clientIP
+            clientIP: clientIP,
+            size: reading.size
         )
         call.session = session
         return call
@@ -363,21 +375,34 @@ package final class GatewayHandler {
         return SocketAddress(bytes: clientAddress(exchange), port: 0)?.ip ?? ""
     }
 
-    /// Admits the call in Redis; one whose key or group has changed meanwhile is looked at anew, a busy one waits.
+    /// Admits the call in Redis; one whose key or group has changed meanwhile is looked at anew, one that a busy user or
+    /// key, or a budget in use, holds up waits. While it waits it holds nothing.
     private func admit(_ call: Call) async throws {
         var standing = call.standing
         var reloads = 0
         var isLenient = false
         var waited = Duration.zero
-        let deadline = MonotonicTime.now + standing.config.settings.queueWait
+        let begin = MonotonicTime.now
+        let queueWait = standing.config.settings.queueWait
         while true {
             call.price = try price(of: call.summary.model, standing.config)
+            do throws(GatewayError) {
+                try AdmissionPolicy.checkSubscription(standing.key.snapshot, standing.group, now: now)
+            } catch {
+                // As with keys that are refused from memory.
+                guard reloads == 0, standing.key.loadedAt.elapsed >= Self.refusalLifetime else { throw error }
+                reloads += 1
+                (standing, _) = try await reload(standing, isForgotten: false, reloads, call.exchange)
+                continue
+            }
             let answer: AdmissionAnswer
             do {
                 answer = try await context.admission.admit(
                     call.requestID,
                     standing.key,
                     standing.group,
+                    amount: amount(of: call, standing),
+                    now: now,
                     isLenient: isLenient
                 )
             } catch let error as RedisError {
@@ -388,14 +413,16 @@ package final class GatewayHandler {
                 throw error
             }
             switch answer {
-            case .admitted:
+            case .admitted(let grant):
+                if let minute = grant.minute { RateFields.add(minute, standing.key.snapshot, to: call.exchange) }
                 call.trace.admitted(at: .now, waited: waited)
-                return call.didAdmit(standing)
+                return call.didAdmit(standing, grant)
             case .stale, .forgotten:
                 reloads += 1
-                (standing, isLenient) = try await reload(standing, answer, reloads, call.exchange)
+                let isForgotten = if case .forgotten = answer { true } else { false }
+                (standing, isLenient) = try await reload(standing, isForgotten: isForgotten, reloads, call.exchange)
             case .userBusy, .keyBusy:
-                guard MonotonicTime.now < deadline, !call.exchange.isCallerGone else {
+                guard begin.elapsed < queueWait, !call.exchange.isCallerGone else {
                     throw GatewayError(
                         .concurrencyLimit,
                         "Too many calls at once; wait for one to end.",
@@ -404,8 +431,21 @@ package final class GatewayHandler {
                 }
                 await context.loop.sleep(Self.callerSlotPoll)
                 waited += Self.callerSlotPoll
+            case .budgetInUse where begin.elapsed < min(queueWait, Self.budgetWait) && !call.exchange.isCallerGone:
+                await context.loop.sleep(Self.callerSlotPoll)
+                waited += Self.callerSlotPoll
+            default:
+                let language = CallerLanguage(acceptLanguage: call.exchange.request.headers["accept-language"])
+                throw LimitRefusals.error(answer, now: now, language: language) ?? Self.notReady
             }
         }
+    }
+
+    /// What the call may cost at most.
+    private func amount(of call: Call, _ standing: Standing) -> NanoUSD {
+        guard let price = call.price else { return .zero }
+        let (group, account) = (standing.group.snapshot.multiplier, standing.group.highestMultiplier)
+        return call.size.amount(at: price, multipliers: group == .one ? [account] : [group, account])
     }
 
     /// Checks what a call rests on against Redis, for calls that reserve nothing.
@@ -415,9 +455,9 @@ package final class GatewayHandler {
         var isLenient = false
         while true {
             let answer = try await context.admission.verify(standing.key, standing.group)
-            if answer == .admitted || (answer == .forgotten && isLenient) { return standing }
+            if answer == .current || (answer == .forgotten && isLenient) { return standing }
             reloads += 1
-            (standing, isLenient) = try await reload(standing, answer, reloads, exchange)
+            (standing, isLenient) = try await reload(standing, isForgotten: answer == .forgotten, reloads, exchange)
         }
     }
 
@@ -427,12 +467,13 @@ package final class GatewayHandler {
     ///   confirmed by the control plane, or that cannot be asked and the last good one counts.
     private func reload(
         _ old: Standing,
-        _ answer: AdmissionAnswer,
+        isForgotten: Bool,
         _ reloads: Int,
         _ exchange: ServerExchange
     ) async throws -> (Standing, isLenient: Bool) {
         context.metrics.staleKeys.add()
         guard reloads <= Self.maximumReloads, !exchange.isCallerGone else { throw Self.notReady }
+        if isForgotten { await context.counters.rebuild(old.key.user) }
         let key = try Self.key(in: await context.keys.lookUp(old.key.snapshot.hash))
         try AdmissionPolicy.check(
             key.snapshot,
@@ -447,11 +488,11 @@ package final class GatewayHandler {
             exchange.request.headers,
             allowsExpired: old.allowsExpired
         )
-        if answer == .stale, new.isSame(as: old) {
+        if !isForgotten, new.isSame(as: old) {
             // The change is on its way here.
             await context.loop.sleep(Self.callerSlotPoll * reloads)
         }
-        return (new, answer == .forgotten)
+        return (new, isForgotten)
     }
 
     private func price(of model: String, _ config: GatewayConfig) throws -> ModelPrice? {

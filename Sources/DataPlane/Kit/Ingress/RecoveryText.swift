@@ -14,4 +14,18 @@ package enum RecoveryText {
         default: return rounded(86_400, "day")
         }
     }
+
+    /// `约 5 分钟`, rounded up.
+    package static func aboutInChinese(seconds: Int) -> String {
+        let seconds = max(seconds, 1)
+        func rounded(_ unit: Int, _ name: String) -> String {
+            "约 \(seconds / unit + (seconds % unit > 0 ? 1 : 0)) \(name)"
+        }
+        switch seconds {
+        case ..<90: return rounded(1, "秒")
+        case ..<5400: return rounded(60, "分钟")
+        case ..<129_600: return rounded(3600, "小时")
+        default: return rounded(86_400, "天")
+        }
+    }
 }

@@ -1,4 +1,4 @@
-import Decisions
+package import Decisions
 package import Dialects
 package import Domain
 import HTTPMessages
@@ -36,6 +36,12 @@ package final class Call: LeaseHolder {
     /// False for calls that reserve nothing.
     private var isAdmitted = false
     package var price: ModelPrice?
+    /// What the call costs at most as far as its body tells.
+    package let size: ReservationSize
+    /// What it was admitted against; nil for calls that reserve nothing.
+    private var charge: CallCharge?
+    private var reserved = NanoUSD.zero
+    private var checkpointedAt: MonotonicTime?
 
     /// Whether the caller's slots are this call's; they end before it when the caller leaves.
     private var hasCallerSlots = false
@@ -64,7 +70,8 @@ package final class Call: LeaseHolder {
         body: [UInt8],
         route: CallRoute,
         createdAt: Timestamp,
-        clientIP: String
+        clientIP: String,
+        size: ReservationSize
     ) {
         self.context = context
         self.exchange = exchange
@@ -77,6 +84,7 @@ package final class Call: LeaseHolder {
         isArray = route.dialect == .gemini && route.isStream && CallerStream.isArray(exchange.request)
         self.createdAt = createdAt
         self.clientIP = clientIP
+        self.size = size
     }
 
     package var config: GatewayConfig { standing.config }
@@ -99,13 +107,20 @@ package final class Call: LeaseHolder {
         return accountSlots.map { caller + [$0.name] } ?? caller
     }
 
-    package func didAdmit(_ standing: Standing) {
+    package func didAdmit(_ standing: Standing, _ grant: AdmissionGrant) {
         self.standing = standing
         isAdmitted = true
+        charge = grant.charge
+        reserved = grant.amount
         // The key is in another group than it was.
         if let sticky, sticky.group != group.id { lookUpSession() }
         hasCallerSlots = !key.heldSlots.isEmpty
-        if hasCallerSlots { context.leases.update(self) }
+        context.leases.update(self)
+    }
+
+    package var reservation: HeldReservation? {
+        guard isAdmitted, !isSettled, let charge else { return nil }
+        return HeldReservation(partition: key.partition, charge: charge, amount: reserved)
     }
 
     package func didAcquire(_ account: ServingAccount, _ slots: AccountSlots, _ grant: SlotGrant) {
@@ -204,6 +219,29 @@ package final class Call: LeaseHolder {
         isSettled = true
         self.end = end
         guard isAdmitted else { return releaseAccount() }
+        let record = self.record(usage, isEstimated, end, status: status, upstreamModel, account)
+        settle(record)
+        trace.record = record
+        context.metrics.settled(record)
+        if let firstContentAt {
+            context.metrics.firstToken.record(microseconds: (firstContentAt - exchange.startedAt).wholeMicroseconds)
+        }
+        if let askedUpstreamAt {
+            context.metrics.upstream.record(microseconds: askedUpstreamAt.elapsed.wholeMicroseconds)
+        }
+        log(record)
+        releaseAccount()
+    }
+
+    /// What the call is billed when it has come to this.
+    private func record(
+        _ usage: TokenUsage,
+        _ isEstimated: Bool,
+        _ end: UsageEnd,
+        status: Int,
+        _ upstreamModel: String,
+        _ account: ServingAccount
+    ) -> UsageRecord {
         var record = UsageRecord(
             requestID: requestID,
             createdAt: createdAt,
@@ -239,23 +277,33 @@ package final class Call: LeaseHolder {
             } ?? ""
         record.isEstimated = isEstimated
         record.end = end
-        settle(record)
-        trace.record = record
-        context.metrics.settled(record)
-        if let firstContentAt {
-            context.metrics.firstToken.record(microseconds: (firstContentAt - exchange.startedAt).wholeMicroseconds)
+        if let charge { record.limits = charge.limits }
+        return record
+    }
+
+    /// Notes in Redis what is billed if this worker dies: at once when content begins, then every 5 seconds.
+    package func checkpoint(at now: MonotonicTime, usage: () -> TokenUsage, status: Int, upstreamModel: String) {
+        guard isAdmitted, !isSettled, let account, charge != nil else { return }
+        if let checkpointedAt, now - checkpointedAt < context.checkpointInterval { return }
+        checkpointedAt = now
+        var record = self.record(usage(), true, .workerLost, status: status, upstreamModel, account)
+        record.phase = .swept
+        let encoded = record.encoded
+        var rest = RedisArguments(capacity: encoded.count + requestID.utf8.count + 60)
+        rest.add(requestID)
+        rest.add(encoded)
+        rest.add(record.cost.raw)
+        let (outbox, partition) = (context.outbox, key.partition.partition)
+        context.redis.run(key.checkpoint, rest) { result in
+            if case .success(.string(let epoch)) = result, !epoch.isEmpty { outbox.noteEpoch(partition, epoch) }
         }
-        if let askedUpstreamAt {
-            context.metrics.upstream.record(microseconds: askedUpstreamAt.elapsed.wholeMicroseconds)
-        }
-        log(record)
-        releaseAccount()
     }
 
     private func settle(_ record: UsageRecord?) {
         guard isAdmitted else { return }
         dropCallerSlots()
-        context.outbox.settle(requestID, key, record: record)
+        context.leases.update(self)
+        context.outbox.settle(requestID, key, record: record, charge: charge)
     }
 
     private func log(_ record: UsageRecord) {

@@ -113,6 +113,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
             return upstreamEnded(.protocolViolation(detail: "unreadable event stream"))
         }
         flush()
+        checkpoint()
         if parser.pendingCount > Self.freeEventBytes || held.count > 0 { holdEvent() }
     }
 
@@ -247,6 +248,20 @@ final class StreamPump: SilentStream, DrainedAnswer {
         // What the end itself amounts to goes out when the call is settled.
         if case .finished = phase { return }
         translating?.finish()
+    }
+
+    /// A stream that goes on says now and then what it has cost so far.
+    private func checkpoint() {
+        switch phase {
+        case .holding, .finished: return
+        case .streaming, .draining: break
+        }
+        call.checkpoint(
+            at: .now,
+            usage: { meter.estimatedUsage },
+            status: response.head.status,
+            upstreamModel: attempt.upstreamModel
+        )
     }
 
     private func upstreamEnded(_ error: FetchError?) {

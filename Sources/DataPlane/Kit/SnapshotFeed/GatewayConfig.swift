@@ -42,6 +42,8 @@ package final class ServingGroup: Sendable {
     package let accounts: [ServingAccount]
     /// The field of its revision in every partition, and the revision.
     package let revisionField: String
+    /// The highest price factor of its accounts: which of them will answer is not known when a call is admitted.
+    package let highestMultiplier: Multiplier
     package let revision: String
 
     package var id: GroupID { snapshot.id }
@@ -51,6 +53,7 @@ package final class ServingGroup: Sendable {
     init(_ snapshot: GroupSnapshot, accounts: [ServingAccount]) {
         self.snapshot = snapshot
         self.accounts = accounts
+        highestMultiplier = accounts.map(\.snapshot.multiplier).max { $0.raw < $1.raw } ?? .one
         revisionField = "g\(snapshot.id)"
         revision = String(snapshot.revision)
     }

@@ -55,6 +55,12 @@ package final class InternalAPI: KeySource, RecordSink, TokenSource {
         }
     }
 
+    /// Has what a user has spent written into Redis again.
+    package func rebuildCounters(of user: UserID) async throws {
+        let (status, _) = try await ask("POST", "/internal/v1/users/\(user)/counters", [], within: .seconds(3))
+        guard status == 200 else { throw InternalAPIError.status(status) }
+    }
+
     /// Whether the control plane answers at all.
     package func isAlive() async -> Bool { (try? await get("/health/live")) != nil }
 

@@ -19,13 +19,28 @@ package final class ServingKey {
     /// The sets in which a call of this key has a slot while it runs.
     package let heldSlots: [String]
     package let loadedAt = MonotonicTime.now
-    private var admission: (group: ServingGroup, run: PreparedRun)?
-    /// Adds the done marker; and request id, proposed epoch, record, phase and the marker's life.
+    package let wallet: String
+    package let userRate: String
+    package let keyRate: String
+    package let exhaustion: String
+    private var plan: AdmissionPlan?
+    /// Adds the done marker; and request id, proposed epoch, record, phase, the marker's life, cost, counters, tokens and
+    /// what exhausts the policy.
     package private(set) lazy var settlement = PreparedRun(
         CallScripts.settle,
-        keys: [partition.epoch, partition.live, partition.holds, userSlots, keySlots, partition.usage],
+        keys: [
+            partition.epoch, partition.live, partition.holds, userSlots, keySlots, partition.usage,
+            partition.checkpoints, keyRate, exhaustion,
+        ],
         furtherKeys: 1,
-        furtherArguments: 5
+        furtherArguments: 9
+    )
+
+    /// Adds request id, record and its cost.
+    package private(set) lazy var checkpoint = PreparedRun(
+        CallScripts.checkpoint,
+        keys: [partition.epoch, partition.live, partition.holds, partition.checkpoints],
+        furtherArguments: 3
     )
 
     package var id: KeyID { snapshot.id }
@@ -46,25 +61,30 @@ package final class ServingKey {
         self.userSlots = userSlots ?? partition.live
         self.keySlots = keySlots ?? partition.live
         heldSlots = [userSlots, keySlots].compactMap { $0 }
+        wallet = CounterNames.wallet(of: snapshot.user)
+        userRate = CounterNames.rate(of: snapshot.user)
+        keyRate = CounterNames.rate(of: snapshot.id, partition.partition)
+        exhaustion = CounterNames.exhaustion(of: snapshot.id, partition.partition)
     }
 
-    /// The admission of a call in this group; adds whether missing revisions are accepted, and the request id.
+    /// How a call in this group is admitted.
     ///
-    /// - Parameter epoch: proposed where Redis has none; the same in every call of a loop.
-    package func admission(to group: ServingGroup, _ epoch: String) -> PreparedRun {
-        if let admission, admission.group === group { return admission.run }
-        let run = PreparedRun(
-            CallScripts.admit,
-            keys: [partition.epoch, partition.revisions, partition.live, partition.holds, userSlots, keySlots],
-            arguments: [
-                epoch, keyField, keyRevision, userField, userRevision, group.revisionField, group.revision, userLimit,
-                keyLimit, Leases.durationText, keyField,
-            ],
-            furtherArguments: 2
-        )
-        admission = (group, run)
-        return run
+    /// - Parameters:
+    ///   - time: makes the plan anew, for the windows of that time; nil keeps the last one while it fits.
+    ///   - epoch: proposed where Redis has none; the same in every call of a loop.
+    package func plan(for group: ServingGroup, now: Timestamp, at time: Timestamp? = nil, epoch: String)
+        -> AdmissionPlan
+    {
+        if time == nil, let plan, plan.group === group, plan.subscription?.expiresAt ?? .distantFuture > now {
+            return plan
+        }
+        let made = AdmissionPlan(self, group, at: time ?? now, epoch: epoch)
+        plan = made
+        return made
     }
+
+    /// Tokens count for a minute's limit.
+    package var countsTokens: Bool { snapshot.tpm > 0 }
 
     /// As much of a key as it takes to settle a record of an earlier run: the slots of that time have ended.
     package convenience init(of record: UsageRecord) {

@@ -12,6 +12,9 @@ package struct CallSummary: Hashable, Sendable {
     /// Where the value stands that may name the caller's session (`metadata`, `prompt_cache_key`).
     package var sessionRange: Range<Int>?
 
+    /// What the answer may have at most, all of its alternatives together; nil where the request does not say.
+    package var answerTokens: Int64?
+
     package struct Insertion: Hashable, Sendable {
         /// The bytes that go.
         package var range: Range<Int>
@@ -29,7 +32,8 @@ package struct CallSummary: Hashable, Sendable {
         modelRange: Range<Int>?,
         previousResponse: String? = nil,
         usageRequest: Insertion? = nil,
-        sessionRange: Range<Int>? = nil
+        sessionRange: Range<Int>? = nil,
+        answerTokens: Int64? = nil
     ) {
         self.model = model
         self.isStream = isStream
@@ -37,5 +41,6 @@ package struct CallSummary: Hashable, Sendable {
         self.previousResponse = previousResponse
         self.usageRequest = usageRequest
         self.sessionRange = sessionRange
+        self.answerTokens = answerTokens
     }
 }

@@ -21,6 +21,11 @@ package struct GatewayError: Error, Sendable {
         case rateLimited = "rate_limited"
         case concurrencyLimit = "concurrency_limit"
         case insufficientBalance = "insufficient_balance"
+        case keyQuotaExhausted = "api_key_quota_exhausted"
+        case policyExhausted = "token_quota_policy_exhausted"
+        case subscriptionLimitExceeded = "subscription_limit_exceeded"
+        case subscriptionRequired = "subscription_required"
+        case budgetInUse = "budget_in_use"
         case noAccountAvailable = "no_account_available"
         case upstreamError = "upstream_error"
         case upstreamTimeout = "upstream_timeout"
@@ -32,13 +37,17 @@ package struct GatewayError: Error, Sendable {
             case .invalidRequest, .modelNotPriced: 400
             case .invalidAPIKey: 401
             case .insufficientBalance: 402
-            case .accessDenied, .apiKeyExpired, .userDisabled, .groupInactive, .claudeCodeOnly, .modelNotAllowed: 403
+            case .accessDenied, .apiKeyExpired, .userDisabled, .groupInactive, .claudeCodeOnly, .modelNotAllowed,
+                .subscriptionRequired:
+                403
             case .notFound: 404
             case .methodNotAllowed: 405
             case .requestTimeout: 408
             case .bodyTooLarge: 413
             case .unsupportedEncoding: 415
-            case .rateLimited, .concurrencyLimit: 429
+            case .rateLimited, .concurrencyLimit, .keyQuotaExhausted, .policyExhausted, .subscriptionLimitExceeded,
+                .budgetInUse:
+                429
             case .internalError: 500
             case .upstreamError: 502
             case .noAccountAvailable, .unavailable: 503

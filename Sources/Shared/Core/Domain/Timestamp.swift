@@ -4,6 +4,8 @@ package struct Timestamp: Hashable, Comparable, Sendable {
 
     package init(microseconds: Int64) { self.microseconds = microseconds }
 
+    package static let distantFuture = Timestamp(microseconds: .max)
+
     package var milliseconds: Int64 { microseconds / 1000 }
 
     package static func < (left: Self, right: Self) -> Bool { left.microseconds < right.microseconds }

@@ -44,6 +44,7 @@ package struct UsageRecord: Hashable, Sendable {
     package var isEstimated = false
     package var isCacheTTLOverridden = false
     package var end = UsageEnd.complete
+    package var limits = FrozenLimits()
 
     package init(
         requestID: String,

@@ -46,6 +46,8 @@ package struct GroupSnapshot: Hashable, Sendable {
     package var isClaudeCodeOnly: Bool
     package var fallbackGroup: GroupID?
     package var isSubscription: Bool
+    /// What each subscription to it may use.
+    package var limits: SubscriptionLimits
     package var modelAllowlist: [String]
 
     package init(
@@ -58,6 +60,7 @@ package struct GroupSnapshot: Hashable, Sendable {
         isClaudeCodeOnly: Bool = false,
         fallbackGroup: GroupID? = nil,
         isSubscription: Bool = false,
+        limits: SubscriptionLimits = SubscriptionLimits(),
         modelAllowlist: [String] = []
     ) {
         self.id = id
@@ -69,7 +72,21 @@ package struct GroupSnapshot: Hashable, Sendable {
         self.isClaudeCodeOnly = isClaudeCodeOnly
         self.fallbackGroup = fallbackGroup
         self.isSubscription = isSubscription
+        self.limits = limits
         self.modelAllowlist = modelAllowlist
+    }
+}
+
+/// What a subscription may use in the windows that begin with it; nil is no limit.
+package struct SubscriptionLimits: Hashable, Sendable {
+    package var daily: NanoUSD?
+    package var weekly: NanoUSD?
+    package var monthly: NanoUSD?
+
+    package init(daily: NanoUSD? = nil, weekly: NanoUSD? = nil, monthly: NanoUSD? = nil) {
+        self.daily = daily
+        self.weekly = weekly
+        self.monthly = monthly
     }
 }
 

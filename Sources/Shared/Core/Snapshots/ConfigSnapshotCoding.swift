@@ -114,11 +114,17 @@ extension GroupSnapshot {
             $0.member("claude_code_only", isClaudeCodeOnly)
             $0.member("fallback_group_id", fallbackGroup?.raw)
             $0.member("subscription", isSubscription)
+            if let daily = limits.daily { $0.member("daily_limit", daily.raw) }
+            if let weekly = limits.weekly { $0.member("weekly_limit", weekly.raw) }
+            if let monthly = limits.monthly { $0.member("monthly_limit", monthly.raw) }
             $0.texts("model_allowlist", modelAllowlist)
         }
     }
 
     fileprivate init(_ fields: FieldReader) throws(SnapshotError) {
+        func limit(_ name: StaticString) throws(SnapshotError) -> NanoUSD? {
+            try fields.optionalInt(name, in: 0...NanoUSD.maximum.raw).map { NanoUSD($0) }
+        }
         self.init(
             id: try fields.id("id"),
             revision: try fields.int("revision", in: 0...Int64.max),
@@ -129,6 +135,11 @@ extension GroupSnapshot {
             isClaudeCodeOnly: try fields.bool("claude_code_only"),
             fallbackGroup: try fields.optionalID("fallback_group_id"),
             isSubscription: try fields.bool("subscription"),
+            limits: SubscriptionLimits(
+                daily: try limit("daily_limit"),
+                weekly: try limit("weekly_limit"),
+                monthly: try limit("monthly_limit")
+            ),
             modelAllowlist: try fields.texts("model_allowlist")
         )
     }

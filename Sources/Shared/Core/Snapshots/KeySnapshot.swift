@@ -25,6 +25,9 @@ package struct KeySnapshot: Hashable, Sendable {
     package var userRPM: Int
     /// Total USD; nil is no limit.
     package var quota: NanoUSD?
+    package var policy: KeyPolicy?
+    /// Of the key's user, those that have not ended; a call may be served as of another group than the key's.
+    package var subscriptions: [SubscriptionSnapshot]
 
     package init(
         id: KeyID,
@@ -43,7 +46,9 @@ package struct KeySnapshot: Hashable, Sendable {
         rpm: Int = 0,
         tpm: Int = 0,
         userRPM: Int = 0,
-        quota: NanoUSD? = nil
+        quota: NanoUSD? = nil,
+        policy: KeyPolicy? = nil,
+        subscriptions: [SubscriptionSnapshot] = []
     ) {
         self.id = id
         self.hash = hash
@@ -62,6 +67,24 @@ package struct KeySnapshot: Hashable, Sendable {
         self.tpm = tpm
         self.userRPM = userRPM
         self.quota = quota
+        self.policy = policy
+        self.subscriptions = subscriptions
+    }
+}
+
+/// A user's right to call through a group, from one time to another.
+package struct SubscriptionSnapshot: Hashable, Sendable {
+    package var id: SubscriptionID
+    package var group: GroupID
+    /// Where its windows begin. Whole milliseconds.
+    package var startsAt: Timestamp
+    package var expiresAt: Timestamp
+
+    package init(id: SubscriptionID, group: GroupID, startsAt: Timestamp, expiresAt: Timestamp) {
+        self.id = id
+        self.group = group
+        self.startsAt = startsAt
+        self.expiresAt = expiresAt
     }
 }
 

@@ -21,6 +21,14 @@ extension KeySnapshot {
             $0.member("tpm", tpm)
             $0.member("user_rpm", userRPM)
             $0.member("quota", quota?.raw)
+            if let policy {
+                $0.key("policy")
+                policy.write(to: &$0)
+            }
+            if !subscriptions.isEmpty {
+                $0.key("subscriptions")
+                $0.array { json in for subscription in subscriptions { subscription.write(to: &json) } }
+            }
         }
     }
 
@@ -45,7 +53,60 @@ extension KeySnapshot {
             rpm: try limit("rpm"),
             tpm: try limit("tpm"),
             userRPM: try limit("user_rpm"),
-            quota: try fields.optionalInt("quota", in: 0...NanoUSD.maximum.raw).map { NanoUSD($0) }
+            quota: try fields.optionalInt("quota", in: 0...NanoUSD.maximum.raw).map { NanoUSD($0) },
+            policy: try fields.optionalObject("policy").map { (policy) throws(SnapshotError) in try KeyPolicy(policy) },
+            subscriptions: try fields.optionalObjects("subscriptions") { (subscription) throws(SnapshotError) in
+                try SubscriptionSnapshot(subscription)
+            }
+        )
+    }
+}
+
+extension KeyPolicy {
+    fileprivate func write(to json: inout JSONWriter) {
+        json.object {
+            // A month has no number of minutes.
+            if case .minutes(let minutes) = period { $0.member("minutes", minutes) }
+            $0.member("anchor", anchor.microseconds)
+            $0.member("quota", quota.raw)
+            $0.member("boundary", boundary.rawValue)
+            $0.member("action", action.rawValue)
+            $0.member("resumes", resumesByItself)
+            $0.member("version", version)
+            $0.member("reset_epoch", resetEpoch)
+        }
+    }
+
+    fileprivate init(_ fields: FieldReader) throws(SnapshotError) {
+        self.init(
+            period: try fields.optionalInt("minutes", in: 1...525_600).map { .minutes($0) } ?? .month,
+            anchor: try fields.time("anchor"),
+            quota: NanoUSD(try fields.int("quota", in: 0...NanoUSD.maximum.raw)),
+            boundary: try fields.choice("boundary"),
+            action: try fields.choice("action"),
+            resumesByItself: try fields.bool("resumes"),
+            version: try fields.int("version", in: 0...Int64.max),
+            resetEpoch: try fields.int("reset_epoch", in: 0...Int64.max)
+        )
+    }
+}
+
+extension SubscriptionSnapshot {
+    fileprivate func write(to json: inout JSONWriter) {
+        json.object {
+            $0.member("id", id.raw)
+            $0.member("group_id", group.raw)
+            $0.member("starts_at", startsAt.microseconds)
+            $0.member("expires_at", expiresAt.microseconds)
+        }
+    }
+
+    fileprivate init(_ fields: FieldReader) throws(SnapshotError) {
+        self.init(
+            id: try fields.id("id"),
+            group: try fields.id("group_id"),
+            startsAt: try fields.time("starts_at"),
+            expiresAt: try fields.time("expires_at")
         )
     }
 }

@@ -28,7 +28,7 @@ package enum RedisNames {
     /// Stream: usage records that are not in Postgres yet, one field `r` each.
     package static func usage(_ partition: Partition) -> String { tag(partition) + "usage" }
 
-    private static func tag(_ partition: Partition) -> String {
+    static func tag(_ partition: Partition) -> String {
         partition.number < 10 ? "tg:{p0\(partition.number)}:" : "tg:{p\(partition.number)}:"
     }
 

@@ -76,6 +76,7 @@ extension UsageRecord {
         isEstimated = try fields.bool("estimated")
         isCacheTTLOverridden = try fields.bool("cache_ttl_overridden")
         end = try fields.choice("end")
+        limits = try FrozenLimits(fields)
     }
 
     /// 1–128 letters, digits, `_` and `-`.
@@ -87,5 +88,29 @@ extension UsageRecord {
                 default: false
                 }
             }
+    }
+}
+
+extension FrozenLimits {
+    /// Windows that begin outside the years 1 to 9999 are none.
+    private static let windows: ClosedRange<Int64> = -62_135_596_800_000...253_402_300_799_999
+
+    fileprivate init(_ fields: FieldReader) throws(SnapshotError) {
+        self.init(hasQuota: try fields.optionalBool("quota") ?? false)
+        if let window = try fields.optionalInt("policy_window", in: Self.windows) {
+            policy = Policy(
+                version: try fields.int("policy_version", in: 0...Int64.max),
+                resetEpoch: try fields.int("policy_epoch", in: 0...Int64.max),
+                window: window
+            )
+        }
+        if let id: SubscriptionID = try fields.optionalID("subscription_id") {
+            subscription = Subscription(
+                id: id,
+                day: try fields.int("subscription_day", in: Self.windows),
+                week: try fields.int("subscription_week", in: Self.windows),
+                month: try fields.int("subscription_month", in: Self.windows)
+            )
+        }
     }
 }

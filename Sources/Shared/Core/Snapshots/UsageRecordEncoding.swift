@@ -17,8 +17,8 @@ extension UsageRecord {
         let names = [requestID, model, upstreamModel, ip, userAgent].reduce(0) { bytes, text in
             bytes + min(text.utf8.count, Self.textLimit)
         }
-        // An escape takes six bytes; everything else is below 1,400 bytes even with every number at its longest.
-        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1400 + names * 6) { out in
+        // An escape takes six bytes; everything else is below 1,700 bytes even with every number at its longest.
+        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1700 + names * 6) { out in
             var json = ByteCursor(out)
             json.member("{\"id\":", text: requestID)
             json.member(",\"phase\":", text: phase.rawValue)
@@ -54,6 +54,7 @@ extension UsageRecord {
             json.member(",\"estimated\":", isEstimated)
             json.member(",\"cache_ttl_overridden\":", isCacheTTLOverridden)
             json.member(",\"end\":", text: end.rawValue)
+            json.write(limits)
             json.write(UInt8(ascii: "}"))
             // No longer than it is: a worker keeps many of them for a while.
             return Array(UnsafeBufferPointer(rebasing: out[..<json.count]))
@@ -62,6 +63,21 @@ extension UsageRecord {
 }
 
 extension ByteCursor {
+    fileprivate mutating func write(_ limits: FrozenLimits) {
+        if limits.hasQuota { member(",\"quota\":", true) }
+        if let policy = limits.policy {
+            member(",\"policy_version\":", policy.version)
+            member(",\"policy_epoch\":", policy.resetEpoch)
+            member(",\"policy_window\":", policy.window)
+        }
+        if let subscription = limits.subscription {
+            member(",\"subscription_id\":", subscription.id.raw)
+            member(",\"subscription_day\":", subscription.day)
+            member(",\"subscription_week\":", subscription.week)
+            member(",\"subscription_month\":", subscription.month)
+        }
+    }
+
     fileprivate mutating func member(_ name: StaticString, _ value: Int64) {
         write(name)
         write(decimal: value)

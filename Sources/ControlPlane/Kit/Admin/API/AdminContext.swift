@@ -45,8 +45,8 @@ package struct AdminContext {
             + SignInRoutes(self).routes
             + KeyRoutes(self).routes + PriceRoutes(self).routes + ProxyRoutes(self).routes
             + SettingsRoutes(self).routes + UsageRoutes(self).routes + AuditRoutes(self).routes
-            + AccountUsageRoutes(self).routes + AccountTestRoutes(self).routes + TraceRoutes(self).routes
-            + OwnKeyRoutes(self).routes + ProfileRoutes(self).routes
+            + AccountUsageRoutes(self).routes + AccountTestRoutes(self).routes + SubscriptionRoutes(self).routes
+            + TraceRoutes(self).routes + OwnKeyRoutes(self).routes + ProfileRoutes(self).routes
     }
 }
 

@@ -9,6 +9,7 @@ package enum KeyForm {
             .required("name", \.name, .text(1...100)),
             .required("group_id", \.group, .id),
             .optional("quota", \.quota, .limit, default: nil),
+            PolicyForm.field,
             .optional("expires_at", \.expiresAt, ValueKind<Timestamp>.time.orNil, default: nil),
             .optional("ip_whitelist", \.ipWhitelist, .set(of: .addressRange, count: 0...500), default: []),
             .optional("ip_blacklist", \.ipBlacklist, .set(of: .addressRange, count: 0...500), default: []),

@@ -81,6 +81,14 @@ package struct KeyRoutes {
             ),
             Route(
                 "POST",
+                path + "/{id}/reset-policy",
+                .admin,
+                "Begin the running window of an API key's periodic limit anew",
+                answer: view.schema,
+                handler: resetPolicy
+            ),
+            Route(
+                "POST",
                 path + "/{id}/clear-expiration",
                 .admin,
                 "Let an API key never expire",
@@ -93,7 +101,7 @@ package struct KeyRoutes {
     private func list(_ request: AdminRequest) async throws -> AdminAnswer {
         let page = try PageRequest(request.head, rules, where: Conditions("k.deleted_at is null"))
         let (keys, total) = try await context.pool.withConnection {
-            try await page.fetch(APIKeyStore.columns, from: "api_keys k", on: $0) { try APIKeyStore.record($0) }
+            try await page.fetch(APIKeyStore.columns, from: APIKeyStore.source, on: $0) { try APIKeyStore.record($0) }
         }
         return page.answer(keys.map { view.json($0) }, total: total)
     }
@@ -107,7 +115,9 @@ package struct KeyRoutes {
     }
 
     private func create(_ request: AdminRequest) async throws -> AdminAnswer {
-        let draft = try form.draft(from: request.body, startingWith: KeyDraft())
+        let draft = try form.draft(from: request.body, startingWith: KeyDraft()) {
+            PolicyForm.anchorFaults($0, from: nil, now: request.now)
+        }
         let secret = APIKeyFormat.generate { SecureRandom.bytes($0) }
         let key = try await context.changes.commit(by: try request.author()) { change in
             try await checkReferences(draft, on: change.connection)
@@ -123,6 +133,8 @@ package struct KeyRoutes {
             prefix: APIKeyFormat.displayPrefix(secret),
             on: change.connection
         )
+        try await KeyPolicyStore.save(draft.policy, of: id, replacing: nil, now: change.now, on: change.connection)
+        change.publish(.money(UserID(draft.user)))
         change.publish(.key(id))
         change.audit("create", "key", id.raw, body)
         guard let key = try await APIKeyStore.find(id, on: change.connection) else { throw Problem.notFound("key") }
@@ -152,6 +164,7 @@ package struct KeyRoutes {
                 throw Problem.notFound("key")
             }
             try await body(current, change)
+            change.publish(.money(UserID(current.fields.user)))
             change.publish(.key(id))
             change.audit(action, "key", id.raw, request.body.isNull ? [:] : request.body)
             return try await APIKeyStore.find(id, on: change.connection) ?? current
@@ -162,9 +175,38 @@ package struct KeyRoutes {
         let key = try await change(request, "update") { current, change in
             let draft = try form.patched(current.fields, with: request.body) {
                 KeyForm.patchFaults($0, from: current.fields)
+                    + PolicyForm.anchorFaults($0, from: current.fields, now: request.now)
             }
             if draft.group != current.fields.group { try await checkReferences(draft, on: change.connection) }
-            try await APIKeyStore.update(current.id, to: draft, on: change.connection)
+            try await Self.update(current, to: draft, in: change)
+        }
+        return .ok(view.json(key))
+    }
+
+    /// A key and its policy, both or neither.
+    static func update(_ current: KeyRecord, to draft: KeyDraft, in change: Change) async throws {
+        try await APIKeyStore.update(current.id, to: draft, on: change.connection)
+        try await KeyPolicyStore.save(
+            draft.policy,
+            of: current.id,
+            replacing: current.policy,
+            now: change.now,
+            on: change.connection
+        )
+    }
+
+    private func resetPolicy(_ request: AdminRequest) async throws -> AdminAnswer {
+        let key = try await change(request, "reset_policy") { current, change in
+            guard let policy = current.policy else { throw Problem.conflict("The key has no policy.") }
+            try await KeyPolicyStore.reset(
+                policy,
+                of: UserID(current.fields.user),
+                by: change.author.user,
+                now: change.now,
+                on: change.connection
+            )
+            // Workers must not count on in the window that was reset.
+            try await APIKeyStore.update(current.id, to: current.fields, on: change.connection)
         }
         return .ok(view.json(key))
     }

@@ -22,7 +22,9 @@ package enum KeyView {
             .init("concurrency", Schema.integer) { .int($0.fields.concurrency) },
             .init("rpm", Schema.integer) { .int($0.fields.rpm) },
             .init("tpm", Schema.integer) { .int($0.fields.tpm) },
-            .init("policy", Schema.object.nullable) { _ in .null },
+            .init("policy", PolicyForm.view.schema.nullable) { key in
+                key.policy.map { PolicyForm.view.json(PolicyForm.Shown(policy: $0, now: key.readAt)) } ?? .null
+            },
             .init("last_used_at", Schema.time.nullable) { .time($0.lastUsedAt) },
             .init("created_at", Schema.time) { .time($0.createdAt) },
             .init("updated_at", Schema.time) { .time($0.updatedAt) },

@@ -70,7 +70,7 @@ package struct OwnKeyRoutes {
         own.add("k.user_id = \(own.bind(.integer(try request.signedIn().user.id.raw)))")
         let page = try PageRequest(request.head, rules, where: own)
         let (keys, total) = try await context.pool.withConnection {
-            try await page.fetch(APIKeyStore.columns, from: "api_keys k", on: $0) { try APIKeyStore.record($0) }
+            try await page.fetch(APIKeyStore.columns, from: APIKeyStore.source, on: $0) { try APIKeyStore.record($0) }
         }
         return page.answer(keys.map { view.json($0) }, total: total)
     }
@@ -110,7 +110,9 @@ package struct OwnKeyRoutes {
     }
 
     private func create(_ request: AdminRequest) async throws -> AdminAnswer {
-        var draft = try form.draft(from: request.body, startingWith: KeyDraft())
+        var draft = try form.draft(from: request.body, startingWith: KeyDraft()) {
+            PolicyForm.anchorFaults($0, from: nil, now: request.now)
+        }
         draft.user = try request.signedIn().user.id.raw
         let wanted = draft
         let secret = APIKeyFormat.generate { SecureRandom.bytes($0) }
@@ -124,10 +126,13 @@ package struct OwnKeyRoutes {
     private func update(_ request: AdminRequest) async throws -> AdminAnswer {
         let key = try await context.changes.commit(by: try request.author()) { change in
             let current = try await own(request, on: change.connection, forUpdate: true)
-            let draft = try form.patched(current.fields, with: request.body)
+            let draft = try form.patched(current.fields, with: request.body) {
+                PolicyForm.anchorFaults($0, from: current.fields, now: request.now)
+            }
             // A key that an admin bound elsewhere stays there; only a move needs an open group.
             if draft.group != current.fields.group { try await requireOpen(draft.group, on: change.connection) }
-            try await APIKeyStore.update(current.id, to: draft, on: change.connection)
+            try await KeyRoutes.update(current, to: draft, in: change)
+            change.publish(.money(UserID(current.fields.user)))
             change.publish(.key(current.id))
             change.audit("update", "key", current.id.raw, request.body)
             return try await APIKeyStore.find(current.id, on: change.connection) ?? current

@@ -108,6 +108,7 @@ package struct UserRoutes {
                     on: change.connection
                 )
             }
+            change.publish(.money(id))
             change.publish(.user(id))
             change.audit("create", "user", id.raw, request.body)
             return try await UserStore.find(id, on: change.connection)
@@ -208,7 +209,7 @@ package struct UserRoutes {
             guard let entry else {
                 throw Problem.invalid([FieldFault("amount", "would take the balance beyond ±\(NanoUSD.maximum)")])
             }
-            change.publish(.user(id))
+            change.publish(.money(id))
             change.audit("change_balance", "user", id.raw, request.body)
             return entry
         }

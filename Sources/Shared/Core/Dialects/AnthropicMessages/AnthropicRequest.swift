@@ -7,10 +7,17 @@ package enum AnthropicRequest {
     ///
     /// - Throws: `GatewayError.invalidRequest`, naming the field at fault.
     package static func summary(of body: [UInt8], _ parser: JSONParser) throws -> CallSummary {
-        let fields = try RequestFields(["model", "stream", "messages", "metadata"], in: body, parser)
+        let names: [StaticString] = ["model", "stream", "messages", "metadata", "max_tokens"]
+        let fields = try RequestFields(names, in: body, parser)
         let (model, range) = try fields.model(0)
         let isStream = try fields.flag(1)
         try fields.requireArray(2)
-        return CallSummary(model: model, isStream: isStream, modelRange: range, sessionRange: fields.hint(3))
+        return CallSummary(
+            model: model,
+            isStream: isStream,
+            modelRange: range,
+            sessionRange: fields.hint(3),
+            answerTokens: fields.count(4)
+        )
     }
 }

@@ -14,7 +14,10 @@ package struct OpenAIChatWire: WireDialect {
             }
             return CallSummary(model: model, isStream: false, modelRange: range)
         }
-        let names: [StaticString] = ["model", "stream", "messages", "stream_options", "prompt_cache_key"]
+        let names: [StaticString] = [
+            "model", "stream", "messages", "stream_options", "prompt_cache_key", "max_completion_tokens", "max_tokens",
+            "n",
+        ]
         let fields = try RequestFields(names, in: body, parser)
         let (model, range) = try fields.model(0)
         let isStream = try fields.flag(1)
@@ -24,7 +27,8 @@ package struct OpenAIChatWire: WireDialect {
             isStream: isStream,
             modelRange: range,
             usageRequest: isStream ? try usageRequest(fields, options: fields.range(3)) : nil,
-            sessionRange: fields.hint(4)
+            sessionRange: fields.hint(4),
+            answerTokens: RequestFields.together(fields.count(5) ?? fields.count(6), times: fields.count(7))
         )
     }
 

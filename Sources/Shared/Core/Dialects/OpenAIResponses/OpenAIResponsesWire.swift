@@ -9,7 +9,9 @@ package struct OpenAIResponsesWire: WireDialect {
     package init() {}
 
     package func summary(of body: [UInt8], _ route: CallRoute, _ parser: JSONParser) throws -> CallSummary {
-        let names: [StaticString] = ["model", "stream", "background", "previous_response_id", "prompt_cache_key"]
+        let names: [StaticString] = [
+            "model", "stream", "background", "previous_response_id", "prompt_cache_key", "max_output_tokens",
+        ]
         let fields = try RequestFields(names, in: body, parser)
         let (model, range) = try fields.model(0)
         let isStream = try fields.flag(1)
@@ -31,7 +33,8 @@ package struct OpenAIResponsesWire: WireDialect {
             isStream: isStream,
             modelRange: range,
             previousResponse: previous,
-            sessionRange: fields.hint(4)
+            sessionRange: fields.hint(4),
+            answerTokens: fields.count(5)
         )
     }
 

@@ -73,6 +73,25 @@ struct RequestFields {
         }
     }
 
+    /// A whole number that is not negative; nil where there is none, or the upstream will refuse what stands there.
+    func count(_ number: Int) -> Int64? {
+        guard let range = try? value(number), range.count <= 19 else { return nil }
+        var count: Int64 = 0
+        for byte in body[range] {
+            let (product, overflow) = count.multipliedReportingOverflow(by: 10)
+            guard byte &- 0x30 < 10, !overflow else { return nil }
+            count = product &+ Int64(byte &- 0x30)
+        }
+        return max(0, count)
+    }
+
+    /// What so many alternatives of an answer may have together.
+    static func together(_ tokens: Int64?, times alternatives: Int64?) -> Int64? {
+        guard let tokens else { return nil }
+        let (product, overflow) = tokens.multipliedReportingOverflow(by: max(1, alternatives ?? 1))
+        return overflow ? .max : product
+    }
+
     func requireArray(_ number: Int) throws {
         guard let range = try range(number) else {
             throw Self.invalid("\(names[number]): field required", field: "\(names[number])")

@@ -1,0 +1,183 @@
+import Decisions
+package import Domain
+package import Redis
+package import Snapshots
+
+/// What calls of a key in a group are checked against and charged to, made ready for as long as its windows last.
+///
+/// Of each limit with windows two are prepared, n and n + 1: Redis' clock decides between them. A call in neither is
+/// planned anew.
+package final class AdmissionPlan {
+    /// Adds whether what Redis has forgotten is accepted, request id, and amount.
+    package let run: PreparedRun
+    let group: ServingGroup
+    /// Of the subscription that it rests on; `nil` without.
+    let subscription: SubscriptionSnapshot?
+    private let key: KeySnapshot
+    private let counters: [Counter]
+    private var charges: [[UInt8]: CallCharge] = [:]
+
+    private struct Counter {
+        let kind: String
+        let limit: NanoUSD
+        var windows: (first: LimitWindow, second: LimitWindow)?
+        let names: [String]
+
+        init(_ kind: String, _ limit: NanoUSD, name: String) {
+            self.kind = kind
+            self.limit = limit
+            names = [name]
+        }
+
+        init(_ kind: String, _ limit: NanoUSD, _ windows: LimitWindows, at time: Timestamp, _ name: (Int64) -> String) {
+            self.kind = kind
+            self.limit = limit
+            let first = windows.window(at: time)
+            let second = windows.next(after: first)
+            self.windows = (first, second)
+            names = [name(first.start.milliseconds), name(second.start.milliseconds)]
+        }
+
+        func start(_ isSecond: Bool) -> Int64 {
+            guard let windows else { return 0 }
+            return (isSecond ? windows.second : windows.first).start.milliseconds
+        }
+
+        var arguments: [String] {
+            let bounds =
+                windows.map { [$0.first.start, $0.second.start, $0.second.end].map { String($0.milliseconds) } }
+                ?? ["0", "0", "0"]
+            return [kind, String(limit.raw)] + bounds
+        }
+    }
+
+    /// - Parameters:
+    ///   - time: for which the windows are chosen.
+    ///   - epoch: proposed where Redis has none; the same in every call of a loop.
+    init(_ key: ServingKey, _ group: ServingGroup, at time: Timestamp, epoch: String) {
+        let snapshot = key.snapshot
+        let partition = key.partition
+        self.key = snapshot
+        self.group = group
+        var counters: [Counter] = []
+        if let quota = snapshot.quota, quota > .zero {
+            counters.append(
+                Counter("quota", quota, name: CounterNames.quota(of: snapshot.id, partition.partition))
+            )
+        }
+        if let policy = snapshot.policy {
+            let windows = LimitWindows(policy.period, anchor: policy.anchor)
+            counters.append(
+                Counter(policy.boundary.rawValue, policy.quota, windows, at: time) { start in
+                    CounterNames.policy(
+                        of: snapshot.id,
+                        .init(version: policy.version, resetEpoch: policy.resetEpoch, window: start),
+                        partition.partition
+                    )
+                }
+            )
+        }
+        let subscription = group.snapshot.isSubscription ? snapshot.subscription(to: group.id, at: time) : nil
+        self.subscription = subscription
+        if let subscription {
+            let limits = group.snapshot.limits
+            let kinds: [(CounterNames.SubscriptionWindow, WindowPeriod, NanoUSD?)] = [
+                (.day, .day, limits.daily), (.week, .week, limits.weekly), (.month, .month, limits.monthly),
+            ]
+            for (kind, period, limit) in kinds {
+                counters.append(
+                    // Without a limit it is still counted: others see what is used.
+                    Counter(kind.rawValue, limit ?? .maximum, LimitWindows(period, anchor: subscription.startsAt), at: time)
+                    { CounterNames.subscription(subscription.id, kind, start: $0, partition.partition) }
+                )
+            }
+        } else {
+            counters.append(Counter("wallet", .zero, name: CounterNames.wallet(of: snapshot.user)))
+        }
+        self.counters = counters
+        let lasting =
+            switch snapshot.policy {
+            case .some(let policy) where !policy.resumesByItself: "2"
+            case .some(let policy) where policy.action == .disableKey: "1"
+            default: "0"
+            }
+        run = PreparedRun(
+            CallScripts.admit,
+            keys: [
+                partition.epoch, partition.revisions, partition.live, partition.holds, key.userSlots, key.keySlots,
+                key.wallet, key.userRate, key.keyRate, key.exhaustion, partition.usage,
+            ] + counters.flatMap(\.names),
+            arguments: [
+                epoch, key.keyField, key.keyRevision, key.userField, key.userRevision, group.revisionField,
+                group.revision, key.userLimit, key.keyLimit, Leases.durationText, String(snapshot.userRPM),
+                String(snapshot.rpm), String(snapshot.tpm),
+                snapshot.policy.map { CounterNames.exhaustionField($0) } ?? "", lasting,
+                snapshot.policy.map { PolicyExhaustion.opening(snapshot.id, snapshot.user, $0) } ?? "",
+                String(counters.count),
+            ] + counters.flatMap(\.arguments),
+            furtherArguments: 3
+        )
+    }
+
+    /// What a call is charged to that was admitted in these windows: `0` or `1` for each counter.
+    func charge(_ choice: [UInt8]) -> CallCharge? {
+        if let known = charges[choice] { return known }
+        guard choice.count == counters.count else { return nil }
+        var limits = FrozenLimits()
+        var names: [String] = []
+        var watch = ""
+        var starts: [Int64] = []
+        for (counter, digit) in zip(counters, choice) {
+            let isSecond = digit == UInt8(ascii: "1")
+            let start = counter.start(isSecond)
+            let name = isSecond && counter.names.count > 1 ? counter.names[1] : counter.names[0]
+            names.append(name)
+            switch counter.kind {
+            case "quota": limits.hasQuota = true
+            case "strict", "graceful":
+                guard let policy = key.policy else { continue }
+                limits.policy = .init(version: policy.version, resetEpoch: policy.resetEpoch, window: start)
+                watch =
+                    "\(name) \(policy.quota.raw) \(CounterNames.exhaustionField(policy)) \(start) "
+                    + PolicyExhaustion.opening(key.id, key.user, policy) + "\(start)}"
+            case "wallet": break
+            default: starts.append(start)
+            }
+        }
+        if let subscription, starts.count == 3 {
+            limits.subscription = .init(id: subscription.id, day: starts[0], week: starts[1], month: starts[2])
+        }
+        let charge = CallCharge(limits: limits, names: names.joined(separator: " "), policyWatch: watch)
+        charges[choice] = charge
+        return charge
+    }
+}
+
+/// What one admitted call is charged to.
+package final class CallCharge: Sendable {
+    /// As the record carries it.
+    package let limits: FrozenLimits
+    /// The counters' names, with blanks between them.
+    package let names: String
+    /// What the script `settle` takes to notice that a policy is exhausted; empty without one.
+    package let policyWatch: String
+
+    package init(limits: FrozenLimits, names: String, policyWatch: String = "") {
+        self.limits = limits
+        self.names = names
+        self.policyWatch = policyWatch
+    }
+
+    /// Of a record of an earlier run.
+    package convenience init(of record: UsageRecord) {
+        self.init(limits: record.limits, names: CounterNames.all(of: record).joined(separator: " "))
+    }
+}
+
+extension KeySnapshot {
+    /// The subscription that a call to the group rests on at a time: the one that lasts longest.
+    package func subscription(to group: GroupID, at time: Timestamp) -> SubscriptionSnapshot? {
+        subscriptions.filter { $0.group == group && $0.startsAt <= time && time < $0.expiresAt }
+            .max { ($0.expiresAt, $0.id.raw) < ($1.expiresAt, $1.id.raw) }
+    }
+}

@@ -1,0 +1,29 @@
+package import Domain
+import Formats
+
+/// What a worker tells the control plane when a key's policy is exhausted: an entry `e` of the partition's usage stream.
+package struct PolicyExhaustion: Hashable, Sendable {
+    package var key: KeyID
+    package var user: UserID
+    package var version: Int64
+    package var resetEpoch: Int64
+    /// When the exhausted window began, in milliseconds since 1970.
+    package var window: Int64
+
+    /// Everything up to the window, which a script adds with the closing brace.
+    package static func opening(_ key: KeyID, _ user: UserID, _ policy: KeyPolicy) -> String {
+        #"{"key":\#(key),"user":\#(user),"version":\#(policy.version),"epoch":\#(policy.resetEpoch),"window":"#
+    }
+
+    /// Nil for a text that is none.
+    package init?(_ text: [UInt8]) {
+        guard let json = try? JSON(text), let key = json["key"]?.int64, let user = json["user"]?.int64,
+            let version = json["version"]?.int64, let epoch = json["epoch"]?.int64, let window = json["window"]?.int64
+        else { return nil }
+        self.key = KeyID(key)
+        self.user = UserID(user)
+        self.version = version
+        resetEpoch = epoch
+        self.window = window
+    }
+}
