@@ -35,9 +35,9 @@ package final class ControlPlane {
     private let passwords: PasswordHasher
     private var services: PlaneServices?
     private var upstream: UpstreamClient?
-    package private(set) var usage: UsageProber?
     private var refresher: RefreshRunner?
     private var keeper: RefreshKeeper?
+    package private(set) var usage: UsageProber?
     private var servers: [HTTPServer] = []
     private let housekeeping: Housekeeping
     private var isStopping = false

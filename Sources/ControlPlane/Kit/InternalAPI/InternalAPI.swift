@@ -114,15 +114,15 @@ package final class InternalAPI {
         case ("config", 4):
             guard request.method == "GET" else { return Self.notAllowed }
             return .text(try await publisher.configText())
-        case ("accounts", 6) where path[5] == "token":
-            guard request.method == "POST" else { return Self.notAllowed }
-            guard let id = Int64(path[4]), id > 0 else { return Self.unknown }
-            return try await token(of: AccountID(id), body)
         case ("users", 6) where path[5] == "counters":
             guard request.method == "POST" else { return Self.notAllowed }
             guard let id = Int64(path[4]), id > 0 else { return Self.unknown }
             try await publisher.writeCounters(of: [UserID(id)])
             return .json(Array("{}".utf8))
+        case ("accounts", 6) where path[5] == "token":
+            guard request.method == "POST" else { return Self.notAllowed }
+            guard let id = Int64(path[4]), id > 0 else { return Self.unknown }
+            return try await token(of: AccountID(id), body)
         case ("records", 4):
             guard request.method == "POST" else { return Self.notAllowed }
             return try await settle(body)

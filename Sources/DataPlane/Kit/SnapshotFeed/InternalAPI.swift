@@ -41,6 +41,12 @@ package final class InternalAPI: KeySource, RecordSink, TokenSource {
         return body
     }
 
+    /// Has what a user has spent written into Redis again.
+    package func rebuildCounters(of user: UserID) async throws {
+        let (status, _) = try await ask("POST", "/internal/v1/users/\(user)/counters", [], within: .seconds(3))
+        guard status == 200 else { throw InternalAPIError.status(status) }
+    }
+
     package func fetchCredentials(of account: AccountID, newerThan version: Int64) async throws -> [UInt8]? {
         let (status, body) = try await ask(
             "POST",
@@ -53,12 +59,6 @@ package final class InternalAPI: KeySource, RecordSink, TokenSource {
         case 404, 409: return nil
         default: throw InternalAPIError.status(status)
         }
-    }
-
-    /// Has what a user has spent written into Redis again.
-    package func rebuildCounters(of user: UserID) async throws {
-        let (status, _) = try await ask("POST", "/internal/v1/users/\(user)/counters", [], within: .seconds(3))
-        guard status == 200 else { throw InternalAPIError.status(status) }
     }
 
     /// Whether the control plane answers at all.
