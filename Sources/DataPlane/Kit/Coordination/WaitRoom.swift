@@ -10,7 +10,7 @@ package final class WaitRoom {
     /// A call that waits: its place among the others of its loop.
     package struct Guest {
         fileprivate let order: UInt64
-        fileprivate let startedAt = MonotonicTime.now
+        let startedAt = MonotonicTime.now
         package let kind: WaitMetrics.Kind
     }
 
