@@ -69,7 +69,12 @@ struct CostTests {
                 for round in 0..<rounds {
                     let candidates = Candidates(sets.of(group, route, model: "claude-a"), slots.board, bound: nil)
                     let chance = UInt64(run &* rounds &+ round) &* 0x9e37_79b9_7f4a_7c15
-                    let candidate = candidates.best(now: now, chance: chance, excluding: { machine.isExcluded($0) })
+                    let candidate = candidates.best(
+                        now: now,
+                        chance: chance,
+                        isSelective: machine.hasExclusions,
+                        excluding: { machine.isExcluded($0) }
+                    )
                     if candidate != nil { chosen += 1 }
                 }
             }

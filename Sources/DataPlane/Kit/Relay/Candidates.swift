@@ -23,25 +23,26 @@ package struct Candidates {
     /// The best one that can be asked now.
     ///
     /// - Parameters:
-    ///   - preferred: comes first whatever its rank, if it can be asked.
-    ///   - isExcluded: what this call knows itself.
+    ///   - isSelective: whether this call knows anything itself.
+    ///   - isExcluded: what it knows.
     package func best(
         now: Timestamp,
         chance: UInt64,
-        preferring preferred: AccountID? = nil,
+        isSelective: Bool = true,
         excluding isExcluded: (AccountID) -> Bool
     ) -> Candidate? {
-        if let only = bound ?? preferred, let candidate = candidate(only),
-            skipReason(candidate, now: now) == nil, !isExcluded(only)
-        {
+        if let bound {
+            guard !isExcluded(bound), let candidate = candidate(bound), skipReason(candidate, now: now) == nil else {
+                return nil
+            }
             return candidate
         }
-        guard bound == nil else { return nil }
         return Scheduler.best(
             set.scheduled,
             board.states,
             now: now.microseconds,
             chance: chance,
+            isSelective: isSelective,
             excluding: { index in
                 let candidate = set.candidates[index]
                 if candidate.slots.isLimited(candidate.model, now: now) { return true }

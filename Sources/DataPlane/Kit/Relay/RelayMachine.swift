@@ -77,6 +77,9 @@ package struct RelayMachine {
         tried.contains(account) || full.contains(account) || flagged.contains(account)
     }
 
+    /// Whether there is any account that the call should not go to.
+    package var hasExclusions: Bool { !(tried.isEmpty && full.isEmpty && flagged.isEmpty) }
+
     package func hasTried(_ account: AccountID) -> Bool { tried.contains(account) }
 
     package func isFull(_ account: AccountID) -> Bool { full.contains(account) }

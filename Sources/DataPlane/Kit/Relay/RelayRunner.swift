@@ -271,6 +271,7 @@ package final class RelayRunner {
         candidates.best(
             now: now,
             chance: MonotonicTime.now.nanoseconds,
+            isSelective: machine.hasExclusions || wait != nil,
             excluding: { machine.isExcluded($0) || wait?.excludes($0) ?? false }
         )
     }

@@ -49,18 +49,20 @@ package enum Scheduler {
     /// - Parameters:
     ///   - accounts: by priority.
     ///   - now: microseconds since 1970.
-    ///   - isExcluded: asked only of accounts that would be chosen otherwise.
     ///   - chance: any number; it decides between equals.
+    ///   - isSelective: whether any account may be excluded; otherwise only those with limited models are asked about.
+    ///   - isExcluded: asked only of accounts that would be chosen otherwise.
     package static func best(
         _ accounts: [ScheduledAccount],
         _ states: [AccountState],
         now: Int64,
         chance: UInt64,
+        isSelective: Bool = true,
         excluding isExcluded: (Int) -> Bool
     ) -> Int? {
         accounts.withUnsafeBufferPointer { accounts in
             states.withUnsafeBufferPointer { states in
-                best(accounts, states, now, chance, isExcluded)
+                best(accounts, states, now, chance, isSelective, isExcluded)
             }
         }
     }
@@ -70,6 +72,7 @@ package enum Scheduler {
         _ states: UnsafeBufferPointer<AccountState>,
         _ now: Int64,
         _ chance: UInt64,
+        _ isSelective: Bool,
         _ isExcluded: (Int) -> Bool
     ) -> Int? {
         var best = -1
@@ -89,16 +92,16 @@ package enum Scheduler {
                     if state.lastUsed > bestUsed { continue }
                     if state.lastUsed == bestUsed {
                         // The nth of n equals is taken with probability 1/n: each is as likely as the others.
-                        if isExcluded(index) { continue }
+                        if isSelective || state.hasModelLimits, isExcluded(index) { continue }
                         equals &+= 1
                         var mixed = chance &+ equals &* 0x9e37_79b9_7f4a_7c15
                         mixed = (mixed ^ (mixed >> 31)) &* 0xbf58_476d_1ce4_e5b9
-                        if (mixed >> 33) % equals == 0 { best = index }
+                        if (mixed >> 33) &* equals < 1 << 31 { best = index }
                         continue
                     }
                 }
             }
-            if isExcluded(index) { continue }
+            if isSelective || state.hasModelLimits, isExcluded(index) { continue }
             best = index
             bestPriority = account.priority
             bestLoad = state.load
