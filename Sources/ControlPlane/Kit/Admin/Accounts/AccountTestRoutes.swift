@@ -53,7 +53,8 @@ package struct AccountTestRoutes {
         let (found, prices) = try await context.pool.withConnection { connection in
             (try await AccountStore.find(id, on: connection), try await PriceStore.all(on: connection))
         }
-        guard let account = found else { throw Problem.notFound("account") }
+        guard let found else { throw Problem.notFound("account") }
+        let account = try await context.fresh(found, now: request.now)
         guard let provider = ProviderRegistry.provider(for: ProviderAccount(account)) else {
             throw Problem.conflict("No call can be sent to the account: its base URL cannot be used.")
         }

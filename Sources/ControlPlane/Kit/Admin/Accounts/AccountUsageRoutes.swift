@@ -54,7 +54,7 @@ package struct AccountUsageRoutes {
         guard let account = try await context.pool.withConnection({ try await AccountStore.find(id, on: $0) }) else {
             throw Problem.notFound("account")
         }
-        let outcome = await context.usage.outcome(of: account)
+        let outcome = await context.usage.outcome(of: try await context.fresh(account, now: request.now))
         // Read after the probe, which has kept what it was told.
         let stored = try await context.pool.withConnection { try await AccountUsageStore.find(id, on: $0) }
         return .ok(UsageInfo(account, stored, outcome, now: request.now).json)
