@@ -193,7 +193,9 @@ struct CounterTests {
             let partition = Partition(of: cast.users[0])
             let window = FrozenLimits.Policy(version: 7, resetEpoch: 0, window: today)
             #expect(try await world.counter(CounterNames.policy(of: cast.keys[0], window, partition))["b"] == 60)
-            #expect(try await world.counter(CounterNames.exhaustion(of: cast.keys[0], partition)) == ["7.0.5000": today])
+            #expect(
+                try await world.counter(CounterNames.exhaustion(of: cast.keys[0], partition)) == ["7.0.5000": today]
+            )
         }
     }
 

@@ -44,7 +44,9 @@ package enum SlotAnswer: Sendable {
         let inFlight = Int(clamping: count.magnitude)
         let now = Timestamp(microseconds: time)
         guard parts.count > 2 else {
-            self = count > 0 ? .granted(SlotGrant(grantedAt: now), inFlight: inFlight) : .full(inFlight: inFlight, place: nil)
+            self =
+                count > 0
+                ? .granted(SlotGrant(grantedAt: now), inFlight: inFlight) : .full(inFlight: inFlight, place: nil)
             return
         }
         guard let state = parts[2].text else { return nil }

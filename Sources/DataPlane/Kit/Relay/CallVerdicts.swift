@@ -54,7 +54,9 @@ extension Call {
     func carryOut(_ verdict: UpstreamVerdict, _ attempt: Attempt) {
         guard !verdict.effects.isEmpty else { return }
         let account = attempt.account
-        for case .invalidateToken(let version) in verdict.effects { context.tokens.refuse(account.id, version: version) }
+        for case .invalidateToken(let version) in verdict.effects {
+            context.tokens.refuse(account.id, version: version)
+        }
         let now = Timestamp(microseconds: WallClock.microseconds)
         context.news.carryOut(
             verdict.effects,
