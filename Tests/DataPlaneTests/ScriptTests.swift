@@ -58,14 +58,20 @@ private struct Bench {
         return (parts[0], parts[1])
     }
 
-    func settle(_ id: String, _ record: String, phase: String = "final") async throws -> (epoch: String, id: String) {
+    func settle(
+        _ id: String,
+        _ record: String,
+        phase: String = "final",
+        cost: String = "0",
+        charging counters: String = ""
+    ) async throws -> (epoch: String, id: String) {
         let answer = try await stand.redis.run(
             CallScripts.settle,
             keys: [
                 keys.epoch, keys.live, keys.holds, userSlots, keySlots, keys.usage, keys.checkpoints, "rk", "ex",
                 keys.done(id),
             ],
-            arguments: [id, "me", record, phase, "900", "0", "", "", ""]
+            arguments: [id, "me", record, phase, "900", cost, counters, "", ""]
         )
         let parts = try #require(answer.array?.map { $0.text ?? "" })
         return (parts[0], parts[1])
@@ -227,6 +233,23 @@ struct ScriptTests {
             #expect(try await bench.count("HLEN", bench.keys.holds) == 0)
             let life = try await bench.count("TTL", RedisNames.done("r1", bench.keys.partition))
             #expect((600...900).contains(life))
+        }
+    }
+
+    @Test("what is unsettled is the sum of the stream: each record adds its whole cost, once")
+    func unsettled() async throws {
+        try await standing { (stand) async throws in
+            let bench = Bench(stand)
+            func settle(_ phase: String, _ cost: String) async throws -> String? {
+                _ = try await bench.settle("r1", phase, phase: phase, cost: cost, charging: "counter")
+                return try await stand.run("HGET", "counter", "u").text
+            }
+            #expect(try await settle("swept", "700") == "700")
+            #expect(try await settle("swept", "700") == "700")
+            #expect(try await settle("final", "1000") == "1700")
+            #expect(try await settle("final", "1000") == "1700")
+            #expect(try await settle("swept", "700") == "1700")
+            #expect(try await bench.count("XLEN", bench.keys.usage) == 2)
         }
     }
 
