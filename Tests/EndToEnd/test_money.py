@@ -273,6 +273,7 @@ def test_requests_a_minute(make, worker: int) -> None:
     assert code(answers[2]) == "rate_limited" and 1 <= int(answers[2].headers["retry-after"]) <= 60
 
 
+@pytest.mark.disruptive
 def test_a_flushed_redis_still_knows_what_was_spent(make, stack: Stack) -> None:
     tenant, cost = make(key={"policy": policy(1, boundary="graceful"), "quota": "10"})
     body = tenant.body(WORDS, max_tokens=100)
@@ -287,6 +288,7 @@ def test_a_flushed_redis_still_knows_what_was_spent(make, stack: Stack) -> None:
     assert len(tenant.rows(1)) == 1
 
 
+@pytest.mark.disruptive
 def test_a_killed_worker_leaves_its_bill_and_no_reservation(make, stack: Stack) -> None:
     tenant, _ = make()
     started = threading.Event()
@@ -295,7 +297,7 @@ def test_a_killed_worker_leaves_its_bill_and_no_reservation(make, stack: Stack) 
     def stream() -> None:
         try:
             with httpx.stream("POST", stack.gateways[1] + "/v1/messages", headers=tenant.json_headers, timeout=60,
-                              trust_env=False, content=json.dumps(tenant.body("i500-o400-d100", stream=True))) as answer:
+                              trust_env=False, content=json.dumps(tenant.body("i500-o400-e300-d100", stream=True))) as answer:
                 for line in answer.iter_lines():
                     if "content_block_delta" in line:
                         started.set()

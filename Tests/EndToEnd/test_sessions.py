@@ -123,7 +123,8 @@ def test_marked_content_names_a_session(make_tenant) -> None:
 
     def marked(text: str, question: str, worker: int = 0) -> int:
         system = [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]
-        return placed(tenant, lambda: tenant.post(tenant.body(text=question, system=system), worker))
+        body = tenant.body(text=question, system=system)
+        return placed(tenant, lambda: tenant.post(body, worker, **{"user-agent": "marking/1.0"}))
 
     assert marked("A long text", "one") == 0
     prefer(tenant, 1)

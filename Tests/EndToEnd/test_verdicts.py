@@ -96,8 +96,10 @@ def end_of(account: dict, state: str) -> str | None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_a_row_of_the_verdict_table(make_tenant, row: Row) -> None:
+def test_a_row_of_the_verdict_table(make_tenant, simulator, row: Row) -> None:
     common = {"platform": row.platform, "type": row.kind}
+    if (row.platform, row.kind) == ("openai", "oauth"):
+        common["credentials"] = {"base_url": simulator.url + "/backend-api/codex"}
     tenant = make_tenant(
         group={"platform": row.platform},
         accounts=[
@@ -107,11 +109,13 @@ def test_a_row_of_the_verdict_table(make_tenant, row: Row) -> None:
     )
     answer = tenant.post(tenant.body())
     assert answer.status_code == 200, answer.text
-    assert len(tenant.calls(0)) == row.attempts
+    # A kept connection that is reset is tried once more on a new one: it may have been an old one.
+    further = 1 if row.words == "reset" else 0
+    assert row.attempts <= len(tenant.calls(0)) <= row.attempts + further
     if row.state is None:
         # The next call asks it again, and nothing is to be seen.
         assert tenant.post(tenant.body()).status_code == 200
-        assert len(tenant.calls(0)) == 2 * row.attempts
+        assert 2 * row.attempts <= len(tenant.calls(0)) <= 2 * (row.attempts + further)
         account = read(tenant)
         assert account["status"] == "active" and account["model_limits"] == {}
         assert [account[name] for name in FIELDS.values()] == [None, None, None]

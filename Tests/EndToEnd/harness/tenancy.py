@@ -64,10 +64,10 @@ class Tenant:
         return self.stack.gateways[worker]
 
     def post(self, body: dict | bytes, worker: int = 0, path: str = "/v1/messages", **headers: str) -> httpx.Response:
+        """Calls of one program that begin alike are one conversation: unless it is named, each comes from its own."""
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
-        return httpx.post(
-            self.gateway(worker) + path, headers={**self.json_headers, **headers}, timeout=60, trust_env=False, **content
-        )
+        fields = {"user-agent": unique("test/"), **self.json_headers, **headers}
+        return httpx.post(self.gateway(worker) + path, headers=fields, timeout=60, trust_env=False, **content)
 
     def get(self, path: str, worker: int = 0, **headers: str) -> httpx.Response:
         return httpx.get(
