@@ -24,8 +24,7 @@ package final class CounterReconciler {
     private let corrected: Counter
     private let drift: Gauge
     private let decoder = UsageRecordDecoder()
-    private var timer: LoopTimer?
-    private var isRunning = false
+    private var task: PeriodicTask?
 
     package init(
         _ loop: EventLoop,
@@ -48,26 +47,18 @@ package final class CounterReconciler {
     }
 
     package func start() {
-        let timer = LoopTimer(loop) { [weak self] in self?.begin() }
-        timer.start(after: Self.interval, repeating: Self.interval)
-        self.timer = timer
-    }
-
-    package func stop() { timer = nil }
-
-    private func begin() {
-        guard !isRunning, redis.isConnected else { return }
-        isRunning = true
-        loop.spawn { [weak self] in
-            guard let self else { return }
-            do {
-                try await run()
-            } catch {
-                log.warning("comparison of counters failed, will be tried again", ["error": "\(error)"])
-            }
-            isRunning = false
+        task = PeriodicTask(
+            loop,
+            every: Self.interval,
+            log: log,
+            failure: "comparison of counters failed, will be tried again"
+        ) { [weak self] in
+            guard let self, redis.isConnected else { return }
+            try await run()
         }
     }
+
+    package func stop() { task = nil }
 
     /// Compares everything once; one control plane at a time.
     package func run() async throws {

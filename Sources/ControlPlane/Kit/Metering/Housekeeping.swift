@@ -11,8 +11,7 @@ package final class Housekeeping {
     private let loop: EventLoop
     private let pool: PostgresPool
     private let log: Log
-    private var timer: LoopTimer?
-    private var isRunning = false
+    private var task: PeriodicTask?
 
     package init(_ loop: EventLoop, _ pool: PostgresPool, log: Log) {
         self.loop = loop
@@ -21,21 +20,16 @@ package final class Housekeeping {
     }
 
     package func start() {
-        let timer = LoopTimer(loop) { [weak self] in self?.begin() }
-        timer.start(after: .zero, repeating: Self.interval)
-        self.timer = timer
+        task = PeriodicTask(
+            loop,
+            every: Self.interval,
+            first: .zero,
+            log: log,
+            failure: "housekeeping failed, will be tried again"
+        ) { [weak self] in await self?.run(now: Timestamp(microseconds: WallClock.microseconds)) }
     }
 
-    package func stop() { timer = nil }
-
-    private func begin() {
-        guard !isRunning else { return }
-        isRunning = true
-        loop.spawn { [weak self] in
-            await self?.run(now: Timestamp(microseconds: WallClock.microseconds))
-            self?.isRunning = false
-        }
-    }
+    package func stop() { task = nil }
 
     /// One after another, so that one that fails leaves the others their turn.
     package func run(now: Timestamp) async {

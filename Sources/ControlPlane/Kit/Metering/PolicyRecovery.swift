@@ -9,8 +9,7 @@ package final class PolicyRecovery {
     private let loop: EventLoop
     private let pool: PostgresPool
     private let log: Log
-    private var timer: LoopTimer?
-    private var isRunning = false
+    private var task: PeriodicTask?
 
     package init(_ loop: EventLoop, _ pool: PostgresPool, log: Log) {
         self.loop = loop
@@ -19,24 +18,15 @@ package final class PolicyRecovery {
     }
 
     package func start() {
-        let timer = LoopTimer(loop) { [weak self] in self?.begin() }
-        timer.start(after: Self.interval, repeating: Self.interval)
-        self.timer = timer
-    }
-
-    package func stop() { timer = nil }
-
-    private func begin() {
-        guard !isRunning else { return }
-        isRunning = true
-        loop.spawn { [weak self] in
-            guard let self else { return }
-            do {
-                try await KeyPolicyStore.recover(now: Timestamp(microseconds: WallClock.microseconds), in: pool)
-            } catch {
-                log.warning("recovery of policies failed, will be tried again", ["error": "\(error)"])
-            }
-            isRunning = false
+        task = PeriodicTask(
+            loop,
+            every: Self.interval,
+            log: log,
+            failure: "recovery of policies failed, will be tried again"
+        ) { [pool] in
+            try await KeyPolicyStore.recover(now: Timestamp(microseconds: WallClock.microseconds), in: pool)
         }
     }
+
+    package func stop() { task = nil }
 }

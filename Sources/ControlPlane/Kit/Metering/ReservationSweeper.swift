@@ -32,8 +32,7 @@ package final class ReservationSweeper {
     private let log: Log
     private let pace: Pace
     private let swept: Counter
-    private var timer: LoopTimer?
-    private var isRunning = false
+    private var task: PeriodicTask?
     private var epochs: [Partition: (text: String, since: MonotonicTime)] = [:]
     private var seen: [Partition: [String: Seen]] = [:]
 
@@ -46,26 +45,18 @@ package final class ReservationSweeper {
     }
 
     package func start() {
-        let timer = LoopTimer(loop) { [weak self] in self?.begin() }
-        timer.start(after: pace.interval, repeating: pace.interval)
-        self.timer = timer
-    }
-
-    package func stop() { timer = nil }
-
-    private func begin() {
-        guard !isRunning, redis.isConnected else { return }
-        isRunning = true
-        loop.spawn { [weak self] in
-            guard let self else { return }
-            do {
-                try await sweep()
-            } catch {
-                log.warning("sweep failed, will be tried again", ["error": "\(error)"])
-            }
-            isRunning = false
+        task = PeriodicTask(
+            loop,
+            every: pace.interval,
+            log: log,
+            failure: "sweep failed, will be tried again"
+        ) { [weak self] in
+            guard let self, redis.isConnected else { return }
+            try await sweep()
         }
     }
+
+    package func stop() { task = nil }
 
     private func sweep() async throws {
         let now = MonotonicTime.now

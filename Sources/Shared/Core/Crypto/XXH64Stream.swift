@@ -5,6 +5,7 @@ package struct XXH64Stream: ~Copyable {
     private let state: OpaquePointer
 
     package init(seed: UInt64 = 0) {
+        // Of one small size whatever is hashed: without memory for it there is none for any Swift object either.
         guard let state = XXH64_createState() else { fatalError("no memory for a hash") }
         self.state = state
         _ = XXH64_reset(state, seed)
