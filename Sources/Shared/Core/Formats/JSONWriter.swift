@@ -1,4 +1,4 @@
-import Bytes
+package import Bytes
 
 /// Appends JSON text (RFC 8259) to bytes: commas and escapes are its business, nesting is the caller's.
 ///
@@ -114,6 +114,12 @@ package struct JSONWriter {
         needsComma = true
     }
 
+    /// Goes on with what `body` writes, at most so many bytes, commas included: for texts of a form known beforehand.
+    package mutating func raw(atMost most: Int, _ body: (inout ByteCursor) -> Void) {
+        bytes.append(atMost: most, body)
+        needsComma = false
+    }
+
     package mutating func raw(_ value: [UInt8]) { value.withUnsafeBytes { raw($0) } }
     package mutating func raw(_ value: ArraySlice<UInt8>) { value.withUnsafeBytes { raw($0) } }
 
@@ -184,7 +190,7 @@ package struct JSONWriter {
         bytes.append(atMost: Self.around(name) + RFC3339.longest + 2) { out in
             out.write(key: name, comma)
             out.write(UInt8(ascii: "\""))
-            RFC3339.write(time, .shortest, to: &out)
+            RFC3339.write(time, to: &out)
             out.write(UInt8(ascii: "\""))
         }
         needsComma = true

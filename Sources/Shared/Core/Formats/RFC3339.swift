@@ -1,4 +1,4 @@
-import Bytes
+package import Bytes
 
 /// Timestamps as text (RFC 3339), to and from microseconds since 1970-01-01 UTC.
 package enum RFC3339 {
@@ -11,7 +11,7 @@ package enum RFC3339 {
     }
 
     /// Bytes of the longest one.
-    static let longest = 27
+    package static let longest = 27
 
     /// `2026-11-05T08:30:00Z`. Times outside the years 0–9999, which the format cannot express, become its first or last.
     package static func format(_ microseconds: Int64, _ fraction: Fraction = .shortest) -> String {
@@ -26,7 +26,8 @@ package enum RFC3339 {
         out.append(atMost: longest) { write(microseconds, fraction, to: &$0) }
     }
 
-    static func write(_ microseconds: Int64, _ fraction: Fraction, to out: inout ByteCursor) {
+    /// At most `longest` bytes.
+    package static func write(_ microseconds: Int64, _ fraction: Fraction = .shortest, to out: inout ByteCursor) {
         let (days, timeOfDay) = CivilDate.split(min(max(microseconds, earliest), latest))
         let date = CivilDate(daysSinceEpoch: Int(days))
         let time = Int(timeOfDay)
