@@ -304,7 +304,8 @@ package final class GatewayHandler {
             try await place(call)
             let runner = RelayRunner(call)
             if try await runner.run() {
-                exchange.continueAlone { [self] in await follow(runner, call, requestID) }
+                exchange.continueLater()
+                follow(runner, call, requestID)
             } else {
                 context.openCalls -= 1
                 call.keepTrace()
@@ -318,19 +319,19 @@ package final class GatewayHandler {
         }
     }
 
-    /// A task's memory is given back when it ends, not before: a stream would hold for its whole life what it took to
-    /// find the account. So it goes on in a task of its own.
-    private func follow(_ runner: RelayRunner, _ call: Call, _ requestID: String) async {
-        var isLogged = false
-        do {
-            try await runner.follow()
-        } catch {
-            call.trace.error = Self.answer(to: error)
-            isLogged = refuse(call.exchange, error, requestID)
+    /// A stream goes on by callbacks: the task that found its account ends, and gives its memory back.
+    private func follow(_ runner: RelayRunner, _ call: Call, _ requestID: String) {
+        runner.follow { [self] error in
+            var isLogged = false
+            if let error {
+                call.trace.error = Self.answer(to: error)
+                isLogged = refuse(call.exchange, error, requestID)
+            }
+            context.openCalls -= 1
+            call.keepTrace()
+            ended(call.exchange, requestID, isLogged: isLogged || call.isLogged)
+            call.exchange.handlingDidEnd()
         }
-        context.openCalls -= 1
-        call.keepTrace()
-        ended(call.exchange, requestID, isLogged: isLogged || call.isLogged)
     }
 
     /// A call as it is asked for: its key, its body, and whether they may meet.

@@ -100,7 +100,12 @@ package final class Call: LeaseHolder {
 
     // MARK: What it holds
 
-    package func releaseBody() { body = [] }
+    /// Gives back what only another attempt would need.
+    package func releaseBody() {
+        body = []
+        session = nil
+        sticky = nil
+    }
 
     package var heldSlots: [String] {
         let caller = hasCallerSlots ? key.heldSlots : []

@@ -75,8 +75,6 @@ package final class ServerExchange {
         server.exchangeDidStart()
     }
 
-    private var continuation: (() async -> Void)?
-
     // MARK: Request body
 
     /// Bytes announced by `content-length`.
@@ -200,21 +198,18 @@ package final class ServerExchange {
     func start() {
         loop.spawn { [self] in
             await server.handler(self)
-            guard let continuation else { return handlerDidReturn() }
-            loop.spawn { [self] in
-                await continuation()
-                self.continuation = nil
-                handlerDidReturn()
-            }
+            if !isContinued { handlingDidEnd() }
         }
     }
 
-    /// Has the rest of the handler's work done by a task of its own, which starts when the handler returns.
-    package func continueAlone(_ body: @escaping () async -> Void) { continuation = body }
+    /// Whether something else goes on with the answer when the handler has returned.
+    package private(set) var isContinued = false
 
-    package var isContinued: Bool { continuation != nil }
+    /// To be called before the handler returns without having answered: who goes on calls `handlingDidEnd`.
+    package func continueLater() { isContinued = true }
 
-    private func handlerDidReturn() {
+    /// Nobody will answer any more: a caller that has nothing by now is told so.
+    package func handlingDidEnd() {
         guard answer == .none else { return }
         let status =
             switch body.failure {
