@@ -18,7 +18,7 @@ extension Call {
         var json = JSONWriter(capacity: 768)
         json.object { json in
             json.member("request_id", requestID)
-            json.member("created_at", RFC3339.format(createdAt.microseconds))
+            json.member("created_at", time: createdAt.microseconds)
             json.member("user_id", key.user.raw)
             json.member("key_id", key.id.raw)
             json.member("group_id", group.id.raw)
@@ -40,29 +40,29 @@ extension Call {
                 $0.member("first_content_ms", firstContentAt.map { ($0 - origin).wholeMilliseconds })
                 $0.member("total_ms", origin.elapsed.wholeMilliseconds)
             }
+            let record = trace.record
             json.key("outcome")
             json.object {
-                $0.member("status", trace.record?.status ?? trace.error?.status ?? exchange.answeredStatus)
-                $0.member("end", trace.record?.end.rawValue)
+                $0.member("status", record?.status ?? trace.error?.status ?? exchange.answeredStatus)
+                $0.member("end", record?.end.rawValue)
                 $0.member("error", trace.error?.code.rawValue)
             }
             json.key("money")
-            trace.record.write(to: &json)
+            if let record { record.writeMoney(to: &json) } else { json.null() }
         }
         return json.bytes
     }
 }
 
-extension Optional<UsageRecord> {
-    fileprivate func write(to json: inout JSONWriter) {
-        guard let record = self else { return json.null() }
+extension UsageRecord {
+    fileprivate func writeMoney(to json: inout JSONWriter) {
         json.object {
-            $0.member("cost", record.cost.description)
-            $0.member("multiplier", record.multiplier.description)
-            $0.member("account_multiplier", record.accountMultiplier.description)
-            $0.member("usage_estimated", record.isEstimated)
-            $0.member("input_tokens", record.usage.input)
-            $0.member("output_tokens", record.usage.output)
+            $0.member("cost", cost.description)
+            $0.member("multiplier", multiplier.description)
+            $0.member("account_multiplier", accountMultiplier.description)
+            $0.member("usage_estimated", isEstimated)
+            $0.member("input_tokens", usage.input)
+            $0.member("output_tokens", usage.output)
         }
     }
 }
@@ -93,7 +93,7 @@ extension CallTrace.Refusal {
 extension SkipReason {
     fileprivate func write(to json: inout JSONWriter) {
         json.member("skipped", word)
-        if let until { json.member("until", RFC3339.format(until.microseconds)) }
+        if let until { json.member("until", time: until.microseconds) }
     }
 }
 

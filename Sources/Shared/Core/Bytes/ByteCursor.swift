@@ -126,9 +126,12 @@ package struct ByteCursor: ~Copyable {
                 copy(base + clean, index &- clean)
                 clean = index &+ 1
                 write(UInt8(ascii: "\\"))
-                if byte >= 0x20 {
-                    write(byte)
-                } else {
+                switch byte {
+                case UInt8(ascii: "\n"): write(UInt8(ascii: "n"))
+                case UInt8(ascii: "\r"): write(UInt8(ascii: "r"))
+                case UInt8(ascii: "\t"): write(UInt8(ascii: "t"))
+                case 0x20...: write(byte)
+                default:
                     write("u00")
                     write(0x30 &+ byte >> 4)
                     let low = byte & 15

@@ -103,8 +103,9 @@ package enum Decimal {
         var scale: UInt64 = 1
         for _ in 0..<places { scale *= 10 }
         let (whole, rest) = value.magnitude.quotientAndRemainder(dividingBy: scale)
-        // Sign, 20 digits, point, places.
-        return String(unsafeUninitializedCapacity: 22 + places) { memory in
+        // Sign, 20 digits, point, places. Twelve digits with a sign and a point need no memory of their own.
+        let isShort = value.magnitude < 1_000_000_000_000 && places < 12
+        return String(unsafeUninitializedCapacity: isShort ? 15 : 22 + places) { memory in
             var out = ByteCursor(memory)
             if value < 0 { out.write(UInt8(ascii: "-")) }
             out.write(decimal: Int64(clamping: whole))
