@@ -341,7 +341,8 @@ struct SocketTests {
     @Test("many calls at once are all answered, and the sums add up", arguments: Way.allCases)
     func many(wire: Way) async throws {
         try await onStand(wire) { stand in
-            let count = 400
+            // A handshake for each costs more than all the rest.
+            let count = wire == .http1OverTLS ? 80 : 400
             var left = count
             let done = Promise<Void>()
             for number in 0..<count {
