@@ -28,7 +28,7 @@ def connect(stack: Stack):
     "words",
     [
         ("FLUSHALL",), ("FLUSHDB",), ("KEYS", "*"), ("SCAN", "0"), ("CONFIG", "SET", "appendonly", "no"),
-        ("ACL", "LIST"), ("ACL", "WHOAMI"), ("SHUTDOWN", "NOSAVE"), ("DEBUG", "SLEEP", "0"), ("MONITOR",),
+        ("ACL", "LIST"), ("ACL", "WHOAMI"), ("SHUTDOWN", "NOSAVE"), ("MONITOR",),
         ("EVAL", "return redis.call('KEYS', '*')", "0"), ("SCRIPT", "FLUSH"), ("CLIENT", "LIST"), ("REPLICAOF", "NO", "ONE"),
         ("SET", "somebody:elses", "1"), ("PUBLISH", "another", "x"), ("SUBSCRIBE", "another"), ("MODULE", "LIST"),
     ],
