@@ -195,7 +195,7 @@ let package = Package(
         suite(
             "SimulatorTests",
             [
-                "SimulatorKit", "Crypto", "Domain", "Formats", "HTTPMessages", "HTTPFetching", "Providers", "Reactor",
+                "SimulatorKit", "Crypto", "Domain", "Formats", "HTTPMessages", "HTTPFetching", "Providers", "Reactor", "TLS",
                 "Telemetry", "TestSupport", "CInflate",
             ]
         ),
@@ -257,6 +257,7 @@ if Context.environment["TOLLGATE_FUZZ"] != nil {
             name: "fuzz",
             dependencies: [
                 "Formats", "HTTPMessages", "HTTPWire", "HTTPServing", "HTTPFetching", "Reactor", "TestSupport",
+                "Dialects", "Domain", "Providers",
             ],
             path: "Tests/Fuzz",
             exclude: ["Corpus"],

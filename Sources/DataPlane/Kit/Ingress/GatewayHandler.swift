@@ -22,7 +22,7 @@ package final class GatewayHandler {
     /// A key is refused for this long without another look at it.
     private static let refusalLifetime = Duration.seconds(1)
     /// Characters of a path that the log keeps.
-    private static let longestLoggedPath = 200
+    static let longestLoggedPath = 200
 
     private let context: WorkerContext
     private let probes: Probes
@@ -138,6 +138,7 @@ package final class GatewayHandler {
         case RequestBodyError.timedOut: GatewayError(.requestTimeout, "The request body took too long.")
         case RequestBodyError.noRoom:
             GatewayError(.unavailable, "The gateway is too busy; try again.", retryAfterSeconds: 1)
+        case RequestBodyError.malformed: GatewayError(.invalidRequest, "The request body's framing is broken.")
         case RequestBodyError.callerGone: nil
         case is RedisError:
             GatewayError(.unavailable, "The gateway is not ready; try again.", retryAfterSeconds: 1)

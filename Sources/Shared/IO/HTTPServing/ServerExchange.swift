@@ -8,7 +8,9 @@ package enum RequestBodyError: Error, Equatable {
     case timedOut
     /// All bodies together take as much memory as they may: answer 503.
     case noRoom
-    /// The caller is gone, or broke the protocol: nothing can be answered.
+    /// Its framing is broken: answer 400.
+    case malformed
+    /// The caller is gone: nothing can be answered.
     case callerGone
 }
 
@@ -87,7 +89,7 @@ package final class ServerExchange {
     /// Reads the whole body; sends `100 Continue` first where the caller waits for it. The array has at least 64 bytes
     /// of spare capacity, so that a parser may read beyond its end. Call at most once.
     ///
-    /// - Throws: `RequestBodyError`. A handler that then returns without an answer is answered 413, 408 or 503.
+    /// - Throws: `RequestBodyError`. A handler that then returns without an answer is answered 413, 408, 503 or 400.
     package func collectBody(limit: Int) async throws -> [UInt8] {
         let limit = min(limit, bodyLimit)
         body.want(limit: limit)
@@ -202,6 +204,12 @@ package final class ServerExchange {
         }
     }
 
+    /// Answers in place of the handler, which never sees the request.
+    func refuse(_ status: Int) {
+        let answer = server.faultAnswer(ProtocolFault(status: status, request: request, startedAt: startedAt))
+        respond(answer.head, body: answer.body)
+    }
+
     /// Whether something else goes on with the answer when the handler has returned.
     package private(set) var isContinued = false
 
@@ -216,6 +224,7 @@ package final class ServerExchange {
             case .tooLarge: 413
             case .timedOut: 408
             case .noRoom: 503
+            case .malformed: 400
             case .callerGone, nil: 500
             }
         respond(HTTPResponseHead(status: status), body: [])

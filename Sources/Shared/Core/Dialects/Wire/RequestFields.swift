@@ -84,11 +84,13 @@ struct RequestFields {
         guard let range = try? value(number), range.count <= 19 else { return nil }
         var count: Int64 = 0
         for byte in body[range] {
-            let (product, overflow) = count.multipliedReportingOverflow(by: 10)
-            guard byte &- 0x30 < 10, !overflow else { return nil }
-            count = product &+ Int64(byte &- 0x30)
+            let (product, isOver) = count.multipliedReportingOverflow(by: 10)
+            guard byte &- 0x30 < 10, !isOver else { return nil }
+            let (sum, isOverToo) = product.addingReportingOverflow(Int64(byte &- 0x30))
+            guard !isOverToo else { return nil }
+            count = sum
         }
-        return max(0, count)
+        return count
     }
 
     /// What so many alternatives of an answer may have together.
