@@ -182,7 +182,7 @@ struct RedisAwayTests {
 }
 
 /// A folder of one test.
-private final class Folder: Sendable {
+final class Folder: Sendable {
     let path = "/tmp/tollgate-away-\(getpid())-\(MonotonicTime.now.nanoseconds)"
 
     func remove() {

@@ -253,6 +253,30 @@ struct ScriptTests {
         }
     }
 
+    @Test("an admission that arrives twice reserves once")
+    func admittedTwice() async throws {
+        try await standing { (stand) async throws in
+            let bench = Bench(stand)
+            for amount in ["700", "700", "300"] {
+                let answer = try await stand.redis.run(
+                    CallScripts.admit,
+                    keys: [
+                        bench.keys.epoch, bench.keys.revisions, bench.keys.live, bench.keys.holds, bench.userSlots,
+                        bench.keySlots, bench.wallet, "ru", "rk", "ex", "us", "tg:counter",
+                    ],
+                    arguments: [
+                        "me", "k1", "5", "u3", "5", "g2", "5", "0", "0", "30000", "0", "0", "0", "", "0", "", "1",
+                        "quota", "1000000", "0", "0", "0", "1", "r1", amount, "", "",
+                    ]
+                )
+                #expect(answer.array?.first?.text == "ok")
+                #expect(try await stand.run("HGET", "tg:counter", "r").text == amount)
+            }
+            _ = try await bench.settle("r1", "")
+            #expect(try await stand.run("HGET", "tg:counter", "r").text == "0")
+        }
+    }
+
     @Test("a final record follows a swept one, a swept one follows nothing")
     func swept() async throws {
         try await standing { (stand) async throws in

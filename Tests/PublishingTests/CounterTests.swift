@@ -295,6 +295,95 @@ struct CounterTests {
         }
     }
 
+    @Test("time in which Redis was away does not make a living worker's call a dead one's")
+    func sweepAfterOutage() async throws {
+        var options = PrivateRedis.Options()
+        options.isPersistent = true
+        try await withWorld(options) { world in
+            let cast = try await Cast(world, users: 1)
+            let partition = Partition(of: cast.users[0])
+            try await world.send("SET", RedisNames.epoch(partition), "e")
+            try await world.send("HSET", RedisNames.holds(partition), "alive", "name 5")
+            try await world.send("ZADD", RedisNames.live(partition), "1763731200000", "alive")
+            var pace = ReservationSweeper.Pace()
+            pace.interval = .milliseconds(50)
+            pace.patience = .milliseconds(500)
+            pace.afterNewEpoch = .zero
+            let sweeper = ReservationSweeper(
+                world.loop,
+                world.redis,
+                log: world.log,
+                metrics: world.metrics,
+                pace: pace
+            )
+            sweeper.start()
+            // Long enough to be seen, and then away for longer than a worker may be silent.
+            await world.loop.sleep(.milliseconds(200))
+            try await world.server.kill()
+            await world.loop.sleep(.milliseconds(800))
+            try await world.server.restart()
+            try await world.wait { world.redis.isConnected }
+            let back = MonotonicTime.now
+            try await world.wait("swept") { try await world.send("HLEN", RedisNames.holds(partition)).integer == 0 }
+            #expect(back.elapsed >= .milliseconds(400))
+            sweeper.stop()
+        }
+    }
+
+    @Test("records that were settled by one who died before saying so leave the counters with what Postgres says")
+    func unacknowledged() async throws {
+        try await withWorld { world in
+            let cast = try await Cast(world, users: 2)
+            try await world.run("update api_keys set quota = 1000000")
+            let records = (0..<6).map { cast.record($0) }
+            for record in records { try await world.charge(record) }
+            try await world.pool.withConnection { connection in
+                try await SettlementStore.prepare(connection)
+                _ = try await connection.transaction { connection in
+                    try await SettlementStore.settle(
+                        records.map { SettlementItem($0, streamID: nil) },
+                        positions: [],
+                        connection
+                    )
+                }
+            }
+            try await world.run("delete from outbox")
+            let settler = world.settler()
+            settler.start()
+            try await world.waitUntilSettled()
+            await settler.stop()
+            (try await world.books()).expect(6, cost: Cast.cost(0..<6))
+            for (place, user) in cast.users.enumerated() {
+                let spent = records.filter { $0.user == user }.reduce(0) { $0 + $1.cost.raw }
+                let wallet = try await world.counter(CounterNames.wallet(of: user))
+                #expect(wallet["b"] == -spent && wallet["u"] == 0)
+                let quota = try await world.counter(CounterNames.quota(of: cast.keys[place], Partition(of: user)))
+                #expect(quota["b"] == spent)
+            }
+        }
+    }
+
+    @Test("a word on a policy that cannot be true is put aside and holds up nobody")
+    func poisonedEvent() async throws {
+        try await withWorld { world in
+            let cast = try await Cast(world, users: 1)
+            try await world.addPolicy(cast.keys[0])
+            let stream = RedisNames.usage(Partition(of: cast.users[0]))
+            try await world.append(cast.record(0))
+            for window in ["9223372036854775807", "-9223372036854775808", "1.5", "\"x\"", "253402300799999"] {
+                let event =
+                    #"{"key":\#(cast.keys[0]),"user":\#(cast.users[0]),"version":7,"epoch":0,"window":\#(window)}"#
+                try await world.send("XADD", stream, "*", "e", event)
+            }
+            try await world.append(cast.record(1))
+            let settler = world.settler()
+            settler.start()
+            try await world.waitUntilSettled()
+            await settler.stop()
+            (try await world.books()).expect(2, cost: Cast.cost(0..<2), deadLetters: 4)
+        }
+    }
+
     @Test("a counter that is wrong is corrected by what the stream and the holds say")
     func reconciled() async throws {
         try await withWorld { world in

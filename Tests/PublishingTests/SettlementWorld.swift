@@ -13,6 +13,12 @@ extension World {
         UsageSettler(loop, pool, redis, log: log, metrics: SettlementMetrics(metrics))
     }
 
+    /// As many as a control plane has.
+    func settlers() -> [UsageSettler] {
+        let metrics = SettlementMetrics(metrics, settlers: 2)
+        return [0, 1].map { UsageSettler(loop, pool, redis, log: log, metrics: metrics, number: $0) }
+    }
+
     /// A settler whose connections are its own, as another process would have them.
     func stranger() throws -> Stranger { try Stranger(self) }
 

@@ -1,10 +1,10 @@
 # `deploy/local test`: every suite, on a stack of its own, and an honest count of what passed.
 
-# run_tests [swift|e2e [PYTEST ARGUMENTS]]: all suites, or one of the two kinds.
+# run_tests [swift|chaos|e2e [PYTEST ARGUMENTS]]: all suites, one of the two kinds, or ten minutes of chaos.
 run_tests() {
     local only=${1:-all}
     (($# == 0)) || shift
-    [[ $only =~ ^(all|swift|e2e)$ ]] || die "deploy/local test knows 'swift' and 'e2e', not '$only'"
+    [[ $only =~ ^(all|swift|e2e|chaos)$ ]] || die "deploy/local test knows 'swift', 'e2e' and 'chaos', not '$only'"
     make_state
     exec 8>"$STATE/test.lock"
     flock -n 8 || die 'another deploy/local test runs in this checkout'
@@ -15,8 +15,15 @@ run_tests() {
     with_lock ensure_packages "${SYSTEM_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
     find_python
     find_swift
-    [[ $only == e2e ]] || swift_suites
-    [[ $only == swift ]] || end_to_end_suites "$@"
+    case $only in
+        all)
+            swift_suites
+            end_to_end_suites
+            ;;
+        swift) swift_suites ;;
+        e2e) end_to_end_suites "$@" ;;
+        chaos) CHAOS_SECONDS=${CHAOS_SECONDS:-600} end_to_end_suites -m chaos "$@" ;;
+    esac
     "$PYTHON" "$ROOT/deploy/local.d/summary.py" "$RESULTS"
 }
 
@@ -86,9 +93,10 @@ end_to_end_suites() {
         pytest_run e2e "$@"
     else
         # Tests that stop servers or measure the whole stack have it for themselves.
-        pytest_run e2e -n 4 --dist worksteal -m 'not disruptive and not soak'
+        pytest_run e2e -n 4 --dist worksteal -m 'not disruptive and not soak and not chaos'
         pytest_run e2e-disruptive -m disruptive
         pytest_run e2e-soak -m soak
+        pytest_run e2e-chaos -m chaos
     fi
     on_test_stack down
     trap - EXIT

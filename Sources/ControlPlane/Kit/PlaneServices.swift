@@ -17,8 +17,9 @@ package final class PlaneServices {
         package var snapshotKey: [UInt8]
         /// What workers must present to the internal API; any of them lets in.
         package var internalTokens: [Secret]
-        /// Each has a connection and a share of the partitions; 0 leaves settlement to other control planes.
-        package var settlers = 1
+        /// Each has a connection and a share of the partitions; 0 leaves settlement to other control planes. Two, because
+        /// the books are Postgres' work: while one waits for it, the other can read.
+        package var settlers = 2
         package var sweep = ReservationSweeper.Pace()
 
         package init(
@@ -72,9 +73,9 @@ package final class PlaneServices {
         sweeper = ReservationSweeper(loop, redis, log: log, metrics: metrics, pace: configuration.sweep)
         recovery = PolicyRecovery(loop, pool, log: log)
         reconciler = CounterReconciler(loop, pool, redis, publisher, log: log, metrics: metrics)
-        let settlementMetrics = SettlementMetrics(metrics)
-        settlers = (0..<configuration.settlers).map { _ in
-            UsageSettler(loop, pool, redis, log: log, metrics: settlementMetrics)
+        let settlementMetrics = SettlementMetrics(metrics, settlers: configuration.settlers)
+        settlers = (0..<configuration.settlers).map { number in
+            UsageSettler(loop, pool, redis, log: log, metrics: settlementMetrics, number: number)
         }
         accountEvents = AccountEventConsumer(loop, pool, redis, log: log, metrics: metrics) {
             try await publisher.publishCommitted()

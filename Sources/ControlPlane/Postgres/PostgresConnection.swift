@@ -176,12 +176,30 @@ package final class PostgresConnection {
     ///   - table: a name, or `schema.name`; quoted here, like the columns.
     ///   - rows: a value for each column, in the columns' order.
     package func copy(into table: String, columns: [String], rows: [[PostgresParameter]]) async throws {
+        guard !rows.contains(where: { $0.contains(where: \.hasNul) }) else { throw PostgresError.nulInText }
+        try await copy(into: table, columns, format: "text") { () async throws(PostgresError) in
+            try await self.sendRows(rows)
+        }
+    }
+
+    /// Loads rows by COPY in binary format: all or none.
+    package func copy(into table: String, columns: [String], _ rows: CopyRows) async throws {
+        try await copy(into: table, columns, format: "binary") { () async throws(PostgresError) in
+            try await self.sendBytes(rows.finished)
+        }
+    }
+
+    private func copy(
+        into table: String,
+        _ columns: [String],
+        format: String,
+        _ sendAll: () async throws(PostgresError) -> Void
+    ) async throws {
         let target = table.split(separator: ".").map { Self.quoted($0) }.joined(separator: ".")
         let list = columns.map { Self.quoted($0[...]) }.joined(separator: ", ")
-        guard !rows.contains(where: { $0.contains(where: \.hasNul) }) else { throw PostgresError.nulInText }
         try link.begin()
         defer { link.end() }
-        try link.send { PQsendQuery($0, "COPY \(target) (\(list)) FROM STDIN") }
+        try link.send { PQsendQuery($0, "COPY \(target) (\(list)) FROM STDIN (FORMAT \(format))") }
         guard let opening = try await link.nextResult() else { throw PostgresError.connectionLost }
         let isReady = PQresultStatus(opening) == PGRES_COPY_IN
         let refusal = isReady ? nil : link.failure(of: opening)
@@ -191,7 +209,7 @@ package final class PostgresConnection {
             throw refusal
         }
         do {
-            try await sendRows(rows)
+            try await sendAll()
         } catch PostgresError.timedOut {
             throw PostgresError.timedOut
         } catch {
@@ -200,30 +218,43 @@ package final class PostgresConnection {
         _ = try await link.finish()
     }
 
+    private static let copyChunk = 64 * 1024
+
     private func sendRows(_ rows: [[PostgresParameter]]) async throws(PostgresError) {
-        let chunk = 64 * 1024
         var buffer: [UInt8] = []
-        buffer.reserveCapacity(chunk + 4096)
-        func sendBuffer() async throws(PostgresError) {
-            try link.send { connection in
-                buffer.withUnsafeBytes { bytes in
-                    PQputCopyData(
-                        connection,
-                        bytes.baseAddress?.assumingMemoryBound(to: CChar.self),
-                        Int32(clamping: bytes.count)
-                    )
-                }
-            }
-            buffer.removeAll(keepingCapacity: true)
-            // libpq would buffer without bound.
-            try await link.drain()
-        }
+        buffer.reserveCapacity(Self.copyChunk + 4096)
         for row in rows {
             try buffer.appendCopyRow(row)
-            if buffer.count >= chunk { try await sendBuffer() }
+            guard buffer.count >= Self.copyChunk else { continue }
+            try await sendChunk(buffer[...])
+            buffer.removeAll(keepingCapacity: true)
         }
-        if !buffer.isEmpty { try await sendBuffer() }
+        if !buffer.isEmpty { try await sendChunk(buffer[...]) }
         try link.send { PQputCopyEnd($0, nil) }
+    }
+
+    private func sendBytes(_ bytes: [UInt8]) async throws(PostgresError) {
+        var start = 0
+        while start < bytes.count {
+            let end = min(start + Self.copyChunk, bytes.count)
+            try await sendChunk(bytes[start..<end])
+            start = end
+        }
+        try link.send { PQputCopyEnd($0, nil) }
+    }
+
+    private func sendChunk(_ chunk: ArraySlice<UInt8>) async throws(PostgresError) {
+        try link.send { connection in
+            chunk.withUnsafeBytes { bytes in
+                PQputCopyData(
+                    connection,
+                    bytes.baseAddress?.assumingMemoryBound(to: CChar.self),
+                    Int32(clamping: bytes.count)
+                )
+            }
+        }
+        // libpq would buffer without bound.
+        try await link.drain()
     }
 
     private static func quoted(_ name: Substring) -> String {

@@ -137,10 +137,14 @@ package final class WorkerContext {
             outbox.redisDidConnect()
             traces.forget()
         }
+        redis.onDisconnect = { [unowned outbox] in outbox.redisDidDisconnect() }
     }
 
     // The client may live on, and what it calls refers to what goes now.
-    deinit { redis.onConnect = nil }
+    deinit {
+        redis.onConnect = nil
+        redis.onDisconnect = nil
+    }
 
     /// Ends what runs by itself and all connections; calls must have ended before.
     package func close() {

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .stack import address_of
@@ -40,12 +41,17 @@ class LoadConnection:
 
     async def call(
         self, path: str, headers: dict[str, str], body: dict | bytes | None, abort_after: int | None = None,
-        method: str = "POST", timeout: float = 60,
+        method: str = "POST", timeout: float = 60, on_head: Callable[[int, str], None] | None = None,
+        on_part: Callable[[bytes], None] | None = None,
     ) -> LoadAnswer:
-        """One call; hangs up once so many bytes of the answer's body have come (0: once the request is out)."""
+        """One call; hangs up once so many bytes of the answer's body have come (0: once the request is out).
+
+        `on_head` hears of the status and the request's id, `on_part` of each piece of the body, also where the answer
+        breaks off.
+        """
         try:
             async with asyncio.timeout(timeout):
-                return await self._call(path, headers, body, abort_after, method)
+                return await self._call(path, headers, body, abort_after, method, on_head, on_part)
         except (OSError, asyncio.IncompleteReadError) as error:
             self.close(abort=True)
             raise Gone(str(error)) from None
@@ -53,7 +59,7 @@ class LoadConnection:
             self.close(abort=True)
             raise
 
-    async def _call(self, path, headers, body, abort_after, method) -> LoadAnswer:
+    async def _call(self, path, headers, body, abort_after, method, on_head, on_part) -> LoadAnswer:
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", f"host: {self.host}:{self.port}", f"content-length: {len(data)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -66,9 +72,13 @@ class LoadConnection:
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         status = int(head[0].split(" ", 2)[1])
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+        if on_head is not None:
+            on_head(status, fields.get("x-request-id", ""))
         received = b""
         async for part in self._parts(fields):
             received += part
+            if on_part is not None:
+                on_part(part)
             if abort_after is not None and len(received) >= abort_after:
                 self.close(abort=True)
                 return LoadAnswer(status, fields.get("x-request-id", ""), received, is_aborted=True)

@@ -68,7 +68,7 @@ package struct RecordSettlement {
             try await SettlementStore.bury(
                 partition: partition.number,
                 streamID: entry.id,
-                record: entry.record ?? [],
+                record: entry.record ?? entry.event ?? [],
                 reason: reason,
                 connection
             )

@@ -7,7 +7,8 @@ package import Telemetry
 /// Settles the reservations of workers that died: from the call's last checkpoint, or with nothing to bill.
 ///
 /// A reservation is a dead worker's when this process, by its own monotonic clock, has seen it unrenewed for long
-/// enough, whatever any clock in Redis says; and never soon after Redis has forgotten, when workers register anew. Any
+/// enough, whatever any clock in Redis says; time in which Redis was away does not count, since nobody could renew. And
+/// never soon after Redis has forgotten, when workers register anew. Any
 /// number of control planes may sweep: the script lets one settle.
 package final class ReservationSweeper {
     package struct Pace: Sendable {
@@ -35,6 +36,9 @@ package final class ReservationSweeper {
     private var task: PeriodicTask?
     private var epochs: [Partition: (text: String, since: MonotonicTime)] = [:]
     private var seen: [Partition: [String: Seen]] = [:]
+    private var lookedAt: MonotonicTime?
+    /// Looks that are further apart than so many intervals have something between them that nobody saw.
+    private static let longestGap = 3
 
     package init(_ loop: EventLoop, _ redis: RedisClient, log: Log, metrics: MetricsRegistry, pace: Pace = Pace()) {
         self.loop = loop
@@ -59,7 +63,6 @@ package final class ReservationSweeper {
     package func stop() { task = nil }
 
     private func sweep() async throws {
-        let now = MonotonicTime.now
         let all = Partition.all
         let answers = try await redis.sendAll(
             all.flatMap { partition in
@@ -69,6 +72,9 @@ package final class ReservationSweeper {
                 ]
             }
         )
+        let now = MonotonicTime.now
+        if let lookedAt, now - lookedAt > pace.interval * Self.longestGap { seen = [:] }
+        defer { lookedAt = .now }
         for (index, partition) in all.enumerated() where 2 * index + 1 < answers.count {
             let epoch = answers[2 * index].text ?? ""
             if epochs[partition]?.text != epoch {

@@ -1,5 +1,4 @@
 package import Domain
-import Formats
 package import Postgres
 package import Snapshots
 
@@ -46,7 +45,7 @@ package enum SettlementStore {
         try await connection.runScript(
             """
             create temporary table if not exists settlement_staging (
-                n int not null, factor int not null, phase text not null, request_id text not null,
+                n int not null, factor int not null, phase text not null, request_id text collate "C" not null,
                 created_at timestamptz not null, user_id bigint not null, key_id bigint not null,
                 account_id bigint not null, group_id bigint not null, model text not null, upstream_model text not null,
                 dialect text not null, stream boolean not null, input_tokens bigint not null,
@@ -84,11 +83,9 @@ package enum SettlementStore {
         let items = SettlementRules.distinct(items)
         var outcome = Outcome()
         if !items.isEmpty {
-            try await connection.copy(
-                into: "settlement_staging",
-                columns: columns,
-                rows: items.enumerated().map { row($0.offset, $0.element.record) }
-            )
+            var rows = CopyRows(columns: columns.count, rows: items.count)
+            for (number, item) in items.enumerated() { add(number, item.record, to: &rows) }
+            try await connection.copy(into: "settlement_staging", columns: columns, rows)
             outcome = try await book(items.count, connection)
             try await noteSpending(of: items, connection)
         }
@@ -110,9 +107,10 @@ package enum SettlementStore {
         var outcome = Outcome()
         var corrected: [String] = []
         var repeated: [Int64] = []
+        var repeaters: Set<UserID> = []
         let settled = try await connection.query(
             """
-            select t.n, t.phase, s.phase as settled_phase, s.request_id
+            select t.n, t.phase, t.user_id, s.phase as settled_phase, s.request_id
             from settlement_staging t join settled s using (request_id) where t.factor = $1
             """,
             [1]
@@ -122,9 +120,15 @@ package enum SettlementStore {
                 corrected.append(try row.text("request_id"))
             } else {
                 repeated.append(try row.int("n"))
+                repeaters.insert(UserID(try row.int("user_id")))
             }
         }
         outcome.repeated = repeated.count
+        // Redis may not know what they have spent: whoever settled them may have died before saying so.
+        if !repeaters.isEmpty {
+            outcome.numbers = try await CounterStore.standings(of: repeaters.sorted { $0.raw < $1.raw }, connection)
+                .flatMap(\.counters)
+        }
         if !repeated.isEmpty {
             try await connection.execute(
                 "delete from settlement_staging where n = any($1::int[])",
@@ -138,7 +142,7 @@ package enum SettlementStore {
             """
             insert into settled (request_id, phase, cost)
             select request_id, phase, cost from settlement_staging
-            where factor = $1 and not (request_id = any($2::text[])) order by n
+            where factor = $1 and not (request_id = any($2::text[]))
             on conflict do nothing
             """,
             [1, .texts(corrected)]
@@ -189,7 +193,7 @@ package enum SettlementStore {
 
     private static let records: String = {
         let list = recordColumns.joined(separator: ", ")
-        return "insert into usage_records (\(list)) select \(list) from settlement_staging where factor = $1 order by n"
+        return "insert into usage_records (\(list)) select \(list) from settlement_staging where factor = $1"
     }()
 
     private static let daily = """
@@ -370,26 +374,53 @@ package enum SettlementStore {
     private static let columns =
         ["n", "factor", "phase"] + recordColumns.map { $0 == "\"end\"" ? "end" : $0 }
 
-    private static func row(_ number: Int, _ record: UsageRecord) -> [PostgresParameter] {
-        [
-            .integer(Int64(number)), 1, .text(record.phase.rawValue), .text(record.requestID),
-            .text(RFC3339.format(record.createdAt.microseconds)), .integer(record.user.raw), .integer(record.key.raw),
-            .integer(record.account.raw), .integer(record.group.raw), .text(record.model),
-            .text(record.upstreamModel), .text(record.dialect.rawValue), .bool(record.isStream),
-            .integer(record.usage.input), .integer(record.usage.output), .integer(record.usage.cacheWrite5m),
-            .integer(record.usage.cacheWrite1h), .integer(record.usage.cacheRead),
-            .integer(record.usage.webSearches), .integer(record.usage.inputMedia.image),
-            .integer(record.usage.inputMedia.audio), .integer(record.usage.outputMedia.image),
-            .integer(record.usage.outputMedia.audio), .integer(record.cost.raw), .integer(record.accountCost.raw),
-            .integer(record.multiplier.raw), .integer(record.accountMultiplier.raw), .integer(record.priceVersion),
-            .integer(record.durationMilliseconds), .optional(record.firstTokenMilliseconds),
-            .integer(Int64(record.status)), .text(record.ip), .text(record.userAgent), .bool(record.isEstimated),
-            .bool(record.isCacheTTLOverridden), .text(record.end.rawValue), .bool(record.limits.hasQuota),
-            .optional(record.limits.policy?.version), .optional(record.limits.policy?.resetEpoch),
-            .optional(record.limits.policy?.window), .optional(record.limits.subscription?.id.raw),
-            .optional(record.limits.subscription?.day), .optional(record.limits.subscription?.week),
-            .optional(record.limits.subscription?.month),
-        ]
+    /// A row for the staging table: a value for each of `columns`, of its type.
+    private static func add(_ number: Int, _ record: UsageRecord, to rows: inout CopyRows) {
+        rows.beginRow()
+        rows.add(int4: Int32(clamping: number))
+        rows.add(int4: 1)
+        rows.add(record.phase.rawValue)
+        rows.add(record.requestID)
+        rows.add(time: record.createdAt.microseconds)
+        rows.add(record.user.raw)
+        rows.add(record.key.raw)
+        rows.add(record.account.raw)
+        rows.add(record.group.raw)
+        rows.add(record.model)
+        rows.add(record.upstreamModel)
+        rows.add(record.dialect.rawValue)
+        rows.add(record.isStream)
+        rows.add(record.usage.input)
+        rows.add(record.usage.output)
+        rows.add(record.usage.cacheWrite5m)
+        rows.add(record.usage.cacheWrite1h)
+        rows.add(record.usage.cacheRead)
+        rows.add(record.usage.webSearches)
+        rows.add(record.usage.inputMedia.image)
+        rows.add(record.usage.inputMedia.audio)
+        rows.add(record.usage.outputMedia.image)
+        rows.add(record.usage.outputMedia.audio)
+        rows.add(record.cost.raw)
+        rows.add(record.accountCost.raw)
+        rows.add(record.multiplier.raw)
+        rows.add(record.accountMultiplier.raw)
+        rows.add(record.priceVersion)
+        rows.add(record.durationMilliseconds)
+        rows.add(record.firstTokenMilliseconds)
+        rows.add(int4: Int32(clamping: record.status))
+        rows.add(record.ip)
+        rows.add(record.userAgent)
+        rows.add(record.isEstimated)
+        rows.add(record.isCacheTTLOverridden)
+        rows.add(record.end.rawValue)
+        rows.add(record.limits.hasQuota)
+        rows.add(record.limits.policy?.version)
+        rows.add(record.limits.policy?.resetEpoch)
+        rows.add(record.limits.policy?.window)
+        rows.add(record.limits.subscription?.id.raw)
+        rows.add(record.limits.subscription?.day)
+        rows.add(record.limits.subscription?.week)
+        rows.add(record.limits.subscription?.month)
     }
 
     // MARK: Positions

@@ -22,6 +22,7 @@ package final class UsageSettler {
     private let redis: RedisClient
     private let log: Log
     private let metrics: SettlementMetrics
+    private let share: SettlementMetrics.Share
     private let settlement: RecordSettlement
     private let decoder = UsageRecordDecoder()
     private let nap: Nap
@@ -33,18 +34,21 @@ package final class UsageSettler {
     private var watermarks = Watermarks()
     private var trouble = ""
 
+    /// - Parameter number: which settler of this process it is, from 0.
     package init(
         _ loop: EventLoop,
         _ pool: PostgresPool,
         _ redis: RedisClient,
         log: Log,
-        metrics: SettlementMetrics
+        metrics: SettlementMetrics,
+        number: Int = 0
     ) {
         self.loop = loop
         self.pool = pool
         self.redis = redis
         self.log = log
         self.metrics = metrics
+        share = metrics.shares[number]
         settlement = RecordSettlement(log: log, metrics: metrics)
         nap = Nap(loop)
     }
@@ -79,7 +83,7 @@ package final class UsageSettler {
                 backoff.connectionEnded(after: started.elapsed)
             }
             locks = PartitionLocks()
-            metrics.partitions.set(0)
+            share.partitions.set(0)
             if !isStopping {
                 await measureLag()
                 await nap.sleep(backoff.next(chance: .random(in: 0..<1)))
@@ -96,7 +100,7 @@ package final class UsageSettler {
         while !isStopping {
             if balanced.map({ $0.elapsed >= Self.balanceInterval }) ?? true {
                 try await locks.balance(startingAt: .random(in: 0..<Partition.count), connection)
-                metrics.partitions.set(locks.owned.count)
+                share.partitions.set(locks.owned.count)
                 balanced = .now
                 watermarks.repeatLatest(through: redis, of: locks.owned)
             }
@@ -136,7 +140,7 @@ package final class UsageSettler {
             if !slice.entries.isEmpty { slices.append(slice) }
         }
         let oldest = slices.compactMap(\.entries.first?.streamID.milliseconds).min()
-        metrics.oldest.set(Int(clamping: oldest ?? 0))
+        share.oldest.set(Int(clamping: oldest ?? 0))
         guard !slices.isEmpty else { return round.count < locks.owned.count }
 
         let started = MonotonicTime.now
@@ -156,7 +160,7 @@ package final class UsageSettler {
         let databaseEpoch = try await SnapshotRows.databaseEpoch(connection)
         try await acknowledge(slices, items, outcome.numbers, databaseEpoch)
         metrics.batchSeconds.record(microseconds: Int(started.elapsed.nanoseconds / 1000))
-        if !hasMore { metrics.oldest.set(0) }
+        if !hasMore { share.oldest.set(0) }
         return hasMore || round.count < locks.owned.count
     }
 
@@ -169,9 +173,15 @@ package final class UsageSettler {
         for entry in slice.entries {
             let reason: String
             if let event = entry.event {
+                guard let event = PolicyExhaustion(event) else {
+                    try await settlement.bury(entry, slice.partition, reason: "no event", connection)
+                    continue
+                }
                 // Once: repeated, it finds the policy exhausted in that window.
-                if let event = PolicyExhaustion(event) {
+                do {
                     try await connection.transaction { try await KeyPolicyStore.exhausted(event, on: $0) }
+                } catch  where RecordSettlement.isFaultOfData(error) {
+                    try await settlement.bury(entry, slice.partition, reason: "\(error)", connection)
                 }
                 continue
             }
@@ -269,7 +279,7 @@ package final class UsageSettler {
         let answers = try? await redis.runAll(Partition.all.map { StreamSlice.call($0, limit: 1) })
         let oldest = zip(Partition.all, answers ?? [])
             .compactMap { StreamSlice($1, $0, limit: 1)?.entries.first?.streamID.milliseconds }.min()
-        if let oldest { metrics.oldest.set(Int(clamping: oldest)) }
+        if let oldest { share.oldest.set(Int(clamping: oldest)) }
     }
 }
 

@@ -148,6 +148,12 @@ extension CallScripts {
 
             -- All is well: from here on only writes.
             local hold = {}
+            if redis.call('ZADD', KEYS[3], now, id) == 0 then
+              -- Sent twice: what it reserved the first time is given back.
+              for name, part in string.gmatch(redis.call('HGET', KEYS[4], id) or '', '(%S+) (%d+)') do
+                redis.call('HINCRBY', name, 'r', '-' .. part)
+              end
+            end
             for i = 1, count do
               redis.call('HINCRBY', names[i], 'r', amounts[i])
               hold[#hold + 1] = names[i]
@@ -157,7 +163,6 @@ extension CallScripts {
               redis.call('PEXPIREAT', name, string.format('%.0f', tonumber(finish) + 172800000))
             end
             redis.call('HSET', KEYS[4], id, table.concat(hold, ' '))
-            redis.call('ZADD', KEYS[3], now, id)
             makeEpoch()
             for _, rate in ipairs(rates) do
               if rate.isNew then

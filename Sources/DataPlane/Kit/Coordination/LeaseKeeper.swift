@@ -18,6 +18,8 @@ package struct HeldReservation {
     package let partition: PartitionKeys
     package let charge: CallCharge
     package let amount: NanoUSD
+    /// The last one of the call, as the hash of checkpoints has it; empty before the first.
+    package let checkpoint: [UInt8]
 
     /// As a hold, with the whole amount for each counter.
     var text: String {
@@ -30,8 +32,14 @@ package final class LeaseKeeper {
     private let redis: RedisClient
     private var holders: [any LeaseHolder] = []
     private var timer: LoopTimer?
+    /// Where something could not be reserved again.
+    private var missing: Set<Partition> = []
+    private var retryTimer: LoopTimer?
+    private static let retryDelay = Duration.milliseconds(200)
+    private let loop: EventLoop
 
     package init(_ loop: EventLoop, _ redis: RedisClient, interval: Duration = Leases.renewal) {
+        self.loop = loop
         self.redis = redis
         let timer = LoopTimer(loop) { [unowned self] in renew() }
         timer.start(after: interval, repeating: interval)
@@ -58,7 +66,10 @@ package final class LeaseKeeper {
     /// Calls whose leases are being renewed.
     package var count: Int { holders.count }
 
-    package func stop() { timer = nil }
+    package func stop() {
+        timer = nil
+        retryTimer = nil
+    }
 
     private func renew() {
         var held: [String: [String]] = [:]
@@ -84,16 +95,40 @@ package final class LeaseKeeper {
     /// Partitions in which calls under way have reserved something.
     package var partitions: Set<Partition> { Set(holders.lazy.compactMap { $0.reservation?.partition.partition }) }
 
-    /// Reserves again what Redis may have forgotten; what still stands stays as it is.
+    /// Reserves again what Redis may have forgotten, and takes the slots again; what still stands stays as it is. Repeated
+    /// until it stands: a Redis that has just come back may refuse at first.
     package func reserveAgain(in partition: Partition) {
         for holder in holders {
             guard let reservation = holder.reservation, reservation.partition.partition == partition else { continue }
             let keys = reservation.partition
-            redis.run(
+            var rest = RedisArguments(capacity: 200 + reservation.checkpoint.count)
+            rest.add(holder.requestID)
+            rest.add(reservation.text)
+            rest.add(reservation.checkpoint)
+            let run = PreparedRun(
                 CallScripts.reserve,
-                keys: [keys.live, keys.holds, keys.done(holder.requestID)],
-                arguments: [holder.requestID, reservation.text]
-            ) { _ in }
+                keys: [keys.live, keys.holds, keys.done(holder.requestID), keys.checkpoints],
+                furtherArguments: 3
+            )
+            redis.run(run, rest) { [weak self] result in
+                if case .failure = result { self?.retry(partition) }
+            }
+        }
+        retry(nil)
+    }
+
+    /// - Parameter partition: where to reserve again; nil when only slots are to be renewed.
+    private func retry(_ partition: Partition?) {
+        if let partition { missing.insert(partition) }
+        guard retryTimer == nil else { return }
+        retryTimer = loop.schedule(after: Self.retryDelay) { [unowned self] in
+            retryTimer = nil
+            // The next connection begins with all of it.
+            guard redis.isConnected else { return missing = [] }
+            renew()
+            let partitions = missing
+            missing = []
+            for partition in partitions { reserveAgain(in: partition) }
         }
     }
 }

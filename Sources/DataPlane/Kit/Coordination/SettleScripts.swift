@@ -95,13 +95,17 @@ extension CallScripts {
             """
     )
 
-    /// Reserves again what a call under way had reserved before Redis forgot; does nothing where it still stands.
+    /// Reserves again what a call under way had reserved before Redis forgot, and notes its last checkpoint; does nothing
+    /// to a reservation that still stands.
     ///
-    /// Keys: live, holds, done marker. Arguments: request id, the hold. Answer: 1, or 0 when nothing was to be done.
+    /// Keys: live, holds, done marker, checkpoints. Arguments: request id, the hold, the checkpoint (empty: none yet).
+    /// Answer: 1, or 0 when nothing was to be reserved.
     package static let reserve = RedisScript(
         name: "reserve",
         source: """
-            if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 or redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
+            if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
+            if ARGV[3] ~= '' then redis.call('HSET', KEYS[4], ARGV[1], ARGV[3]) end
+            if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 0 end
             for name, amount in string.gmatch(ARGV[2], '(%S+) (%d+)') do redis.call('HINCRBY', name, 'r', amount) end
             redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
             local time = redis.call('TIME')

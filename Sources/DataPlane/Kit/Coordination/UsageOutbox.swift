@@ -16,8 +16,9 @@ package protocol RecordSink: AnyObject {
 ///
 /// A settlement that fails is sent again until it stands; its record is written to the worker's journal meanwhile, and
 /// handed to the control plane directly while Redis is away. One that Redis took is kept until the control plane announces
-/// that the partition is settled up to it; should Redis lose its memory before that (a new epoch), it is sent again.
-/// Every resend is safe: Redis knows request ids for 15 minutes, Postgres for 45 days.
+/// that the partition is settled up to it; should Redis lose its memory (a new epoch) or its connection before that, it
+/// is journaled and sent again like one that Redis never took: a Redis that comes back, or another in its place, may lack
+/// what the last one had. Every resend is safe: Redis knows request ids for 15 minutes, Postgres for 45 days.
 package final class UsageOutbox {
     private final class Entry {
         let requestID: String
@@ -76,6 +77,8 @@ package final class UsageOutbox {
     /// Records that Redis has and Postgres may not have yet; beyond this many the oldest are left to Redis alone.
     private static let maximumCovered = 100_000
     private static let retryDelay = Duration.milliseconds(200)
+    /// Sent again at once; the rest has its turn after `retryDelay`.
+    private static let retryLimit = 10_000
     /// A record that Redis has refused so often goes to the control plane.
     private static let patience = 5
     private static let postLimit = 500
@@ -101,8 +104,6 @@ package final class UsageOutbox {
     private let journal: RecordJournal?
     private var retryTimer: LoopTimer?
     private var watchTimer: LoopTimer?
-    /// Of the Redis process that was last connected.
-    private var runID: String?
     private let loop: EventLoop
     package var onRetry: ((Int) -> Void)?
     package var onPosted: ((Int) -> Void)?
@@ -258,8 +259,12 @@ package final class UsageOutbox {
         retryTimer = nil
         post()
         guard redis.isConnected else { return scheduleRetry() }
-        let entries = failed.filter { $0.key != nil }
-        failed.removeAll { $0.key != nil }
+        var entries: [Entry] = []
+        var rest: [Entry] = []
+        for entry in failed {
+            if entry.key != nil, entries.count < Self.retryLimit { entries.append(entry) } else { rest.append(entry) }
+        }
+        failed = rest
         if !entries.isEmpty { onRetry?(entries.count) }
         for entry in entries { send(entry) }
         if !failed.isEmpty { scheduleRetry() }
@@ -354,18 +359,25 @@ package final class UsageOutbox {
         }
     }
 
-    /// To be called at each new connection. Another process may have lost what the last one took (the end of its log,
-    /// or what its replica had not got) and still show the same epochs: all that is uncovered is sent again.
-    package func redisDidConnect() {
-        redis.send(RedisCommand(["INFO", "server"])) { [self] result in
-            guard case .success(let value) = result, let text = value.text else { return }
-            let found = text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("run_id:") }.map(String.init)
-            guard let found else { return }
-            let known = runID
-            runID = found
-            guard let known, known != found else { return }
-            for partition in partitionsInUse { forgotten(partition) }
+    /// To be called when the connection ends. Who comes back may lack what the last one took (the end of its log, or what
+    /// its replica had not got) and still show the same epochs; and this worker may be gone by then. So what is uncovered
+    /// goes the way of what Redis did not take: into the journal, to the control plane, or to Redis again.
+    package func redisDidDisconnect() {
+        let partitions = covered.indices.filter { !covered[$0].isEmpty }
+        coveredCount = 0
+        for partition in partitions {
+            let lost = covered[partition]
+            covered[partition] = []
+            for entry in lost {
+                entry.streamID = nil
+                keep(entry)
+            }
         }
+    }
+
+    /// To be called at each new connection: what calls under way have reserved may be gone.
+    package func redisDidConnect() {
+        for partition in partitionsInUse { forgotten(partition) }
     }
 
     /// The control plane has settled the partition up to this record.

@@ -42,6 +42,8 @@ package final class Call: LeaseHolder {
     private var charge: CallCharge?
     private var reserved = NanoUSD.zero
     private var checkpointedAt: MonotonicTime?
+    /// The last one: Redis may forget it.
+    private var lastCheckpoint: [UInt8] = []
 
     /// Whether the caller's slots are this call's; they end before it when the caller leaves.
     private var hasCallerSlots = false
@@ -125,7 +127,12 @@ package final class Call: LeaseHolder {
 
     package var reservation: HeldReservation? {
         guard isAdmitted, !isSettled, let charge else { return nil }
-        return HeldReservation(partition: key.partition, charge: charge, amount: reserved)
+        return HeldReservation(
+            partition: key.partition,
+            charge: charge,
+            amount: reserved,
+            checkpoint: lastCheckpoint
+        )
     }
 
     package func didAcquire(_ account: ServingAccount, _ slots: AccountSlots, _ grant: SlotGrant) {
@@ -301,6 +308,8 @@ package final class Call: LeaseHolder {
         var record = self.record(usage(), true, .workerLost, status: status, upstreamModel, account)
         record.phase = .swept
         let encoded = record.encoded
+        reserved = max(reserved, record.cost)
+        lastCheckpoint = Array("\(record.cost.raw) ".utf8) + encoded
         var rest = RedisArguments(capacity: encoded.count + requestID.utf8.count + 60)
         rest.add(requestID)
         rest.add(encoded)

@@ -18,7 +18,8 @@ package struct PolicyExhaustion: Hashable, Sendable {
     /// Nil for a text that is none.
     package init?(_ text: [UInt8]) {
         guard let json = try? JSON(text), let key = json["key"]?.int64, let user = json["user"]?.int64,
-            let version = json["version"]?.int64, let epoch = json["epoch"]?.int64, let window = json["window"]?.int64
+            let version = json["version"]?.int64, let epoch = json["epoch"]?.int64, let window = json["window"]?.int64,
+            FrozenLimits.windows.contains(window)
         else { return nil }
         self.key = KeyID(key)
         self.user = UserID(user)

@@ -93,7 +93,7 @@ extension UsageRecord {
 
 extension FrozenLimits {
     /// Windows that begin outside the years 1 to 9999 are none.
-    private static let windows: ClosedRange<Int64> = -62_135_596_800_000...253_402_300_799_999
+    static let windows: ClosedRange<Int64> = -62_135_596_800_000...253_402_300_799_999
 
     fileprivate init(_ fields: FieldReader) throws(SnapshotError) {
         self.init(hasQuota: try fields.optionalBool("quota") ?? false)

@@ -1,0 +1,98 @@
+import Domain
+import GatewayKit
+import HTTPFetching
+import Reactor
+import Redis
+import Snapshots
+import TestSupport
+import Testing
+
+@Suite("When Redis loses what it had", .serialized, .enabled(if: PrivateRedis.isAvailable, "needs redis-server"))
+struct ForgottenTests {
+    private static func message(_ call: UpstreamCall) async { call.answer(200, Says.message()) }
+
+    /// A stream whose content has begun, and what Redis then holds of it.
+    private static func begin(_ stand: Stand) async throws -> (UpstreamCall, Reading, id: String) {
+        let reading = Reading(
+            try await stand.start { $0.send(Says.start() + Says.blockStart + Says.delta("first")) }.wait(stand, .http1),
+            stand.loop
+        )
+        try await reading.wait(for: "first")
+        let call = try await stand.upstream.call()
+        let id = try #require(
+            try await stand.run("ZRANGE", RedisNames.live(stand.partition), "0", "0").array?.first?.text
+        )
+        await stand.loop.wait { stand.context.redis.inFlight == 0 }
+        return (call, reading, id)
+    }
+
+    private static func holds(_ stand: Stand, _ id: String) async throws -> Bool {
+        let names = [RedisNames.holds(stand.partition), CounterNames.checkpoints(stand.partition)]
+        for name in names {
+            guard try await stand.run("HEXISTS", name, id).integer == 1 else { return false }
+        }
+        for set in [RedisNames.live(stand.partition), RedisNames.slots(of: AccountID(1))] {
+            guard try await stand.run("ZSCORE", set, id) != .null else { return false }
+        }
+        return true
+    }
+
+    @Test("a stream under way has its reservation, its checkpoint and its slots again", arguments: [false, true])
+    func reserved(isRefusedAtFirst: Bool) async throws {
+        var options = Stand.Options()
+        options.slotLimits = (4, 4)
+        options.pace.epochWatch = .seconds(1000)
+        options.pace.leaseRenewal = .seconds(1000)
+        options.pace.checkpoint = .seconds(1000)
+        try await standing(options) { (stand) async throws in
+            let (call, reading, id) = try await Self.begin(stand)
+            #expect(try await Self.holds(stand, id))
+            try await stand.run("FLUSHALL")
+            if isRefusedAtFirst { try await stand.run("CONFIG", "SET", "min-replicas-to-write", "1") }
+            stand.context.leases.reserveAgain(in: stand.partition)
+            await stand.loop.wait { stand.context.redis.inFlight == 0 }
+            if isRefusedAtFirst {
+                #expect(try await !Self.holds(stand, id))
+                try await stand.run("CONFIG", "SET", "min-replicas-to-write", "0")
+            }
+            var isHeld = false
+            for _ in 0..<2000 where !isHeld {
+                await stand.loop.sleep(.milliseconds(5))
+                isHeld = try await Self.holds(stand, id)
+            }
+            #expect(isHeld)
+            call.send(Says.messageDelta() + Says.stop)
+            call.finish()
+            _ = try await reading.rest()
+            try await stand.quiesce()
+            #expect(try await stand.records(1).count == 1)
+            #expect(try await !Self.holds(stand, id))
+        }
+    }
+
+    @Test(
+        "what Redis had taken and Postgres may not have is in the journal as soon as Redis is gone, and sent again once"
+    )
+    func journaled() async throws {
+        let folder = Folder()
+        defer { folder.remove() }
+        var options = Stand.Options()
+        options.isPersistent = true
+        options.journal = folder.path
+        try await standing(options) { (stand) async throws in
+            stand.upstream.script = Self.message
+            for _ in 0..<3 { _ = try await stand.ask().text() }
+            let before = try await stand.records(3).map(\.requestID)
+            await stand.loop.wait { stand.context.outbox.uncovered == 3 }
+            let journal = try #require(stand.context.journal)
+            #expect(journal.openRecords == 0)
+            try await stand.server.kill()
+            await stand.loop.wait { !stand.context.redis.isConnected }
+            #expect(journal.openRecords == 3 && stand.context.outbox.held == 3 && stand.context.outbox.isSafe)
+            try await stand.server.restart()
+            await stand.loop.wait { stand.context.outbox.uncovered == 3 }
+            #expect(journal.openRecords == 0)
+            #expect(try await stand.records().map(\.requestID) == before)
+        }
+    }
+}
