@@ -64,7 +64,12 @@ package final class Worker {
             "Since the configuration was last compared with Redis; -1 before the first time."
         ) { [health] in Double(health.current.snapshotAgeSeconds ?? -1) }
         codec = SnapshotCodec(SnapshotSigner(key: config.snapshotKey))
-        credentials = CredentialStore(keys)
+        let credentials = CredentialStore(keys)
+        self.credentials = credentials
+        registry.computed(
+            "tollgate_credentials_unreadable",
+            "Accounts whose newest credentials no master key here opens: the last good ones stay."
+        ) { Double(credentials.unreadable) }
     }
 
     // MARK: Start
@@ -176,13 +181,14 @@ package final class Worker {
             health.update { $0.isControlPlaneUp = isAlive }
         }
         guard isUp, let redis, let version = feed?.current?.version else { return }
-        redis.send(
-            RedisCommand([
-                "SET", RedisNames.node(nodeID),
-                #"{"id":"\#(nodeID)","kind":"worker","started_ms":\#(startedAt),"snapshot":"\#(version)","format":\#(SnapshotFormat.current)}"#,
-                "EX", "15",
-            ])
-        ) { _ in }
+        let sign = NodeSign(
+            id: nodeID,
+            kind: "worker",
+            startedAt: startedAt,
+            snapshot: "\(version)",
+            masterKeys: config.masterKeys?.ids ?? []
+        )
+        for command in sign.commands { redis.send(RedisCommand(command)) { _ in } }
     }
 
     // MARK: End
