@@ -89,7 +89,8 @@ package final class TokenDesk {
         return isNewer(account, version)
     }
 
-    private func isNewer(_ account: AccountID, _ version: Int64) -> Bool {
+    /// Whether the account has other secrets by now than those of this version.
+    package func isNewer(_ account: AccountID, _ version: Int64) -> Bool {
         (credentials.opened(of: account)?.secretsVersion ?? 0) > version
     }
 
