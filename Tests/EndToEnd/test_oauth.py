@@ -263,6 +263,20 @@ def test_a_refresh_token_that_is_gone_puts_the_account_in_error_until_it_is_sign
     assert signed_in["status"] == "active" and signed_in["credentials"]["sign_in_state"] == "signed_in"
 
 
+def test_signing_in_again_ends_what_workers_know_of_the_old_login(oauth_tenant: Tenant, simulator: Simulator) -> None:
+    """An error that an upstream has caused stands in Redis as well, for every worker."""
+    tenant = oauth_tenant
+    simulator.arm("402", tenant.accounts[0].secret)
+    assert tenant.post(tenant.body("e3")).status_code == 502
+    until("it is in error", lambda: account_of(tenant)["status"] == "error")
+    assert [tenant.post(tenant.body("e3"), worker).status_code for worker in (0, 1)] == [503, 503]
+    signed_in = sign_in(tenant.admin, "anthropic", account_id=tenant.accounts[0].row["id"])
+    assert signed_in["status"] == "active" and signed_in["error_message"] is None
+    for worker in (0, 1):
+        until("it serves again", lambda: tenant.post(tenant.body("e3"), worker).status_code == 200, 3)
+    assert account_of(tenant)["status"] == "active"
+
+
 def test_tokens_are_renewed_ahead_of_their_end(oauth_tenant: Tenant, simulator: Simulator) -> None:
     tenant = oauth_tenant
     soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=90)

@@ -339,11 +339,9 @@ package struct SignInRoutes {
             on: change.connection
         )
         guard isWritten else { throw Problem.conflict("The credentials have just been changed by somebody else.") }
-        if account.fields.status == .error {
-            var fields = account.fields
-            fields.status = .active
-            try await AccountStore.update(id, to: fields, on: change.connection)
-        }
+        // What was said of the old login is over for workers too, its last 401 among it.
+        let wasRefused = account.flags.contains { $0.cause == PauseCause.unauthorized.rawValue }
+        if account.fields.status == .error || wasRefused { try await AccountFlagRoutes.recover(id, with: change) }
         change.publish(.account(id))
         change.publish(.config)
         change.audit("sign_in", "account", id.raw)
