@@ -240,6 +240,12 @@ struct TokenTests {
         flights.land(Self.account, hasNewer: false, now: now)
         #expect(flights.board(Self.account, now: now + .milliseconds(999)) { _ in } == .notNow)
         #expect(flights.board(Self.account, now: now + .seconds(1)) { _ in } == .ask)
+        // A token that has just come is not renewed ahead of its end; one that is over is.
+        flights.land(Self.account, hasNewer: true, now: now)
+        #expect(flights.board(Self.account, isEarly: true, now: now + .seconds(9)) { _ in } == .notNow)
+        #expect(flights.board(Self.account, now: now + .seconds(9)) { _ in } == .ask)
+        flights.land(Self.account, hasNewer: true, now: now)
+        #expect(flights.board(Self.account, isEarly: true, now: now + .seconds(10)) { _ in } == .ask)
         flights.refuse(Self.account, version: 5, now: now)
         flights.refuse(Self.account, version: 3, now: now)
         #expect(flights.isRefused(Self.account, version: 5, now: now))
