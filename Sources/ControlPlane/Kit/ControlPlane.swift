@@ -180,10 +180,10 @@ package final class ControlPlane {
         probes.isDraining = true
         housekeeping.stop()
         keeper?.stop()
-        rotation?.stop()
         log.info("draining")
         for server in servers { _ = await server.drain(deadline: config.shutdownDrain) }
         await refresher?.drain(within: config.shutdownDrain)
+        await rotation?.stop()
         await services?.stop()
         upstream?.close()
         pool.close()

@@ -213,6 +213,8 @@ package final class Worker {
             for server in servers { await server.drained.wait(on: loop) }
             for thread in threads { thread.stopAndJoin() }
             feed?.stop()
+            timer = nil
+            for command in NodeSign.withdrawal(of: nodeID) { _ = try? await redis?.send(RedisCommand(command)) }
             redis?.close()
             log.info("stopped")
             loop.stop()

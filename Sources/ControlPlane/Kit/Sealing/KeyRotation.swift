@@ -56,7 +56,10 @@ package final class KeyRotation {
         ) { [weak self] in try await self?.run() }
     }
 
-    package func stop() { task = nil }
+    package func stop() async {
+        task = nil
+        for command in NodeSign.withdrawal(of: nodeID) { _ = try? await redis.send(RedisCommand(command)) }
+    }
 
     /// One look at the others, and what follows from it.
     ///

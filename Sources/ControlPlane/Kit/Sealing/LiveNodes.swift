@@ -5,15 +5,17 @@ package import Snapshots
 package enum LiveNodes {
     /// - Throws: `RedisError`.
     package static func read(_ redis: RedisClient) async throws -> [NodeSign] {
-        let ids = try await redis.send(RedisCommand(["SMEMBERS", RedisNames.nodes])).array?.compactMap(\.text) ?? []
+        let known = try await redis.send(RedisCommand(["HGETALL", RedisNames.nodes])).array ?? []
         var signs: [NodeSign] = []
-        for id in ids {
+        // Names and values in turn.
+        for index in stride(from: 0, to: known.count, by: 2) {
+            guard let id = known[index].text else { continue }
             let answer = try await redis.send(RedisCommand(["GET", RedisNames.node(id)]))
             if let sign = answer.bytes.flatMap({ NodeSign($0) }) {
                 signs.append(sign)
             } else {
                 // It has ended. One that lives puts itself back within a moment.
-                _ = try await redis.send(RedisCommand(["SREM", RedisNames.nodes, id]))
+                _ = try await redis.send(RedisCommand(["HDEL", RedisNames.nodes, id]))
             }
         }
         return signs

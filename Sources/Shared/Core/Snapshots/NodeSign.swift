@@ -58,8 +58,13 @@ package struct NodeSign: Hashable, Sendable {
         )
     }
 
+    /// The commands by which a process that ends takes its sign back.
+    package static func withdrawal(of id: String) -> [[String]] {
+        [["DEL", RedisNames.node(id)], ["HDEL", RedisNames.nodes, id]]
+    }
+
     /// The commands that give it.
     package var commands: [[String]] {
-        [["SET", RedisNames.node(id), text, "EX", Self.lifetime], ["SADD", RedisNames.nodes, id]]
+        [["SET", RedisNames.node(id), text, "EX", Self.lifetime], ["HSET", RedisNames.nodes, id, kind]]
     }
 }

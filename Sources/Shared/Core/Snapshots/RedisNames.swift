@@ -101,8 +101,8 @@ package enum RedisNames {
     package static let keysComplete = "tg:keys:complete"
     /// Channel: `Announcement`s of what has just changed.
     package static let announcements = "tg:announce"
-    /// Set: the ids of processes that have given a sign of life; those whose sign is over are taken out by who notices.
-    package static let nodes = "tg:nodes"
+    /// Hash: the ids of processes that have given a sign of life; those whose sign is over are taken out by who notices.
+    package static let nodes = "tg:node:index"
     /// String, expiring: a process' sign of life (`NodeSign`).
     package static func node(_ id: String) -> String { "tg:node:\(id)" }
 }
