@@ -89,7 +89,7 @@ let package = Package(
         library("Bytes", in: "Shared/Core"),
         library("Domain", in: "Shared/Core", ["Bytes"]),
         library("HTTPMessages", in: "Shared/Core", ["Bytes"]),
-        library("Formats", in: "Shared/Core", ["CSimdJSON", "CGatewayShims", "CInflate"]),
+        library("Formats", in: "Shared/Core", ["Bytes", "CSimdJSON", "CGatewayShims", "CInflate"]),
         library("Crypto", in: "Shared/Core", ["COpenSSL", "CXXHash", "Formats"]),
         library("Dialects", in: "Shared/Core", ["Domain", "Formats", "HTTPMessages", "Crypto", "CGatewayShims"]),
         library(
@@ -124,7 +124,7 @@ let package = Package(
             "GatewayKit",
             in: "DataPlane",
             [
-                "Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "Providers", "Decisions", "Snapshots",
+                "Bytes", "Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "Providers", "Decisions", "Snapshots",
                 "Telemetry", "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Service", "CGatewayShims",
             ],
             folder: "Kit"

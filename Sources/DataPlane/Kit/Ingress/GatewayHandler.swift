@@ -272,13 +272,15 @@ package final class GatewayHandler {
     private func summarise(_ body: [UInt8], _ route: CallRoute, _ scope: SessionScope) async throws -> Reading {
         let wire = route.dialect.wire
         @Sendable func read(_ parser: JSONParser) throws -> Reading {
-            let summary = try wire.summary(of: body, route, parser)
-            let text = body.count - TokenEstimate.mediaBytes(in: body)
-            return Reading(
-                summary: summary,
-                session: SessionReader.session(of: body, summary, route, scope, parser),
-                size: ReservationSize(textBytes: text, answerTokens: summary.answerTokens)
-            )
+            try parser.sharing(body) {
+                let summary = try wire.summary(of: body, route, parser)
+                let text = body.count - TokenEstimate.mediaBytes(in: body)
+                return Reading(
+                    summary: summary,
+                    session: SessionReader.session(of: body, summary, route, scope, parser),
+                    size: ReservationSize(textBytes: text, answerTokens: summary.answerTokens)
+                )
+            }
         }
         guard body.count > WorkerContext.inlineLimit else { return try read(context.parser) }
         return try await context.loop.offload { Result { try read(JSONParser()) } }.get()

@@ -223,7 +223,7 @@ package final class Call: LeaseHolder {
         guard isAdmitted else { return releaseAccount() }
         let record = self.record(usage, isEstimated, end, status: status, upstreamModel, account)
         settle(record)
-        trace.record = record
+        trace.billed(record)
         context.metrics.settled(record)
         if let firstContentAt {
             context.metrics.firstToken.record(microseconds: (firstContentAt - exchange.startedAt).wholeMicroseconds)

@@ -1,3 +1,4 @@
+package import Bytes
 package import Domain
 
 /// The names under which the planes meet in Redis.
@@ -54,22 +55,40 @@ package enum RedisNames {
 
     // MARK: A session
 
+    /// The longest name of what belongs to a session.
+    package static let longestOfSession = 96
+
     /// String, expiring: the account that a session is bound to in a group.
     package static func binding(_ session: UInt64, _ group: GroupID) -> String {
-        "tg:{s\(hexadecimal(session))}:g\(group)"
+        text { writeBinding(session, group, to: &$0) }
     }
+
+    package static func writeBinding(_ session: UInt64, _ group: GroupID, to out: inout ByteCursor) {
+        out.write("tg:{s")
+        out.write(hexadecimal: session)
+        out.write("}:g")
+        out.write(decimal: group.raw)
+    }
+
     /// Hash, expiring: chains of turns that came from one caller's program in a group, and their sessions.
     package static func turns(of key: KeyID, _ group: GroupID, context: UInt64) -> String {
-        "tg:{k\(key)}:turns:g\(group):\(hexadecimal(context))"
+        text { writeTurns(of: key, group, context: context, to: &$0) }
     }
-    /// 16 digits.
-    package static func hexadecimal(_ number: UInt64) -> String {
-        String(unsafeUninitializedCapacity: 16) { digits in
-            for place in 0..<16 {
-                let digit = UInt8(truncatingIfNeeded: number >> UInt64(60 - 4 * place)) & 0xF
-                digits[place] = digit < 10 ? 0x30 + digit : 0x57 + digit
-            }
-            return 16
+
+    package static func writeTurns(of key: KeyID, _ group: GroupID, context: UInt64, to out: inout ByteCursor) {
+        out.write("tg:{k")
+        out.write(decimal: key.raw)
+        out.write("}:turns:g")
+        out.write(decimal: group.raw)
+        out.write(":")
+        out.write(hexadecimal: context)
+    }
+
+    private static func text(_ write: (inout ByteCursor) -> Void) -> String {
+        String(unsafeUninitializedCapacity: longestOfSession) { memory in
+            var out = ByteCursor(memory)
+            write(&out)
+            return out.count
         }
     }
 

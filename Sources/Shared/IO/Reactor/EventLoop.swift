@@ -126,7 +126,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
             while !jobs.isEmpty {
                 swap(&jobs, &runningJobs)
                 for job in runningJobs {
-                    job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+                    job.runSynchronously(on: asUnownedTaskExecutor())
                 }
                 runningJobs.removeAll(keepingCapacity: true)
             }

@@ -44,7 +44,13 @@ struct RequestFields {
     /// The range of a field that nobody has to understand: what is amiss with it is for the upstream to say.
     func hint(_ number: Int) -> Range<Int>? { places[number].value }
 
-    func string(in range: Range<Int>) -> String? { (try? parser.parse(body[range]) { $0.root.string }) ?? nil }
+    /// The document is known to be valid: what stands between quotes without a backslash is the text.
+    func string(in range: Range<Int>) -> String? {
+        guard range.count >= 2, body[range.lowerBound] == UInt8(ascii: "\"") else { return nil }
+        let text = body[range.lowerBound + 1..<range.upperBound - 1]
+        guard text.contains(UInt8(ascii: "\\")) else { return String(decoding: text, as: UTF8.self) }
+        return (try? parser.parse(body[range]) { $0.root.string }) ?? nil
+    }
 
     func model(_ number: Int) throws -> (name: String, range: Range<Int>) {
         guard let range = try range(number) else { throw Self.invalid("model: field required", field: "model") }
