@@ -37,6 +37,7 @@ package final class ControlPlane {
     private var upstream: UpstreamClient?
     private var refresher: RefreshRunner?
     private var keeper: RefreshKeeper?
+    private var rotation: KeyRotation?
     package private(set) var usage: UsageProber?
     private var servers: [HTTPServer] = []
     private let housekeeping: Housekeeping
@@ -102,7 +103,8 @@ package final class ControlPlane {
         }
     }
 
-    /// Renews tokens ahead of their end, and when a worker finds one stale.
+    /// Renews tokens ahead of their end, and when a worker finds one stale. Beside that, carries
+    /// changes of the master key through.
     private func startRefreshing(_ keys: MasterKeyRing, _ upstream: UpstreamClient) -> RefreshRunner? {
         guard let services else { return nil }
         let parts = RefreshRunner.Parts(
@@ -111,13 +113,17 @@ package final class ControlPlane {
             redis: services.redis,
             changes: changes,
             sealing: CredentialSealing(keys),
-            endpoint: TokenEndpoint(upstream),
+            upstream: upstream,
             clients: config.oauth
         )
         let refresher = RefreshRunner(parts, log: log, metrics: metrics)
         services.internalAPI.refresher = refresher
         let keeper = RefreshKeeper(refresher, parts, log: log)
         keeper.start()
+        let resealer = Resealer(pool, services.redis, changes, keys, log: log, metrics: metrics)
+        let rotation = KeyRotation(loop, services.redis, keys, resealer, log: log, metrics: metrics)
+        rotation.start()
+        self.rotation = rotation
         self.refresher = refresher
         self.keeper = keeper
         return refresher
@@ -178,6 +184,7 @@ package final class ControlPlane {
         log.info("draining")
         for server in servers { _ = await server.drain(deadline: config.shutdownDrain) }
         await refresher?.drain(within: config.shutdownDrain)
+        await rotation?.stop()
         await services?.stop()
         upstream?.close()
         pool.close()

@@ -401,15 +401,20 @@ package final class RelayRunner {
     private func hasEnded(_ outcome: Outcome, _ trial: Trial) async -> Bool {
         guard case .failed(let failed) = outcome else { return true }
         let attempt = trial.attempt
-        let (failure, verdict) = await judge(failed, attempt)
+        var (failure, verdict) = await judge(failed, attempt)
+        if renewed.contains(attempt.account.id), let refused = verdict { verdict = call.pausing(refused, attempt) }
         if verdict?.request == .passThrough {
             call.trace.failed(verdict: failure.reason, status: failure.status, [])
             tell(failed, failure.status, attempt)
             return true
         }
-        if let verdict, await call.hasNewToken(verdict, attempt, renewed, within: machine.timeLeft(now: .now)) {
+        let hasNewToken = await call.hasNewToken(verdict, attempt, renewed) {
+            choose() == nil ? machine.timeLeft(now: .now) : nil
+        }
+        if hasNewToken {
             renewed.insert(attempt.account.id)
             context.metrics.verdict(failure.reason)
+            call.trace.failed(verdict: failure.reason, status: failure.status, [])
             retrying = (trial.candidate, .zero)
             return false
         }

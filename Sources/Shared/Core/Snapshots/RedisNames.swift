@@ -131,6 +131,8 @@ package enum RedisNames {
     package static let formats = "tg:formats"
     /// Channel: `Announcement`s of what has just changed.
     package static let announcements = "tg:announce"
-    /// String, expiring: a worker's sign of life.
+    /// Hash: the ids of processes that have given a sign of life; those whose sign is over are taken out by who notices.
+    package static let nodes = "tg:node:index"
+    /// String, expiring: a process' sign of life (`NodeSign`).
     package static func node(_ id: String) -> String { "tg:node:\(id)" }
 }
