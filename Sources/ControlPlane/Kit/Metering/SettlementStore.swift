@@ -30,6 +30,8 @@ package enum SettlementStore {
         package var repeated = 0
         /// What has been spent by now, of all that these calls are counted against.
         package var numbers: [CounterNumber] = []
+        /// The same of the accounts that served them.
+        package var accounts: [AccountQuotaStanding] = []
 
         package init() {}
 
@@ -38,6 +40,7 @@ package enum SettlementStore {
             corrected += other.corrected
             repeated += other.repeated
             numbers += other.numbers
+            accounts += other.accounts
         }
     }
 
@@ -83,16 +86,24 @@ package enum SettlementStore {
         let known = try await lockPositions(partitions, connection)
         let items = SettlementRules.distinct(items)
         var outcome = Outcome()
+        var repeated: Set<Int64> = []
         if !items.isEmpty {
             try await connection.copy(
                 into: "settlement_staging",
                 columns: columns,
                 rows: items.enumerated().map { row($0.offset, $0.element.record) }
             )
-            outcome = try await book(items.count, connection)
+            (outcome, repeated) = try await book(items.count, connection)
             try await noteSpending(of: items, connection)
         }
         try await advance(positions, from: known, connection)
+        // Last, since settlements of other partitions wait for the same rows.
+        outcome.accounts = try await bookAccounts(
+            items,
+            except: repeated,
+            isCorrecting: outcome.corrected > 0,
+            connection
+        )
         return outcome
     }
 
@@ -104,9 +115,21 @@ package enum SettlementStore {
             "insert into outbox (kind, subject) select 'money', u from unnest($1::bigint[]) u order by u",
             [.integers(users.sorted())]
         )
+        let accounts = Set(items.filter { $0.streamID == nil }.map(\.record.account.raw))
+        try await connection.execute(
+            """
+            insert into outbox (kind, subject) select 'account_quota', a.id from accounts a
+            where a.id = any($1::bigint[]) and greatest(a.quota_daily, a.quota_weekly, a.quota_total, 0) > 0
+            """,
+            [.integers(accounts.sorted())]
+        )
     }
 
-    private static func book(_ count: Int, _ connection: PostgresConnection) async throws -> Outcome {
+    /// - Returns: also the numbers of the items that were settled already.
+    private static func book(
+        _ count: Int,
+        _ connection: PostgresConnection
+    ) async throws -> (Outcome, repeated: Set<Int64>) {
         var outcome = Outcome()
         var corrected: [String] = []
         var repeated: [Int64] = []
@@ -147,12 +170,49 @@ package enum SettlementStore {
             // Somebody settled one of these calls without its partition's lock: look again.
             throw PostgresError.server(state: "40001", message: "a call was settled meanwhile", constraint: nil)
         }
-        guard outcome.new + outcome.corrected > 0 else { return outcome }
+        guard outcome.new + outcome.corrected > 0 else { return (outcome, Set(repeated)) }
         for statement in [records, daily, accounts] { try await connection.execute(statement, [1]) }
         for book in [keys, policies, subscriptions, wallet] {
             outcome.numbers += try await connection.query(book.statement, [1]).flatMap(book.numbers)
         }
-        return outcome
+        return (outcome, Set(repeated))
+    }
+
+    /// What the calls cost their accounts. Each counts when it ended, as it does in Redis.
+    private static func bookAccounts(
+        _ items: [SettlementItem],
+        except repeated: Set<Int64>,
+        isCorrecting: Bool,
+        _ connection: PostgresConnection
+    ) async throws -> [AccountQuotaStanding] {
+        var charges: [AccountID: [AccountQuotaStore.Charge]] = [:]
+        for (number, item) in items.enumerated() {
+            let record = item.record
+            let end = record.createdAt.microseconds &+ record.durationMilliseconds &* 1000
+            guard record.accountCost != .zero, !repeated.contains(Int64(number)) else {
+                charges[record.account, default: []] += []
+                continue
+            }
+            charges[record.account, default: []].append(
+                .init(time: Timestamp(microseconds: end), cost: record.accountCost)
+            )
+        }
+        if isCorrecting {
+            let taken = try await connection.query(
+                """
+                select account_id, account_cost, (extract(epoch from created_at) * 1000000)::bigint
+                    + duration_ms * 1000 as ended_at
+                from settlement_staging where factor = $1
+                """,
+                [-1]
+            )
+            for row in taken {
+                charges[AccountID(try row.int("account_id")), default: []].append(
+                    .init(time: try row.time("ended_at"), cost: NanoUSD(-(try row.int("account_cost"))))
+                )
+            }
+        }
+        return try await AccountQuotaStore.book(charges, connection)
     }
 
     /// Puts what swept records have booked into the staging table with factor −1.

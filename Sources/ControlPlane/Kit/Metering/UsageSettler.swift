@@ -23,6 +23,7 @@ package final class UsageSettler {
     private let log: Log
     private let metrics: SettlementMetrics
     private let settlement: RecordSettlement
+    private let quotas: AccountQuotaWriter
     private let decoder = UsageRecordDecoder()
     private let nap: Nap
     private let ended = Promise<Void>()
@@ -46,6 +47,7 @@ package final class UsageSettler {
         self.log = log
         self.metrics = metrics
         settlement = RecordSettlement(log: log, metrics: metrics)
+        quotas = AccountQuotaWriter(redis)
         nap = Nap(loop)
     }
 
@@ -154,6 +156,8 @@ package final class UsageSettler {
         }
         let outcome = try await settlement.settle(items[...], positions: positions, connection)
         let databaseEpoch = try await SnapshotRows.databaseEpoch(connection)
+        // Before the records go: whoever reads them again would find them settled, and do this again.
+        try await quotas.write(outcome.accounts, settled: items.map(\.record), databaseEpoch: databaseEpoch)
         try await acknowledge(slices, items, outcome.numbers, databaseEpoch)
         metrics.batchSeconds.record(microseconds: Int(started.elapsed.nanoseconds / 1000))
         if !hasMore { metrics.oldest.set(0) }

@@ -122,9 +122,6 @@ extension GroupSnapshot {
     }
 
     fileprivate init(_ fields: FieldReader) throws(SnapshotError) {
-        func limit(_ name: StaticString) throws(SnapshotError) -> NanoUSD? {
-            try fields.optionalInt(name, in: 0...NanoUSD.maximum.raw).map { NanoUSD($0) }
-        }
         self.init(
             id: try fields.id("id"),
             revision: try fields.int("revision", in: 0...Int64.max),
@@ -136,9 +133,9 @@ extension GroupSnapshot {
             fallbackGroup: try fields.optionalID("fallback_group_id"),
             isSubscription: try fields.bool("subscription"),
             limits: SubscriptionLimits(
-                daily: try limit("daily_limit"),
-                weekly: try limit("weekly_limit"),
-                monthly: try limit("monthly_limit")
+                daily: try fields.optionalMoney("daily_limit"),
+                weekly: try fields.optionalMoney("weekly_limit"),
+                monthly: try fields.optionalMoney("monthly_limit")
             ),
             modelAllowlist: try fields.texts("model_allowlist")
         )
@@ -171,6 +168,9 @@ extension AccountSnapshot {
             rules.write(to: &$0)
             if allowsOverages { $0.member("allow_overages", true) }
             if let cacheTTLOverride { $0.member("cache_ttl", cacheTTLOverride.rawValue) }
+            if let daily = quota.daily { $0.member("quota_daily", daily.raw) }
+            if let weekly = quota.weekly { $0.member("quota_weekly", weekly.raw) }
+            if let total = quota.total { $0.member("quota_total", total.raw) }
         }
     }
 
@@ -196,7 +196,12 @@ extension AccountSnapshot {
             proxy: try proxy.map { (proxy) throws(SnapshotError) in try ProxySnapshot(proxy) },
             rules: try AccountRules(fields),
             allowsOverages: try fields.optionalBool("allow_overages") ?? false,
-            cacheTTLOverride: try fields.optionalText("cache_ttl").flatMap { CacheTTL(rawValue: $0) }
+            cacheTTLOverride: try fields.optionalText("cache_ttl").flatMap { CacheTTL(rawValue: $0) },
+            quota: AccountQuota(
+                daily: try fields.optionalMoney("quota_daily"),
+                weekly: try fields.optionalMoney("quota_weekly"),
+                total: try fields.optionalMoney("quota_total")
+            )
         )
     }
 }
