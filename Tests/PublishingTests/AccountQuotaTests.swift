@@ -64,6 +64,9 @@ struct AccountQuotaTests {
             let cost = Cast.cost(0..<30)
             #expect(try await world.used(cast.account) == [cost, cost, cost])
             #expect(try await world.isStage(cast.account, "0", total: cost))
+            #expect(
+                try await world.number("select count(*) as n from usage_records where service_tier = 'flex'") == 6
+            )
             let fields = try await world.quota(cast.account)
             #expect(fields["d"] == "\(cost)" && fields["w"] == "\(cost)" && fields.keys.allSatisfy { $0.count < 3 })
             let start = try await world.number("select daily_start_ms as n from account_quotas")
