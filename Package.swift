@@ -89,7 +89,7 @@ let package = Package(
         library("Bytes", in: "Shared/Core"),
         library("Domain", in: "Shared/Core", ["Bytes"]),
         library("HTTPMessages", in: "Shared/Core", ["Bytes"]),
-        library("Formats", in: "Shared/Core", ["CSimdJSON", "CGatewayShims", "CInflate"]),
+        library("Formats", in: "Shared/Core", ["Bytes", "CSimdJSON", "CGatewayShims", "CInflate"]),
         library("Crypto", in: "Shared/Core", ["COpenSSL", "CXXHash", "Formats"]),
         library("Dialects", in: "Shared/Core", ["Domain", "Formats", "HTTPMessages", "Crypto", "CGatewayShims"]),
         library(
@@ -124,7 +124,7 @@ let package = Package(
             "GatewayKit",
             in: "DataPlane",
             [
-                "Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "Providers", "Decisions", "Snapshots",
+                "Bytes", "Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "Providers", "Decisions", "Snapshots",
                 "Telemetry", "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Service", "CGatewayShims",
             ],
             folder: "Kit"
@@ -196,7 +196,7 @@ let package = Package(
         suite(
             "SimulatorTests",
             [
-                "SimulatorKit", "Crypto", "Domain", "Formats", "HTTPMessages", "HTTPFetching", "Providers", "Reactor",
+                "SimulatorKit", "Crypto", "Domain", "Formats", "HTTPMessages", "HTTPFetching", "Providers", "Reactor", "TLS",
                 "Telemetry", "TestSupport", "CInflate",
             ]
         ),
@@ -258,6 +258,7 @@ if Context.environment["TOLLGATE_FUZZ"] != nil {
             name: "fuzz",
             dependencies: [
                 "Formats", "HTTPMessages", "HTTPWire", "HTTPServing", "HTTPFetching", "Reactor", "TestSupport",
+                "Dialects", "Domain", "Providers",
             ],
             path: "Tests/Fuzz",
             exclude: ["Corpus"],

@@ -36,7 +36,7 @@ struct ByteCursorTests {
         "a JSON string is escaped where it must be, and only there",
         arguments: [
             ("", ""), ("plain é 你", "plain é 你"), ("\"", "\\\""), ("a\\b\"", "a\\\\b\\\""),
-            ("\u{1}x\u{1f}", "\\u0001x\\u001f"), ("line\nend", "line\\u000aend"), ("\u{7f}", "\u{7f}"),
+            ("\u{1}x\u{1f}", "\\u0001x\\u001f"), ("line\nend", "line\\nend"), ("\u{7f}", "\u{7f}"),
         ]
     )
     func escapes(text: String, expected: String) {

@@ -102,4 +102,41 @@ struct JSONOutlineTests {
         }
         for end in seed.indices { expectSame(Array(seed[..<end])) }
     }
+
+    @Test("a document that is shared reads as it does alone, whatever else the parser reads in between")
+    func sharing() throws {
+        var bytes = Array(#"{"a":[1,{"b":"x\u0041"}],"b":1e999,"c":"y"}"#.utf8)
+        for isPadded in [false, true] {
+            if isPadded { bytes.reserveCapacity(bytes.count + JSONParser.padding) }
+            let alone = try (parser.locate(["a", "b", "c"], in: bytes), parser.parse(bytes) { $0.root["a"]?.count })
+            try parser.sharing(bytes) { () throws in
+                for _ in 0..<2 {
+                    #expect(try parser.locate(["a", "b", "c"], in: bytes) == alone.0)
+                    #expect(try parser.parse(bytes) { $0.root["a"]?.count } == alone.1)
+                    #expect(try parser.parse(Array("[7]".utf8)) { $0.root.count } == 1)
+                    #expect(try parser.parse(bytes[5..<24]) { $0.root.count } == 2)
+                    #expect((try? parser.parse(Array("[7".utf8)) { $0.root.count }) == nil)
+                }
+                #expect(try parser.parse(bytes) { $0.root["c"]?.string } == "y")
+            }
+            // Others may have come to stand in its place since.
+            bytes[bytes.count - 3] = UInt8(ascii: "z")
+            #expect(try parser.parse(bytes) { $0.root["c"]?.string } == "z")
+            bytes[bytes.count - 3] = UInt8(ascii: "y")
+        }
+    }
+
+    @Test("what is wrong with a shared document is found each time")
+    func sharingBad() throws {
+        for text in [#"{"a":1"#, #"{"a":tru}"#, "{\"a\":\"\u{1}\"}", ""] {
+            var bytes = Array(text.utf8)
+            bytes.reserveCapacity(bytes.count + JSONParser.padding)
+            parser.sharing(bytes) {
+                for _ in 0..<2 {
+                    #expect((try? parser.locate(["a"], in: bytes)) == nil)
+                    #expect((try? parser.parse(bytes) { $0.root.count }) == nil)
+                }
+            }
+        }
+    }
 }

@@ -93,6 +93,7 @@ package final class ControlPlane {
             if await probes.answer(exchange) { return }
             await api.handle(exchange)
         }
+        servers.last?.faultAnswer = AdminAPI.answer(to:)
         if let opsListen = config.opsListen {
             _ = try listen(on: opsListen, nil, "ops") { [probes] exchange in
                 if await probes.answer(exchange) { return }

@@ -17,6 +17,10 @@ package import Telemetry
 /// the end.
 package final class Worker {
     private static let heartbeat = Duration.seconds(1)
+    private static let announceFormat = RedisScript(
+        name: "announce_format",
+        source: SnapshotFormatScripts.announce
+    )
     private static let startingBeat = Duration.milliseconds(20)
 
     private let config: WorkerConfig
@@ -175,7 +179,10 @@ package final class Worker {
             let isAlive = await controlPlane.isAlive()
             health.update { $0.isControlPlaneUp = isAlive }
         }
-        guard isUp, let redis, let version = feed?.current?.version else { return }
+        guard isUp, let redis else { return }
+        // Also before there is a configuration: perhaps nobody has needed one in this format for long.
+        redis.run(Self.announceFormat, keys: [RedisNames.formats], arguments: [String(SnapshotFormat.current)]) { _ in }
+        guard let version = feed?.current?.version else { return }
         redis.send(
             RedisCommand([
                 "SET", RedisNames.node(nodeID),

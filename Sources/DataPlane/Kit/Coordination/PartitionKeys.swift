@@ -2,7 +2,7 @@ package import Domain
 import Snapshots
 
 /// The Redis names of one partition that every call uses, built once.
-package struct PartitionKeys: Sendable {
+package final class PartitionKeys: Sendable {
     package let partition: Partition
     package let epoch: String
     package let revisions: String
@@ -10,7 +10,8 @@ package struct PartitionKeys: Sendable {
     package let holds: String
     package let usage: String
     package let checkpoints: String
-    private let donePrefix: String
+    /// With a request id after it, the name of that call's done marker.
+    package let donePrefix: String
 
     private init(_ partition: Partition) {
         self.partition = partition

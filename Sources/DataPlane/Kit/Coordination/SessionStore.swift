@@ -1,5 +1,7 @@
+import Bytes
 package import Dialects
 package import Domain
+import Formats
 package import Redis
 import Snapshots
 
@@ -13,6 +15,9 @@ package final class SessionStore {
 
     private let redis: RedisClient
     private let maximumChains: String
+    private let binding = PreparedRun(SessionScripts.bind, keys: [], furtherKeys: 1, furtherArguments: 2)
+    /// By how many prefixes are looked for.
+    private var searches: [PreparedRun?] = Array(repeating: nil, count: DigestChain.maximumPrefixes + 1)
 
     package init(_ redis: RedisClient, maximumChains: Int = SessionStore.maximumChains) {
         self.redis = redis
@@ -21,10 +26,11 @@ package final class SessionStore {
 
     /// The account that a session is bound to; nil for none. Its life begins anew.
     package func bound(_ session: SessionName, _ group: GroupID, _ body: @escaping (AccountID?) -> Void) {
-        let name = RedisNames.binding(session.raw, group)
-        redis.send(RedisCommand(["GETEX", name, "EX", Self.lifeSeconds])) {
-            body((try? $0.get()).flatMap(Self.account))
-        }
+        var command = RedisCommand("GETEX", capacity: RedisNames.longestOfSession + 48)
+        command.add(atMost: RedisNames.longestOfSession) { RedisNames.writeBinding(session.raw, group, to: &$0) }
+        command.add("EX")
+        command.add(Self.lifeSeconds)
+        redis.send(command) { body(Self.account($0)) }
     }
 
     /// Binds a session that was bound to none; `body` gets the account that it is bound to now, which is another one
@@ -35,11 +41,11 @@ package final class SessionStore {
         to account: AccountID,
         _ body: @escaping (AccountID?) -> Void
     ) {
-        redis.run(
-            SessionScripts.bind,
-            keys: [RedisNames.binding(session.raw, group)],
-            arguments: [account.description, Self.lifeSeconds]
-        ) { body((try? $0.get()).flatMap(Self.account)) }
+        var rest = RedisArguments(capacity: RedisNames.longestOfSession + 72)
+        rest.add(atMost: RedisNames.longestOfSession) { RedisNames.writeBinding(session.raw, group, to: &$0) }
+        rest.add(account.raw)
+        rest.add(Self.lifeSeconds)
+        redis.run(binding, rest) { body(Self.account($0)) }
     }
 
     /// Unbinds a session from an account that cannot serve.
@@ -55,18 +61,35 @@ package final class SessionStore {
         _ group: GroupID,
         _ body: @escaping (SessionName?) -> Void
     ) {
-        var arguments = [RedisNames.hexadecimal(chain.name.raw), Self.lifeSeconds, maximumChains]
-        for prefix in chain.prefixes.reversed() { arguments.append(RedisNames.hexadecimal(prefix)) }
-        redis.run(
-            SessionScripts.turns,
-            keys: [RedisNames.turns(of: key, group, context: chain.context)],
-            arguments: arguments
-        ) { answer in
-            body((try? answer.get())?.text.flatMap { UInt64($0, radix: 16) }.map { SessionName($0) })
+        let prefixes = chain.prefixes
+        guard prefixes.count < searches.count else { return body(nil) }
+        let search =
+            searches[prefixes.count]
+            ?? PreparedRun(SessionScripts.turns, keys: [], furtherKeys: 1, furtherArguments: 3 + prefixes.count)
+        searches[prefixes.count] = search
+        var rest = RedisArguments(capacity: RedisNames.longestOfSession + 80 + 24 * prefixes.count)
+        rest.add(atMost: RedisNames.longestOfSession) {
+            RedisNames.writeTurns(of: key, group, context: chain.context, to: &$0)
         }
+        rest.add(atMost: 16) { $0.write(hexadecimal: chain.name.raw) }
+        rest.add(Self.lifeSeconds)
+        rest.add(maximumChains)
+        for prefix in prefixes.reversed() { rest.add(atMost: 16) { $0.write(hexadecimal: prefix) } }
+        redis.run(search, rest) { body(Self.session($0)) }
     }
 
-    private static func account(_ value: RedisValue) -> AccountID? {
-        value.text.flatMap { Int64($0) }.map { AccountID($0) }
+    private static func account(_ answer: Result<RedisValue, RedisError>) -> AccountID? {
+        guard case .success(let value) = answer else { return nil }
+        return value.integer.map { AccountID($0) }
+    }
+
+    private static func session(_ answer: Result<RedisValue, RedisError>) -> SessionName? {
+        guard case .success(.string(let digits)) = answer, digits.count == 16 else { return nil }
+        var name: UInt64 = 0
+        for digit in digits {
+            guard let value = Hex.value(digit) else { return nil }
+            name = name << 4 | UInt64(value)
+        }
+        return SessionName(name)
     }
 }

@@ -1,3 +1,4 @@
+import Bytes
 package import Domain
 package import Reactor
 package import Redis
@@ -84,9 +85,10 @@ package final class UsageOutbox {
 
     private let redis: RedisClient
     private let proposedEpoch: String
-    private var epochs: [Partition: [UInt8]] = [:]
-    /// Taken by Redis, in the order of their stream ids.
-    private var covered: [Partition: [Entry]] = [:]
+    /// By the number of the partition.
+    private var epochs: [[UInt8]?] = Array(repeating: nil, count: Partition.count)
+    /// Taken by Redis, in the order of their stream ids, by the number of the partition.
+    private var covered: [[Entry]] = Array(repeating: [], count: Partition.count)
     private var coveredCount = 0
     /// Not taken by Redis yet; waiting for the next try.
     private var failed: [Entry] = []
@@ -192,7 +194,11 @@ package final class UsageOutbox {
             capacity: 2 * entry.requestID.utf8.count + entry.record.count + (charge?.names.utf8.count ?? 0)
                 + (charge?.policyWatch.utf8.count ?? 0) + 200
         )
-        rest.add(key.partition.done(entry.requestID))
+        let donePrefix = key.partition.donePrefix
+        rest.add(atMost: donePrefix.utf8.count + entry.requestID.utf8.count) {
+            $0.write(donePrefix)
+            $0.write(entry.requestID)
+        }
         rest.add(entry.requestID)
         rest.add(proposedEpoch)
         rest.add(entry.record)
@@ -220,15 +226,15 @@ package final class UsageOutbox {
         entry.streamID = streamID
         entry.isJournaled = false
         entry.refusals = 0
-        covered[key.partition.partition, default: []].append(entry)
+        covered[key.partition.partition.number].append(entry)
         coveredCount += 1
         if coveredCount > Self.maximumCovered { dropOldest() }
     }
 
     private func dropOldest() {
-        guard let largest = covered.max(by: { $0.value.count < $1.value.count }) else { return }
-        let dropped = (largest.value.count + 1) / 2
-        covered[largest.key] = Array(largest.value.dropFirst(dropped))
+        guard let largest = covered.indices.max(by: { covered[$0].count < covered[$1].count }) else { return }
+        let dropped = (covered[largest].count + 1) / 2
+        covered[largest].removeFirst(dropped)
         coveredCount -= dropped
     }
 
@@ -307,8 +313,13 @@ package final class UsageOutbox {
     /// Takes note of a partition's epoch as any script answered it. A new one means that Redis has forgotten: what
     /// Postgres does not have for sure is sent again.
     package func noteEpoch(_ partition: Partition, _ epoch: [UInt8]) {
-        let known = epochs.updateValue(epoch, forKey: partition)
-        if let known, known != epoch { forgotten(partition) }
+        guard let known = epochs[partition.number] else {
+            epochs[partition.number] = epoch
+            return
+        }
+        guard known != epoch else { return }
+        epochs[partition.number] = epoch
+        forgotten(partition)
     }
 
     private func forgotten(_ partition: Partition) {
@@ -317,16 +328,22 @@ package final class UsageOutbox {
     }
 
     private func resend(_ partition: Partition) {
-        guard let lost = covered.removeValue(forKey: partition) else { return }
+        let lost = covered[partition.number]
+        guard !lost.isEmpty else { return }
+        covered[partition.number] = []
         coveredCount -= lost.count
         onRetry?(lost.count)
         for entry in lost { send(entry) }
     }
 
+    private var partitionsInUse: Set<Partition> {
+        (livePartitions?() ?? []).union(Partition.all.filter { !covered[$0.number].isEmpty })
+    }
+
     /// A partition that no call touches would never show that Redis has forgotten it.
     private func watchEpochs() {
         guard redis.isConnected else { return }
-        for partition in Set(covered.keys).union(livePartitions?() ?? []) {
+        for partition in partitionsInUse {
             redis.send(RedisCommand(["GET", PartitionKeys.of(partition).epoch])) { [self] result in
                 switch result {
                 case .success(.string(let epoch)): noteEpoch(partition, epoch)
@@ -347,15 +364,15 @@ package final class UsageOutbox {
             let known = runID
             runID = found
             guard let known, known != found else { return }
-            for partition in Set(covered.keys).union(livePartitions?() ?? []) { forgotten(partition) }
+            for partition in partitionsInUse { forgotten(partition) }
         }
     }
 
     /// The control plane has settled the partition up to this record.
     package func reached(_ partition: Partition, epoch: String, _ streamID: StreamID) {
-        guard epochs[partition]?.elementsEqual(epoch.utf8) == true, let entries = covered[partition] else { return }
-        let rest = entries.filter { $0.streamID.map { $0 > streamID } ?? true }
-        coveredCount -= entries.count - rest.count
-        covered[partition] = rest.isEmpty ? nil : rest
+        guard epochs[partition.number]?.elementsEqual(epoch.utf8) == true else { return }
+        let count = covered[partition.number].count
+        covered[partition.number].removeAll { $0.streamID.map { $0 <= streamID } ?? false }
+        coveredCount -= count - covered[partition.number].count
     }
 }

@@ -100,7 +100,12 @@ package final class Call: LeaseHolder {
 
     // MARK: What it holds
 
-    package func releaseBody() { body = [] }
+    /// Gives back what only another attempt would need.
+    package func releaseBody() {
+        body = []
+        session = nil
+        sticky = nil
+    }
 
     package var heldSlots: [String] {
         let caller = hasCallerSlots ? key.heldSlots : []
@@ -226,7 +231,7 @@ package final class Call: LeaseHolder {
         guard isAdmitted else { return releaseAccount() }
         let record = self.record(usage, isEstimated, end, status: status, upstreamModel, account)
         settle(record)
-        trace.record = record
+        trace.billed(record)
         context.metrics.settled(record)
         if let firstContentAt {
             context.metrics.firstToken.record(microseconds: (firstContentAt - exchange.startedAt).wholeMicroseconds)

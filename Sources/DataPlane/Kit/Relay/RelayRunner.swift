@@ -82,16 +82,31 @@ package final class RelayRunner {
     }
 
     /// Carries the stream to its end, and where it breaks before its first content, the call to another account.
-    package func follow() async throws {
-        while let (trial, pump) = following {
-            following = nil
-            stream?.stop()
-            let outcome = await pump.run()
-            if case .failed = outcome { stream?.resume() }
-            if await hasEnded(outcome, trial) { break }
-            guard try await run() else { return }
-        }
+    ///
+    /// - Parameter onEnd: called once when the call is over, with what ended it where that was an error.
+    package func follow(_ onEnd: @escaping ((any Error)?) -> Void) {
+        guard let (trial, pump) = following.take() else { return onEnd(nil) }
         stream?.stop()
+        pump.start { [self] outcome in
+            guard case .failed = outcome else { return onEnd(nil) }
+            stream?.resume()
+            context.loop.spawnSoon { [self] in
+                do {
+                    if try await isOver(outcome, trial) { onEnd(nil) } else { follow(onEnd) }
+                } catch {
+                    onEnd(error)
+                }
+            }
+        }
+    }
+
+    /// Whether a broken stream was the call's end; else there is another one to follow.
+    private func isOver(_ outcome: Outcome, _ trial: Trial) async throws -> Bool {
+        if await hasEnded(outcome, trial) {
+            stream?.stop()
+            return true
+        }
+        return try await !run()
     }
 
     private func findAnswer() async throws -> Bool {

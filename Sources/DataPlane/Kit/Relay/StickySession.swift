@@ -20,7 +20,8 @@ package final class StickySession {
     private let store: SessionStore
     package let group: GroupID
     private var name: SessionName?
-    private let answered = Promise<Void>()
+    /// While somebody waits for what Redis says.
+    private var answered: Promise<Void>?
     private var proposal: Promise<AccountID?>?
     /// Since when the bound account is known to be full.
     package private(set) var fullSince: MonotonicTime?
@@ -67,12 +68,15 @@ package final class StickySession {
 
     private func found(_ account: AccountID?) {
         state = account.map { .bound($0) } ?? .free
-        answered.succeed(())
+        answered?.succeed(())
     }
 
     /// Waits until Redis has said what the session is bound to; hardly ever any longer than admission took.
     package func ready() async {
-        if case .unknown = state { try? await answered.wait() }
+        guard case .unknown = state else { return }
+        let promise = Promise<Void>()
+        answered = promise
+        try? await promise.wait()
     }
 
     /// The account that the call is to go to if it can.

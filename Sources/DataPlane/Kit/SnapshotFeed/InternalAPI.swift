@@ -3,6 +3,7 @@ package import Domain
 package import HTTPFetching
 import HTTPMessages
 package import Providers
+import Snapshots
 
 package enum InternalAPIError: Error, Equatable {
     case status(Int)
@@ -104,7 +105,10 @@ package final class InternalAPI: KeySource, RecordSink, TokenSource {
         let head = HTTPRequestHead(
             method: method,
             target: target.basePath + path,
-            headers: ["host": target.authority, "authorization": "Bearer \(token.reveal())"]
+            headers: [
+                "host": target.authority, "authorization": "Bearer \(token.reveal())",
+                SnapshotFormat.field: String(SnapshotFormat.current),
+            ]
         )
         let response = try await client.send(FetchRequest(to: endpoint, head, body: body, timeouts: timeouts))
         return (response.head.status, try await response.collect(limit: Self.answerLimit))

@@ -32,6 +32,16 @@ struct CallTrace {
         var effects: [AccountEffect] = []
     }
 
+    struct Bill {
+        let status: Int
+        let end: UsageEnd
+        let cost: NanoUSD
+        let multiplier: Multiplier
+        let accountMultiplier: Multiplier
+        let isEstimated: Bool
+        let usage: TokenUsage
+    }
+
     /// Entries of each list; further ones are counted.
     static let longestList = 32
 
@@ -45,13 +55,25 @@ struct CallTrace {
     private(set) var waitedForCaller = Duration.zero
     private(set) var waitedForAccount = Duration.zero
     /// What it was billed; nil when it was not.
-    var record: UsageRecord?
+    private(set) var bill: Bill?
     /// What the caller got instead of an answer.
     var error: GatewayError?
 
     mutating func admitted(at time: MonotonicTime, waited: Duration) {
         admittedAt = time
         waitedForCaller = waited
+    }
+
+    mutating func billed(_ record: UsageRecord) {
+        bill = Bill(
+            status: record.status,
+            end: record.end,
+            cost: record.cost,
+            multiplier: record.multiplier,
+            accountMultiplier: record.accountMultiplier,
+            isEstimated: record.isEstimated,
+            usage: record.usage
+        )
     }
 
     mutating func waitedForAccount(_ duration: Duration) { waitedForAccount += duration }

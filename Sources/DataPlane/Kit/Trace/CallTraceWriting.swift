@@ -1,3 +1,4 @@
+import Bytes
 import Domain
 import Formats
 import HTTPServing
@@ -13,57 +14,96 @@ extension Call {
     }
 
     /// The trace as one JSON object; times are milliseconds since the call came in, unless they are dates.
+    ///
+    /// Every call has one: what all of them have is written in two pieces whose size is known, lists that are mostly
+    /// empty one entry at a time.
     private var traceText: [UInt8] {
+        let trace = trace
         let origin = exchange.startedAt
-        var json = JSONWriter(capacity: 768)
-        json.object { json in
-            json.member("request_id", requestID)
-            json.member("created_at", RFC3339.format(createdAt.microseconds))
-            json.member("user_id", key.user.raw)
-            json.member("key_id", key.id.raw)
-            json.member("group_id", group.id.raw)
-            json.member("model", summary.model)
-            json.member("dialect", route.dialect.rawValue)
-            json.member("stream", isStreaming)
-            json.list("candidates", trace.candidates, omitted: trace.omittedCandidates) { $1.write(to: &$0) }
-            json.list("refusals", trace.refusals, omitted: trace.omittedRefusals) { $1.write(to: &$0, since: origin) }
-            json.list("attempts", trace.attempts, omitted: trace.omittedAttempts) { $1.write(to: &$0, since: origin) }
-            json.key("waits")
-            json.object {
-                $0.member("caller_ms", trace.waitedForCaller.wholeMilliseconds)
-                $0.member("account_ms", trace.waitedForAccount.wholeMilliseconds)
-            }
-            json.key("timings")
-            json.object {
-                $0.member("admitted_ms", trace.admittedAt.map { ($0 - origin).wholeMilliseconds })
-                $0.member("upstream_ms", askedUpstreamAt.map { ($0 - origin).wholeMilliseconds })
-                $0.member("first_content_ms", firstContentAt.map { ($0 - origin).wholeMilliseconds })
-                $0.member("total_ms", origin.elapsed.wholeMilliseconds)
-            }
-            json.key("outcome")
-            json.object {
-                $0.member("status", trace.record?.status ?? trace.error?.status ?? exchange.answeredStatus)
-                $0.member("end", trace.record?.end.rawValue)
-                $0.member("error", trace.error?.code.rawValue)
-            }
-            json.key("money")
-            trace.record.write(to: &json)
+        var json = JSONWriter(capacity: Self.usualTrace)
+        json.raw(atMost: 320 + requestID.utf8.count + 6 * summary.model.utf8.count) { out in
+            out.write("{\"request_id\":\"")
+            out.write(requestID)
+            out.write("\",\"created_at\":\"")
+            RFC3339.write(createdAt.microseconds, to: &out)
+            out.write("\",\"user_id\":")
+            out.write(decimal: key.user.raw)
+            out.write(",\"key_id\":")
+            out.write(decimal: key.id.raw)
+            out.write(",\"group_id\":")
+            out.write(decimal: group.id.raw)
+            out.write(",\"model\":\"")
+            out.write(escaping: summary.model)
+            out.write("\",\"dialect\":\"")
+            out.write(route.dialect.rawValue)
+            out.write("\",\"stream\":")
+            out.write(isStreaming ? "true," : "false,")
+        }
+        json.list("candidates", trace.candidates, omitted: trace.omittedCandidates) { $1.write(to: &$0) }
+        json.list("refusals", trace.refusals, omitted: trace.omittedRefusals) { $1.write(to: &$0, since: origin) }
+        json.list("attempts", trace.attempts, omitted: trace.omittedAttempts) { $1.write(to: &$0, since: origin) }
+        json.raw(atMost: 720) { out in
+            out.write(",\"waits\":{\"caller_ms\":")
+            out.write(decimal: trace.waitedForCaller.wholeMilliseconds)
+            out.write(",\"account_ms\":")
+            out.write(decimal: trace.waitedForAccount.wholeMilliseconds)
+            out.write("},\"timings\":{\"admitted_ms\":")
+            out.write(trace.admittedAt, since: origin)
+            out.write(",\"upstream_ms\":")
+            out.write(askedUpstreamAt, since: origin)
+            out.write(",\"first_content_ms\":")
+            out.write(firstContentAt, since: origin)
+            out.write(",\"total_ms\":")
+            out.write(decimal: origin.elapsed.wholeMilliseconds)
+            out.write("},\"outcome\":{\"status\":")
+            out.write(trace.bill?.status ?? trace.error?.status ?? exchange.answeredStatus)
+            out.write(",\"end\":")
+            out.write(word: trace.bill?.end.rawValue)
+            out.write(",\"error\":")
+            out.write(word: trace.error?.code.rawValue)
+            out.write("},\"money\":")
+            out.write(trace.bill)
+            out.write("}")
         }
         return json.bytes
     }
+
+    /// Bytes of the trace of a call that went well.
+    private static let usualTrace = 1024
 }
 
-extension Optional<UsageRecord> {
-    fileprivate func write(to json: inout JSONWriter) {
-        guard let record = self else { return json.null() }
-        json.object {
-            $0.member("cost", record.cost.description)
-            $0.member("multiplier", record.multiplier.description)
-            $0.member("account_multiplier", record.accountMultiplier.description)
-            $0.member("usage_estimated", record.isEstimated)
-            $0.member("input_tokens", record.usage.input)
-            $0.member("output_tokens", record.usage.output)
-        }
+extension ByteCursor {
+    fileprivate mutating func write(_ time: MonotonicTime?, since origin: MonotonicTime) {
+        if let time { write(decimal: (time - origin).wholeMilliseconds) } else { write("null") }
+    }
+
+    fileprivate mutating func write(_ number: Int?) {
+        if let number { write(decimal: Int64(number)) } else { write("null") }
+    }
+
+    /// A name of ours, which has nothing to escape.
+    fileprivate mutating func write(word: String?) {
+        guard let word else { return write("null") }
+        write("\"")
+        write(word)
+        write("\"")
+    }
+
+    fileprivate mutating func write(_ bill: CallTrace.Bill?) {
+        guard let bill else { return write("null") }
+        write("{\"cost\":\"")
+        Decimal.write(bill.cost.raw, places: 9, to: &self)
+        write("\",\"multiplier\":\"")
+        Decimal.write(bill.multiplier.raw, places: 4, to: &self)
+        write("\",\"account_multiplier\":\"")
+        Decimal.write(bill.accountMultiplier.raw, places: 4, to: &self)
+        write("\",\"usage_estimated\":")
+        write(bill.isEstimated ? "true" : "false")
+        write(",\"input_tokens\":")
+        write(decimal: bill.usage.input)
+        write(",\"output_tokens\":")
+        write(decimal: bill.usage.output)
+        write("}")
     }
 }
 
@@ -93,7 +133,7 @@ extension CallTrace.Refusal {
 extension SkipReason {
     fileprivate func write(to json: inout JSONWriter) {
         json.member("skipped", word)
-        if let until { json.member("until", RFC3339.format(until.microseconds)) }
+        if let until { json.member("until", time: until.microseconds) }
     }
 }
 

@@ -11,7 +11,11 @@ package final class TraceStore {
     private static let mebibyte = 1 << 20
 
     private let redis: RedisClient
-    private var generation: Int64?
+    private var generation: Int64? {
+        didSet { name = RedisNames.traces(generation ?? 0) }
+    }
+    /// Of the present hash.
+    private var name = ""
     private var written = 0
     private var isAsking = false
     /// What all hashes together may take, in bytes; 0 keeps no traces.
@@ -23,7 +27,9 @@ package final class TraceStore {
 
     package func keep(_ requestID: String, _ trace: [UInt8]) {
         guard let generation else { return find(requestID, trace) }
-        var command = RedisCommand(["HSET", RedisNames.traces(generation), requestID])
+        var command = RedisCommand("HSET", capacity: name.utf8.count + requestID.utf8.count + trace.count + 36)
+        command.add(name)
+        command.add(requestID)
         command.add(trace)
         redis.send(command) { _ in }
         written += 1

@@ -22,6 +22,10 @@ struct tg_json_parser {
     std::unique_ptr<uint8_t[]> copy;
     size_t copy_capacity = 0;
     std::vector<tg_json_member> members;
+    const uint8_t *shared = nullptr;
+    size_t shared_length = 0;
+    /// Whether `implementation` holds the structurals of the shared document.
+    bool knows_shared = false;
 
     error_code find_structurals(const uint8_t *bytes, size_t length);
     error_code parse(const uint8_t *bytes, size_t length);
@@ -95,11 +99,16 @@ uint8_t *tg_json_parser::copy_of(const uint8_t *bytes, size_t length) {
 }
 
 error_code tg_json_parser::find_structurals(const uint8_t *bytes, size_t length) {
+    const bool is_shared = bytes == shared && length == shared_length;
+    if (is_shared && knows_shared) { return simdjson::SUCCESS; }
+    knows_shared = false;
     error_code error = reserve(length);
     if (error) { return error; }
     error = implementation->stage1(bytes, length, simdjson::stage1_mode::regular);
     if (error) { return error; }
-    return implementation->n_structural_indexes > maximum_structurals ? simdjson::CAPACITY : simdjson::SUCCESS;
+    if (implementation->n_structural_indexes > maximum_structurals) { return simdjson::CAPACITY; }
+    knows_shared = is_shared;
+    return simdjson::SUCCESS;
 }
 
 error_code tg_json_parser::parse(const uint8_t *bytes, size_t length) {
@@ -117,6 +126,12 @@ tg_json_parser *tg_json_parser_new(size_t maximum_depth, size_t maximum_structur
         parser->maximum_structurals = maximum_structurals;
     }
     return parser;
+}
+
+void tg_json_share(tg_json_parser *parser, const void *bytes, size_t length) {
+    parser->shared = static_cast<const uint8_t *>(bytes);
+    parser->shared_length = length;
+    parser->knows_shared = false;
 }
 
 void tg_json_parser_free(tg_json_parser *parser) { delete parser; }
@@ -167,7 +182,9 @@ tg_json_status tg_json_outline(tg_json_parser *parser, const void *bytes, size_t
 }
 
 void tg_json_parser_release(tg_json_parser *parser, size_t bytes) {
-    if (parser->implementation && parser->implementation->capacity() > bytes) { parser->implementation.reset(); }
+    if (parser->implementation && parser->implementation->capacity() > bytes && !parser->knows_shared) {
+        parser->implementation.reset();
+    }
     if (parser->tape_capacity * sizeof(uint64_t) > 4 * bytes) {
         parser->document.tape.reset();
         parser->tape_capacity = 0;

@@ -68,8 +68,13 @@ package struct ByteCursor: ~Copyable {
     @_disfavoredOverload
     @inlinable @inline(__always)
     package mutating func write(_ text: String) {
-        var text = text
-        text.withUTF8 { if let base = $0.baseAddress { copy(UnsafeRawPointer(base), $0.count) } }
+        // Without a copy of the string, whose references would be counted.
+        let isWritten: Void? = text.utf8.withContiguousStorageIfAvailable { bytes in
+            if let base = bytes.baseAddress { copy(UnsafeRawPointer(base), bytes.count) }
+        }
+        if isWritten == nil {
+            for byte in text.utf8 { write(byte) }
+        }
     }
 
     /// `\r\n`.
@@ -87,16 +92,34 @@ package struct ByteCursor: ~Copyable {
         write(longDecimal: number)
     }
 
+    /// Bytes of a number in decimal.
+    package static func length(ofDecimal number: Int64) -> Int {
+        (number < 0 ? 1 : 0) &+ digits(of: number.magnitude)
+    }
+
+    private static func digits(of number: UInt64) -> Int {
+        var digits = 1
+        var bound: UInt64 = 10
+        while digits < 19, number >= bound {
+            digits &+= 1
+            bound &*= 10
+        }
+        return digits
+    }
+
+    /// 16 digits.
+    package mutating func write(hexadecimal number: UInt64) {
+        for place in 0..<16 {
+            let digit = UInt8(truncatingIfNeeded: number >> UInt64(60 &- 4 &* place)) & 0xF
+            write(digit < 10 ? 0x30 &+ digit : 0x57 &+ digit)
+        }
+    }
+
     @usableFromInline
     mutating func write(longDecimal number: Int64) {
         if number < 0 { write(UInt8(ascii: "-")) }
         var rest = number.magnitude
-        var digits = 1
-        var bound: UInt64 = 10
-        while digits < 19, rest >= bound {
-            digits &+= 1
-            bound &*= 10
-        }
+        let digits = Self.digits(of: rest)
         assert(length + digits <= capacity)
         var at = length &+ digits
         length = at
@@ -126,9 +149,12 @@ package struct ByteCursor: ~Copyable {
                 copy(base + clean, index &- clean)
                 clean = index &+ 1
                 write(UInt8(ascii: "\\"))
-                if byte >= 0x20 {
-                    write(byte)
-                } else {
+                switch byte {
+                case UInt8(ascii: "\n"): write(UInt8(ascii: "n"))
+                case UInt8(ascii: "\r"): write(UInt8(ascii: "r"))
+                case UInt8(ascii: "\t"): write(UInt8(ascii: "t"))
+                case 0x20...: write(byte)
+                default:
                     write("u00")
                     write(0x30 &+ byte >> 4)
                     let low = byte & 15
@@ -138,6 +164,13 @@ package struct ByteCursor: ~Copyable {
             index &+= 1
         }
         copy(base + clean, bytes.count &- clean)
+    }
+
+    /// The inside of a JSON string, at most six times the text.
+    @_disfavoredOverload
+    package mutating func write(escaping text: String) {
+        var text = text
+        text.withUTF8 { write(escaping: UnsafeRawBufferPointer($0)) }
     }
 
     /// Whether one of eight bytes is below 0x20, a quotation mark or a backslash; now and then true of others.

@@ -1,4 +1,4 @@
-import Bytes
+package import Bytes
 
 /// An amount in nano-USD (10⁻⁹ USD). Money is never a floating-point number.
 package struct NanoUSD: Hashable, Comparable, Sendable, CustomStringConvertible {
@@ -100,23 +100,31 @@ package enum Decimal {
     }
 
     package static func format(_ value: Int64, places: Int) -> String {
+        // Twelve digits with a sign and a point need no memory of their own.
+        let isShort = value.magnitude < 1_000_000_000_000 && places < 12
+        return String(unsafeUninitializedCapacity: isShort ? 15 : longest + places) { memory in
+            var out = ByteCursor(memory)
+            write(value, places: places, to: &out)
+            return out.count
+        }
+    }
+
+    /// Sign, 20 digits, point: what a number takes beside its places.
+    package static let longest = 22
+
+    package static func write(_ value: Int64, places: Int, to out: inout ByteCursor) {
         var scale: UInt64 = 1
         for _ in 0..<places { scale *= 10 }
         let (whole, rest) = value.magnitude.quotientAndRemainder(dividingBy: scale)
-        // Sign, 20 digits, point, places.
-        return String(unsafeUninitializedCapacity: 22 + places) { memory in
-            var out = ByteCursor(memory)
-            if value < 0 { out.write(UInt8(ascii: "-")) }
-            out.write(decimal: Int64(clamping: whole))
-            var fraction = rest
-            if fraction > 0 { out.write(UInt8(ascii: ".")) }
-            while fraction > 0 {
-                scale /= 10
-                let (digit, next) = fraction.quotientAndRemainder(dividingBy: scale)
-                out.write(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: digit))
-                fraction = next
-            }
-            return out.count
+        if value < 0 { out.write(UInt8(ascii: "-")) }
+        out.write(decimal: Int64(clamping: whole))
+        var fraction = rest
+        if fraction > 0 { out.write(UInt8(ascii: ".")) }
+        while fraction > 0 {
+            scale /= 10
+            let (digit, next) = fraction.quotientAndRemainder(dividingBy: scale)
+            out.write(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: digit))
+            fraction = next
         }
     }
 

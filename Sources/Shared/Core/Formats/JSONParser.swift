@@ -94,15 +94,33 @@ package final class JSONParser {
             for _ in keys { lookups.append(.absent) }
             for member in UnsafeBufferPointer(start: members, count: count) {
                 let key = UnsafeRawBufferPointer(rebasing: source[member.key_start + 1..<member.key_end - 1])
-                for (index, wanted) in keys.enumerated() where Self.decoded(key, equals: wanted) {
-                    let location = JSONLocation(
-                        member: member.key_start..<member.value_end,
-                        value: member.value_start..<member.value_end
+                for index in keys.indices where Self.decoded(key, equals: keys[index]) {
+                    guard case .absent = lookups[index] else {
+                        lookups[index] = .duplicate
+                        continue
+                    }
+                    lookups[index] = .found(
+                        JSONLocation(
+                            member: member.key_start..<member.value_end,
+                            value: member.value_start..<member.value_end
+                        )
                     )
-                    lookups[index] = lookups[index] == .absent ? .found(location) : .duplicate
                 }
             }
             return lookups
+        }
+    }
+
+    /// Lets `body` read one document several times, by `locate` and `parse`, with one pass over its bytes for all of them.
+    /// Worth while for an array with `padding` bytes of spare capacity: another one is copied each time.
+    package func sharing<Result>(_ bytes: [UInt8], _ body: () throws -> Result) rethrows -> Result {
+        try bytes.withUnsafeBytes { source in
+            tg_json_share(parser, source.baseAddress, source.count)
+            defer {
+                tg_json_share(parser, nil, 0)
+                tg_json_parser_release(parser, Self.retainedDocumentBytes)
+            }
+            return try body()
         }
     }
 
@@ -110,9 +128,11 @@ package final class JSONParser {
 
     /// Compares a valid key as it stands in the source, which is hardly ever escaped, with an ASCII text.
     private static func decoded(_ key: UnsafeRawBufferPointer, equals text: StaticString) -> Bool {
-        if key.equals(text) { return true }
+        if key.count == text.utf8CodeUnitCount { return key.equals(text) }
+        // Only an escaped one is longer than the text.
+        guard key.count > text.utf8CodeUnitCount, key.contains(UInt8(ascii: "\\")) else { return false }
         let wanted = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
-        guard key.count > wanted.count, key.count <= 6 * wanted.count else { return false }
+        guard key.count <= 6 * wanted.count else { return false }
         var rest = key[...]
         for expected in wanted {
             guard let byte = rest.popFirst() else { return false }

@@ -1,3 +1,5 @@
+package import Bytes
+
 /// Appends JSON text (RFC 8259) to bytes: commas and escapes are its business, nesting is the caller's.
 ///
 ///     var json = JSONWriter()
@@ -40,11 +42,8 @@ package struct JSONWriter {
 
     /// A key without anything to escape.
     package mutating func key(_ name: StaticString) {
-        separate()
-        bytes.append(UInt8(ascii: "\""))
-        bytes.append(contentsOf: UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
-        bytes.append(UInt8(ascii: "\""))
-        bytes.append(UInt8(ascii: ":"))
+        let comma = needsComma
+        bytes.append(atMost: Self.around(name)) { $0.write(key: name, comma) }
         needsComma = false
     }
 
@@ -77,16 +76,16 @@ package struct JSONWriter {
     }
 
     package mutating func int(_ value: Int64) {
-        separate()
-        if value < 0 { bytes.append(UInt8(ascii: "-")) }
-        appendDigits(value.magnitude)
+        let comma = needsComma
+        bytes.append(atMost: Self.longestNumber) { out in
+            if comma { out.write(UInt8(ascii: ",")) }
+            out.write(decimal: value)
+        }
         needsComma = true
     }
 
     package mutating func int(_ value: UInt64) {
-        separate()
-        appendDigits(value)
-        needsComma = true
+        if let value = Int64(exactly: value) { int(value) } else { raw(String(value)) }
     }
 
     // A generic function would cost a call through a witness table a digit: it is not specialised across modules.
@@ -115,24 +114,42 @@ package struct JSONWriter {
         needsComma = true
     }
 
+    /// Goes on with what `body` writes, at most so many bytes, commas included: for texts of a form known beforehand.
+    package mutating func raw(atMost most: Int, _ body: (inout ByteCursor) -> Void) {
+        bytes.append(atMost: most, body)
+        needsComma = false
+    }
+
     package mutating func raw(_ value: [UInt8]) { value.withUnsafeBytes { raw($0) } }
     package mutating func raw(_ value: ArraySlice<UInt8>) { value.withUnsafeBytes { raw($0) } }
 
     // MARK: Members
 
     package mutating func member(_ name: StaticString, _ value: String) {
-        key(name)
-        string(value)
+        var value = value
+        value.withUTF8 { text in
+            guard text.count <= Self.piece else {
+                key(name)
+                return appendQuoted(UnsafeRawBufferPointer(text))
+            }
+            let comma = needsComma
+            bytes.append(atMost: Self.around(name) + 6 * text.count + 2) { out in
+                out.write(key: name, comma)
+                out.write(quoting: UnsafeRawBufferPointer(text))
+            }
+        }
+        needsComma = true
     }
 
-    package mutating func member(_ name: StaticString, _ value: Int) {
-        key(name)
-        int(value)
-    }
+    package mutating func member(_ name: StaticString, _ value: Int) { member(name, Int64(value)) }
 
     package mutating func member(_ name: StaticString, _ value: Int64) {
-        key(name)
-        int(value)
+        let comma = needsComma
+        bytes.append(atMost: Self.around(name) + Self.longestNumber) { out in
+            out.write(key: name, comma)
+            out.write(decimal: value)
+        }
+        needsComma = true
     }
 
     package mutating func member(_ name: StaticString, _ value: UInt64) {
@@ -141,8 +158,12 @@ package struct JSONWriter {
     }
 
     package mutating func member(_ name: StaticString, _ value: Bool) {
-        key(name)
-        bool(value)
+        let comma = needsComma
+        bytes.append(atMost: Self.around(name) + 5) { out in
+            out.write(key: name, comma)
+            out.write(value ? "true" : "false")
+        }
+        needsComma = true
     }
 
     package mutating func member(_ name: StaticString, _ value: Double) {
@@ -152,8 +173,7 @@ package struct JSONWriter {
 
     /// A member, with null for nil.
     package mutating func member(_ name: StaticString, _ value: String?) {
-        key(name)
-        if let value { string(value) } else { null() }
+        if let value { member(name, value) } else { null(name) }
     }
 
     /// A member, with null for nil.
@@ -161,24 +181,50 @@ package struct JSONWriter {
 
     /// A member, with null for nil.
     package mutating func member(_ name: StaticString, _ value: Int64?) {
-        key(name)
-        if let value { int(value) } else { null() }
+        if let value { member(name, value) } else { null(name) }
+    }
+
+    /// A member that is a time (RFC 3339), given in microseconds since 1970-01-01 UTC.
+    package mutating func member(_ name: StaticString, time: Int64) {
+        let comma = needsComma
+        bytes.append(atMost: Self.around(name) + RFC3339.longest + 2) { out in
+            out.write(key: name, comma)
+            out.write(UInt8(ascii: "\""))
+            RFC3339.write(time, to: &out)
+            out.write(UInt8(ascii: "\""))
+        }
+        needsComma = true
     }
 
     package mutating func null(_ name: StaticString) {
-        key(name)
-        null()
+        let comma = needsComma
+        bytes.append(atMost: Self.around(name) + 4) { out in
+            out.write(key: name, comma)
+            out.write("null")
+        }
+        needsComma = true
     }
 
     // MARK: Bytes
+
+    /// Texts are escaped in pieces of so many bytes: each may grow sixfold, and room is made for that.
+    private static let piece = 512
+    /// A comma, a sign and 19 digits.
+    private static let longestNumber = 21
+
+    /// What a key takes with its quotes, its colon and a comma before it.
+    private static func around(_ name: StaticString) -> Int { name.utf8CodeUnitCount + 4 }
 
     private mutating func separate() {
         if needsComma { bytes.append(UInt8(ascii: ",")) }
     }
 
     private mutating func open(_ bracket: UInt8) {
-        separate()
-        bytes.append(bracket)
+        let comma = needsComma
+        bytes.append(atMost: 2) { out in
+            if comma { out.write(UInt8(ascii: ",")) }
+            out.write(bracket)
+        }
         needsComma = false
     }
 
@@ -188,48 +234,39 @@ package struct JSONWriter {
     }
 
     private mutating func appendQuoted(_ value: String) {
-        bytes.append(UInt8(ascii: "\""))
         var value = value
-        value.withUTF8 { text in
-            var start = 0
-            for at in text.indices where Self.needsEscape(text[at]) {
-                bytes.append(contentsOf: UnsafeBufferPointer(rebasing: text[start..<at]))
-                appendEscape(text[at])
-                start = at + 1
+        value.withUTF8 { appendQuoted(UnsafeRawBufferPointer($0)) }
+    }
+
+    private mutating func appendQuoted(_ text: UnsafeRawBufferPointer) {
+        guard text.count > Self.piece else {
+            return bytes.append(atMost: 6 * text.count + 2) { $0.write(quoting: text) }
+        }
+        bytes.append(UInt8(ascii: "\""))
+        var start = 0
+        while start < text.count {
+            let end = min(start + Self.piece, text.count)
+            bytes.append(atMost: 6 * (end - start)) { out in
+                out.write(escaping: UnsafeRawBufferPointer(rebasing: text[start..<end]))
             }
-            bytes.append(contentsOf: UnsafeBufferPointer(rebasing: text[start...]))
+            start = end
         }
         bytes.append(UInt8(ascii: "\""))
     }
+}
 
-    private static func needsEscape(_ byte: UInt8) -> Bool {
-        byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
+extension ByteCursor {
+    fileprivate mutating func write(key name: StaticString, _ comma: Bool) {
+        if comma { write(UInt8(ascii: ",")) }
+        write(UInt8(ascii: "\""))
+        write(name)
+        write(UInt8(ascii: "\""))
+        write(UInt8(ascii: ":"))
     }
 
-    private mutating func appendDigits(_ value: UInt64) {
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
-            var start = digits.count
-            var rest = value
-            repeat {
-                start -= 1
-                digits[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
-                rest /= 10
-            } while rest > 0
-            bytes.append(contentsOf: UnsafeBufferPointer(rebasing: digits[start..<20]))
-        }
-    }
-
-    private mutating func appendEscape(_ byte: UInt8) {
-        bytes.append(UInt8(ascii: "\\"))
-        switch byte {
-        case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes.append(byte)
-        case UInt8(ascii: "\n"): bytes.append(UInt8(ascii: "n"))
-        case UInt8(ascii: "\r"): bytes.append(UInt8(ascii: "r"))
-        case UInt8(ascii: "\t"): bytes.append(UInt8(ascii: "t"))
-        default:
-            bytes.append(contentsOf: "u00".utf8)
-            bytes.append(Hex.digit(byte >> 4))
-            bytes.append(Hex.digit(byte & 0xF))
-        }
+    fileprivate mutating func write(quoting text: UnsafeRawBufferPointer) {
+        write(UInt8(ascii: "\""))
+        write(escaping: text)
+        write(UInt8(ascii: "\""))
     }
 }

@@ -1,3 +1,5 @@
+package import Bytes
+
 /// Timestamps as text (RFC 3339), to and from microseconds since 1970-01-01 UTC.
 package enum RFC3339 {
     package enum Fraction: Sendable {
@@ -8,40 +10,46 @@ package enum RFC3339 {
         case microseconds
     }
 
+    /// Bytes of the longest one.
+    package static let longest = 27
+
     /// `2026-11-05T08:30:00Z`. Times outside the years 0–9999, which the format cannot express, become its first or last.
     package static func format(_ microseconds: Int64, _ fraction: Fraction = .shortest) -> String {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(27)
-        append(microseconds, fraction, to: &bytes)
-        return String(decoding: bytes, as: UTF8.self)
+        String(unsafeUninitializedCapacity: longest) { memory in
+            var out = ByteCursor(memory)
+            write(microseconds, fraction, to: &out)
+            return out.count
+        }
     }
 
     package static func append(_ microseconds: Int64, _ fraction: Fraction = .shortest, to out: inout [UInt8]) {
+        out.append(atMost: longest) { write(microseconds, fraction, to: &$0) }
+    }
+
+    /// At most `longest` bytes.
+    package static func write(_ microseconds: Int64, _ fraction: Fraction = .shortest, to out: inout ByteCursor) {
         let (days, timeOfDay) = CivilDate.split(min(max(microseconds, earliest), latest))
         let date = CivilDate(daysSinceEpoch: Int(days))
         let time = Int(timeOfDay)
-        append(date.year, 4, to: &out)
-        out.append(UInt8(ascii: "-"))
-        append(date.month, 2, to: &out)
-        out.append(UInt8(ascii: "-"))
-        append(date.day, 2, to: &out)
-        out.append(UInt8(ascii: "T"))
-        append(time / 3_600_000_000, 2, to: &out)
-        out.append(UInt8(ascii: ":"))
-        append(time / 60_000_000 % 60, 2, to: &out)
-        out.append(UInt8(ascii: ":"))
-        append(time / 1_000_000 % 60, 2, to: &out)
+        write(date.year / 100, to: &out)
+        write(date.year % 100, to: &out)
+        out.write(UInt8(ascii: "-"))
+        write(date.month, to: &out)
+        out.write(UInt8(ascii: "-"))
+        write(date.day, to: &out)
+        out.write(UInt8(ascii: "T"))
+        write(time / 3_600_000_000, to: &out)
+        out.write(UInt8(ascii: ":"))
+        write(time / 60_000_000 % 60, to: &out)
+        out.write(UInt8(ascii: ":"))
+        write(time / 1_000_000 % 60, to: &out)
         let rest = time % 1_000_000
         switch fraction {
         case .shortest where rest == 0, .seconds: break
-        case .shortest where rest % 1000 == 0, .milliseconds:
-            out.append(UInt8(ascii: "."))
-            append(rest / 1000, 3, to: &out)
-        case .shortest, .microseconds:
-            out.append(UInt8(ascii: "."))
-            append(rest, 6, to: &out)
+        case .shortest where rest % 1000 == 0, .milliseconds: write(fraction: rest / 1000, from: 100, to: &out)
+        case .shortest, .microseconds: write(fraction: rest, from: 100_000, to: &out)
         }
-        out.append(UInt8(ascii: "Z"))
+        out.write(UInt8(ascii: "Z"))
     }
 
     /// Microseconds since 1970 of `date-time` (RFC 3339, 5.6); nil for anything else.
@@ -56,12 +64,18 @@ package enum RFC3339 {
     private static let earliest: Int64 = -62_167_219_200_000_000  // 0000-01-01T00:00:00Z
     private static let latest: Int64 = 253_402_300_799_999_999  // 9999-12-31T23:59:59.999999Z
 
-    private static func append(_ value: Int, _ digits: Int, to out: inout [UInt8]) {
-        var divisor = 1
-        for _ in 1..<digits { divisor *= 10 }
-        while divisor > 0 {
-            out.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value / divisor % 10))
-            divisor /= 10
+    /// Two digits.
+    private static func write(_ value: Int, to out: inout ByteCursor) {
+        out.write(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: value / 10))
+        out.write(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: value % 10))
+    }
+
+    private static func write(fraction: Int, from first: Int, to out: inout ByteCursor) {
+        out.write(UInt8(ascii: "."))
+        var weight = first
+        while weight > 0 {
+            out.write(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: fraction / weight % 10))
+            weight /= 10
         }
     }
 

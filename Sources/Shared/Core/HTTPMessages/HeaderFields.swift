@@ -147,8 +147,8 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
     }
 
     private func firstIndex(of name: String) -> Int? {
-        var name = name
-        return name.withUTF8 { name in
+        // Names are literals, whose bytes lie in one piece.
+        let found: Int?? = name.utf8.withContiguousStorageIfAvailable { name in
             bytes.withUnsafeBytes { bytes in
                 for (index, entry) in entries.enumerated() where Int(entry.nameLength) == name.count {
                     guard let start = bytes.baseAddress, let wanted = name.baseAddress else { return nil }
@@ -157,6 +157,7 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
                 return nil
             }
         }
+        return found ?? entries.indices.first { isNamed($0, name) }
     }
 
     private func isNamed(_ index: Int, _ name: String) -> Bool {

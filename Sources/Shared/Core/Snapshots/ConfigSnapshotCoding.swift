@@ -2,9 +2,9 @@ import Domain
 import Formats
 
 extension ConfigSnapshot {
-    func write(to json: inout JSONWriter) {
+    func write(to json: inout JSONWriter, format: Int) {
         json.object {
-            $0.member("format", SnapshotFormat.current)
+            $0.member("format", format)
             $0.member("epoch", version.epoch)
             $0.member("revision", version.revision)
             $0.member("published_at", publishedAt.microseconds)

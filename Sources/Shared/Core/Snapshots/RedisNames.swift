@@ -1,3 +1,4 @@
+package import Bytes
 package import Domain
 
 /// The names under which the planes meet in Redis.
@@ -12,7 +13,7 @@ package enum RedisNames {
     /// Hash: the current revisions of keys (`k12`), users (`u3`) and groups (`g4`), as the snapshots carry them; they
     /// are only ever raised. A call whose snapshot has another revision than stands here is stale; so is one whose field
     /// is missing, because Redis has then forgotten it. The publisher's own fields: `h12` is the hash under which key 12
-    /// stands, `all` tells whether this partition has all of its keys.
+    /// stands, `all:v1` tells whether this partition has all of its keys in that format.
     package static func revisions(_ partition: Partition) -> String { tag(partition) + "rev" }
     /// Sorted set: request ids of reservations by the time of their last renewal.
     package static func live(_ partition: Partition) -> String { tag(partition) + "live" }
@@ -38,7 +39,9 @@ package enum RedisNames {
     /// Sorted set: request ids of the account's calls under way, by the end of their lease.
     package static func slots(of account: AccountID) -> String { "tg:{a\(account)}:slots" }
     /// String: the account's sealed credentials (`CredentialEntry`).
-    package static func credentials(of account: AccountID) -> String { "tg:{a\(account)}:cred" }
+    package static func credentials(of account: AccountID, format: Int = SnapshotFormat.current) -> String {
+        "tg:{a\(account)}:cred:v\(format)"
+    }
 
     /// Hash: what keeps the account from being chosen, and what was counted of its refusals (`AccountMarks`). An account
     /// without any of it has none.
@@ -56,22 +59,40 @@ package enum RedisNames {
 
     // MARK: A session
 
+    /// The longest name of what belongs to a session.
+    package static let longestOfSession = 96
+
     /// String, expiring: the account that a session is bound to in a group.
     package static func binding(_ session: UInt64, _ group: GroupID) -> String {
-        "tg:{s\(hexadecimal(session))}:g\(group)"
+        text { writeBinding(session, group, to: &$0) }
     }
+
+    package static func writeBinding(_ session: UInt64, _ group: GroupID, to out: inout ByteCursor) {
+        out.write("tg:{s")
+        out.write(hexadecimal: session)
+        out.write("}:g")
+        out.write(decimal: group.raw)
+    }
+
     /// Hash, expiring: chains of turns that came from one caller's program in a group, and their sessions.
     package static func turns(of key: KeyID, _ group: GroupID, context: UInt64) -> String {
-        "tg:{k\(key)}:turns:g\(group):\(hexadecimal(context))"
+        text { writeTurns(of: key, group, context: context, to: &$0) }
     }
-    /// 16 digits.
-    package static func hexadecimal(_ number: UInt64) -> String {
-        String(unsafeUninitializedCapacity: 16) { digits in
-            for place in 0..<16 {
-                let digit = UInt8(truncatingIfNeeded: number >> UInt64(60 - 4 * place)) & 0xF
-                digits[place] = digit < 10 ? 0x30 + digit : 0x57 + digit
-            }
-            return 16
+
+    package static func writeTurns(of key: KeyID, _ group: GroupID, context: UInt64, to out: inout ByteCursor) {
+        out.write("tg:{k")
+        out.write(decimal: key.raw)
+        out.write("}:turns:g")
+        out.write(decimal: group.raw)
+        out.write(":")
+        out.write(hexadecimal: context)
+    }
+
+    private static func text(_ write: (inout ByteCursor) -> Void) -> String {
+        String(unsafeUninitializedCapacity: longestOfSession) { memory in
+            var out = ByteCursor(memory)
+            write(&out)
+            return out.count
         }
     }
 
@@ -94,20 +115,24 @@ package enum RedisNames {
 
     // MARK: Snapshots
 
+    // Each once for every format that somebody reads (`SnapshotFormat`).
+
     /// String: the signed configuration snapshot in the format of this version.
-    package static let config = "tg:config:v\(SnapshotFormat.current)"
+    package static let config = config(format: SnapshotFormat.current)
+    package static func config(format: Int) -> String { "tg:config:v\(format)" }
     /// String: the signed snapshot of one API key.
-    package static func key(hash: String) -> String { "tg:key:v\(SnapshotFormat.current):\(hash)" }
+    package static func key(hash: String, format: Int = SnapshotFormat.current) -> String {
+        "tg:key:v\(format):\(hash)"
+    }
     /// String: stands while every key that exists has its snapshot here, so that a miss means unknown. Its value is the
     /// publisher's business.
-    package static let keysComplete = "tg:keys:complete"
+    package static let keysComplete = keysComplete(format: SnapshotFormat.current)
+    package static func keysComplete(format: Int) -> String { "tg:keys:complete:v\(format)" }
+
+    /// Sorted set: the formats that workers read, by the second in which one said so last.
+    package static let formats = "tg:formats"
     /// Channel: `Announcement`s of what has just changed.
     package static let announcements = "tg:announce"
     /// String, expiring: a worker's sign of life.
     package static func node(_ id: String) -> String { "tg:node:\(id)" }
-}
-
-/// The format of what is published. A worker reads its own only; the publisher writes all that live workers need.
-package enum SnapshotFormat {
-    package static let current = 1
 }

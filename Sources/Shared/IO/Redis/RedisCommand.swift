@@ -1,4 +1,4 @@
-import Bytes
+package import Bytes
 
 /// Arguments of a command or a script, gathered as bytes without a `String` each.
 package struct RedisArguments: Sendable {
@@ -24,7 +24,19 @@ package struct RedisArguments: Sendable {
     }
 
     package mutating func add(_ number: Int64) {
-        add(String(number))
+        encoded.appendBulk(number)
+        count += 1
+    }
+
+    /// An argument of at most `most` bytes that `body` writes: for names made of pieces, without a `String`.
+    package mutating func add(atMost most: Int, _ body: (inout ByteCursor) -> Void) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: most) { memory in
+            var text = ByteCursor(memory)
+            body(&text)
+            let written = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(memory)[..<text.count])
+            encoded.appendBulk(written)
+        }
+        count += 1
     }
 }
 
@@ -33,12 +45,21 @@ package struct RedisCommand: Sendable {
 
     package init(_ name: String) { arguments = RedisArguments([name]) }
 
+    /// - Parameter capacity: bytes of the arguments that will be added, each with 12 more than its text.
+    package init(_ name: String, capacity: Int) {
+        arguments = RedisArguments(capacity: capacity + name.utf8.count + 12)
+        arguments.add(name)
+    }
+
     /// A command with its arguments: `["SET", key, value]`.
     package init(_ arguments: [String]) { self.arguments = RedisArguments(arguments) }
 
     package mutating func add(_ text: String) { arguments.add(text) }
     package mutating func add(_ bytes: [UInt8]) { arguments.add(bytes) }
     package mutating func add(_ number: Int64) { arguments.add(number) }
+    package mutating func add(atMost most: Int, _ body: (inout ByteCursor) -> Void) {
+        arguments.add(atMost: most, body)
+    }
 }
 
 /// RESP requests, written straight into a buffer that is kept.
@@ -63,10 +84,20 @@ extension [UInt8] {
         append(atMost: text.utf8.count + Self.bulkOverhead) { $0.write(bulk: text) }
     }
 
-    mutating func appendBulk(_ bytes: [UInt8]) {
+    mutating func appendBulk(_ bytes: [UInt8]) { bytes.withUnsafeBytes { appendBulk($0) } }
+
+    mutating func appendBulk(_ bytes: UnsafeRawBufferPointer) {
         append(atMost: bytes.count + Self.bulkOverhead) { out in
             out.write(head: UInt8(ascii: "$"), bytes.count)
-            bytes.withUnsafeBytes { out.write($0) }
+            out.write(bytes)
+            out.writeLineEnd()
+        }
+    }
+
+    mutating func appendBulk(_ number: Int64) {
+        append(atMost: 20 + Self.bulkOverhead) { out in
+            out.write(head: UInt8(ascii: "$"), ByteCursor.length(ofDecimal: number))
+            out.write(decimal: number)
             out.writeLineEnd()
         }
     }

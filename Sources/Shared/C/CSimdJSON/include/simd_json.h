@@ -68,6 +68,10 @@ typedef struct tg_json_member {
 tg_json_status tg_json_outline(tg_json_parser *_Nonnull parser, const void *_Nullable bytes, size_t length,
                                bool is_padded, const tg_json_member *_Nullable *_Nonnull members, size_t *_Nonnull count);
 
+/// Says that one document will be parsed or outlined several times: what is found in the first pass over it is used again.
+/// Until this is called with NULL its bytes must neither move nor change.
+void tg_json_share(tg_json_parser *_Nonnull parser, const void *_Nullable bytes, size_t length);
+
 /// Gives the buffers back to the allocator if they serve documents longer than `bytes`.
 void tg_json_parser_release(tg_json_parser *_Nonnull parser, size_t bytes);
 

@@ -20,6 +20,10 @@ internal enum ChatAnswerDecoder {
         if let object = root["usage"], object.isObject {
             var usage = NeutralUsage(isFinal: true)
             ChatUsage.update(&usage, from: object, of: root)
+            usage.tokens.webSearches = ChatSearches.count(
+                model: root["model"],
+                cites: ChatSearches.cites(message["annotations"])
+            )
             steps.usage(usage, sink)
         }
         steps.end(sink)

@@ -73,6 +73,11 @@ package struct OpenAIChatWire: WireDialect {
             var answer = WholeAnswer()
             if let object = document.root["usage"], object.isObject {
                 OpenAIUsage.update(&answer.usage, fromChat: object, of: document.root)
+                let message = document.root["choices"]?.elements.first { _ in true }?["message"]
+                answer.usage.webSearches = ChatSearches.count(
+                    model: document.root["model"],
+                    cites: ChatSearches.cites(message?["annotations"])
+                )
                 answer.hasUsage = true
             }
             answer.isError = document.root["error"].map { !$0.isNull } ?? false

@@ -44,7 +44,13 @@ struct RequestFields {
     /// The range of a field that nobody has to understand: what is amiss with it is for the upstream to say.
     func hint(_ number: Int) -> Range<Int>? { places[number].value }
 
-    func string(in range: Range<Int>) -> String? { (try? parser.parse(body[range]) { $0.root.string }) ?? nil }
+    /// The document is known to be valid: what stands between quotes without a backslash is the text.
+    func string(in range: Range<Int>) -> String? {
+        guard range.count >= 2, body[range.lowerBound] == UInt8(ascii: "\"") else { return nil }
+        let text = body[range.lowerBound + 1..<range.upperBound - 1]
+        guard text.contains(UInt8(ascii: "\\")) else { return String(decoding: text, as: UTF8.self) }
+        return (try? parser.parse(body[range]) { $0.root.string }) ?? nil
+    }
 
     func model(_ number: Int) throws -> (name: String, range: Range<Int>) {
         guard let range = try range(number) else { throw Self.invalid("model: field required", field: "model") }
@@ -78,11 +84,13 @@ struct RequestFields {
         guard let range = try? value(number), range.count <= 19 else { return nil }
         var count: Int64 = 0
         for byte in body[range] {
-            let (product, overflow) = count.multipliedReportingOverflow(by: 10)
-            guard byte &- 0x30 < 10, !overflow else { return nil }
-            count = product &+ Int64(byte &- 0x30)
+            let (product, isOver) = count.multipliedReportingOverflow(by: 10)
+            guard byte &- 0x30 < 10, !isOver else { return nil }
+            let (sum, isOverToo) = product.addingReportingOverflow(Int64(byte &- 0x30))
+            guard !isOverToo else { return nil }
+            count = sum
         }
-        return max(0, count)
+        return count
     }
 
     /// The tier that the call wants to be served in; whether there is such a one is for the upstream to say.
