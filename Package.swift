@@ -152,6 +152,7 @@ let package = Package(
                 .embedInCode("Stores/Migrations/0004_sign_in.sql"),
                 .embedInCode("Stores/Migrations/0005_account_usage.sql"),
                 .embedInCode("Stores/Migrations/0006_money.sql"),
+                .embedInCode("Stores/Migrations/0007_quotas_and_prices.sql"),
                 .embedInCode("Stores/Migrations/0008_settling.sql"),
                 .embedInCode("Stores/Seed/prices.json"),
             ]

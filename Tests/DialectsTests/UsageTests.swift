@@ -131,6 +131,33 @@ struct UsageReport: Sendable, CustomTestStringConvertible {
             usage: TokenUsage(input: 5, output: 6, webSearches: 1)
         ),
         UsageReport(
+            name: "chat that was served as flex",
+            dialect: .openaiChat,
+            answer:
+                #"{"id":"c","object":"chat.completion","model":"gpt","service_tier":"flex","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"delta":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":6}}"#,
+            usage: TokenUsage(input: 5, output: 6, tier: .flex)
+        ),
+        UsageReport(
+            name: "a response that was served with priority",
+            dialect: .openaiResponses,
+            answer:
+                #"{"id":"r","object":"response","status":"completed","model":"gpt","service_tier":"priority","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"x"}]}],"usage":{"input_tokens":5,"output_tokens":6}}"#,
+            usage: TokenUsage(input: 5, output: 6, tier: .priority)
+        ),
+        UsageReport(
+            name: "a response that was served as somebody's own kind of standard",
+            dialect: .openaiResponses,
+            answer:
+                #"{"id":"r","object":"response","status":"completed","model":"gpt","service_tier":"scale","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"x"}]}],"usage":{"input_tokens":5,"output_tokens":6}}"#,
+            usage: TokenUsage(input: 5, output: 6)
+        ),
+        UsageReport(
+            name: "gemini that was served with priority",
+            dialect: .gemini,
+            answer: gemini(#"{"promptTokenCount":5,"candidatesTokenCount":6,"serviceTier":"PRIORITY"}"#),
+            usage: TokenUsage(input: 5, output: 6, tier: .priority)
+        ),
+        UsageReport(
             name: "gemini with figures that are none",
             dialect: .gemini,
             answer: gemini(

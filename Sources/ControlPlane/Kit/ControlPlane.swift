@@ -52,7 +52,7 @@ package final class ControlPlane {
         pool = PostgresPool(loop, url: config.databaseURL.reveal(), maximum: config.databaseConnections)
         pool.onFailure = { log.warning("database connection failed", ["error": "\($0)"]) }
         changes = ChangeNotifier(pool, log: log)
-        housekeeping = Housekeeping(loop, pool, log: log)
+        housekeeping = Housekeeping(loop, pool, usageMonths: config.usageMonths, log: log)
         passwords = PasswordHasher(loop)
         probes = ControlPlaneProbes(pool, metrics)
     }

@@ -29,6 +29,13 @@ final class FakeControlPlane {
         var records: [UsageRecord] = []
         var takesRecords = false
         var onToken: (() async -> (status: Int, text: [UInt8]))?
+        var onQuota: (() async -> Void)?
+    }
+
+    /// Writes again what was spent through an account; 404 without.
+    var onQuota: (() async -> Void)? {
+        get { book.onQuota }
+        set { book.onQuota = newValue }
     }
 
     /// What is answered when a newer token is asked for; 404 without.
@@ -71,6 +78,10 @@ final class FakeControlPlane {
             if path.hasSuffix("/token"), let onToken = book.onToken {
                 let (status, text) = await onToken()
                 return exchange.respond(HTTPResponseHead(status: status), body: text)
+            }
+            if path.hasSuffix("/quota"), let onQuota = book.onQuota {
+                await onQuota()
+                return exchange.respond(HTTPResponseHead(status: 200), body: Array("{}".utf8))
             }
             if path.hasSuffix("/usage"), let usage = book.usage {
                 return exchange.respond(HTTPResponseHead(status: 200), body: Array(usage.utf8))

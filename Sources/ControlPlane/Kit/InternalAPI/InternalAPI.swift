@@ -122,6 +122,11 @@ package final class InternalAPI {
             guard let id = Int64(path[4]), id > 0 else { return Self.unknown }
             try await publisher.writeCounters(of: [UserID(id)])
             return .json(Array("{}".utf8))
+        case ("accounts", 6) where path[5] == "quota":
+            guard request.method == "POST" else { return Self.notAllowed }
+            guard let id = Int64(path[4]), id > 0 else { return Self.unknown }
+            try await publisher.writeQuotas(of: [AccountID(id)])
+            return .json(Array("{}".utf8))
         case ("accounts", 6) where path[5] == "token":
             guard request.method == "POST" else { return Self.notAllowed }
             guard let id = Int64(path[4]), id > 0 else { return Self.unknown }

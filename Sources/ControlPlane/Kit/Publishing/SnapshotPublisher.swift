@@ -20,6 +20,7 @@ package final class SnapshotPublisher {
     private let codecs: [SnapshotCodec]
     private let standings: [StandingReader]
     private let counters: CounterWriter
+    private let quotas: AccountQuotaWriter
     private let keysMarker: (_ format: Int, _ epoch: Int64) -> String
     private let log: Log
     private let metrics: PublishMetrics
@@ -48,6 +49,7 @@ package final class SnapshotPublisher {
         self.codecs = codecs
         writer = SnapshotWriter(redis, codecs)
         standings = codecs.map { StandingReader(redis, $0) }
+        quotas = AccountQuotaWriter(redis)
         counters = CounterWriter(redis, epoch: "c" + String(UInt64.random(in: 0...UInt64.max), radix: 16))
         // Another signing key makes every entry unreadable, another epoch makes it outdated.
         keysMarker = { format, epoch in "\(format).\(epoch).\(signer.fingerprint)" }
@@ -153,6 +155,9 @@ package final class SnapshotPublisher {
         await attempt(batch.keys.ids) { try await publishKeys(.ids(batch.keys.subjects.map { KeyID($0) })) }
         await attempt(batch.recovered.ids) { try await forgetMarks(of: batch.recovered.subjects, withErrors: true) }
         await attempt(batch.unflagged.ids) { try await forgetMarks(of: batch.unflagged.subjects, withErrors: false) }
+        await attempt(batch.quotas.ids) {
+            try await writeQuotas(of: batch.quotas.subjects.sorted().map { AccountID($0) })
+        }
         await attempt(batch.config.ids) { try await publishConfig() }
         return (published, failure)
     }
@@ -163,6 +168,21 @@ package final class SnapshotPublisher {
             try await connection.execute("set transaction isolation level repeatable read, read only")
             try await counters.write(users, connection)
         }
+    }
+
+    /// Writes what has been spent through accounts into Redis, as the database has it.
+    ///
+    /// - Parameter accounts: nil for all that have quotas.
+    /// - Returns: by how much sums of calls that are not in the database were wrong.
+    @discardableResult
+    package func writeQuotas(of accounts: [AccountID]?) async throws -> UInt64 {
+        let drift = try await pool.withTransaction { connection in
+            try await connection.execute("set transaction isolation level repeatable read, read only")
+            return try await quotas.write(of: accounts, connection)
+        }
+        // Workers ask an account that they took for spent.
+        if let accounts { try await writer.announceFlagsCleared(accounts) }
+        return drift
     }
 
     private func publishConfig() async throws {
@@ -355,6 +375,7 @@ package final class SnapshotPublisher {
             }
             try await publishKeys(.all, isAnnounced: false, on: connection)
             try await counters.writeAll(connection)
+            try await writeQuotas(of: nil)
             for (standing, filling) in fillings {
                 // Redis may have been flushed in between; then the next comparison starts over.
                 guard try await standing.endFilling(filling, marker: marker(standing.format)) else { return }
@@ -378,6 +399,7 @@ private struct OutboxBatch {
     var unflagged = Entries()
     var recovered = Entries()
     var money = Entries()
+    var quotas = Entries()
 
     init(_ rows: [PostgresRow]) throws {
         for row in rows {
@@ -389,6 +411,7 @@ private struct OutboxBatch {
             case "account_flags": unflagged.add(id, subject)
             case "account_error": recovered.add(id, subject)
             case "money": money.add(id, subject)
+            case "account_quota": quotas.add(id, subject)
             default: config.add(id, subject)
             }
         }

@@ -237,6 +237,13 @@ package final class SnapshotWriter {
                 )
             }
         )
+        try await announceFlagsCleared(accounts)
+    }
+
+    /// Has workers ask Redis again what keeps calls from these accounts.
+    ///
+    /// - Throws: `RedisError`.
+    package func announceFlagsCleared(_ accounts: [AccountID]) async throws {
         try await announce(accounts.map { .flagsCleared($0) })
     }
 

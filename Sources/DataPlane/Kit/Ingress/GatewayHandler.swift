@@ -279,7 +279,7 @@ package final class GatewayHandler {
                 return Reading(
                     summary: summary,
                     session: SessionReader.session(of: body, summary, route, scope, parser),
-                    size: ReservationSize(textBytes: text, answerTokens: summary.answerTokens)
+                    size: ReservationSize(textBytes: text, answerTokens: summary.answerTokens, tier: summary.tier)
                 )
             }
         }

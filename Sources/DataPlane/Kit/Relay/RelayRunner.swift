@@ -297,6 +297,7 @@ package final class RelayRunner {
         let answer = try await candidate.slots.acquire(
             limit: account.snapshot.concurrency,
             rate: account.snapshot.rpm,
+            quota: account.snapshot.quota,
             model: candidate.model,
             isGuard: isGuard,
             requestID: call.requestID,

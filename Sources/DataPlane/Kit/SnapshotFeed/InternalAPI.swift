@@ -48,6 +48,12 @@ package final class InternalAPI: KeySource, RecordSink, TokenSource {
         guard status == 200 else { throw InternalAPIError.status(status) }
     }
 
+    /// Has what was spent through an account written into Redis again.
+    package func rebuildQuota(of account: AccountID) async throws {
+        let (status, _) = try await ask("POST", "/internal/v1/accounts/\(account)/quota", [], within: .seconds(3))
+        guard status == 200 else { throw InternalAPIError.status(status) }
+    }
+
     package func fetchCredentials(of account: AccountID, newerThan version: Int64) async throws -> [UInt8]? {
         let (status, body) = try await ask(
             "POST",

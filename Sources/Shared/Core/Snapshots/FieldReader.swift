@@ -70,6 +70,10 @@ struct FieldReader {
         try isAbsent(name) ? nil : time(name)
     }
 
+    func optionalMoney(_ name: StaticString) throws(SnapshotError) -> NanoUSD? {
+        try optionalInt(name, in: 0...NanoUSD.maximum.raw).map { NanoUSD($0) }
+    }
+
     func multiplier(_ name: StaticString) throws(SnapshotError) -> Multiplier {
         Multiplier(try int(name, in: 0...10_000_000))
     }

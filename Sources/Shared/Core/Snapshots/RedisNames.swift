@@ -46,6 +46,8 @@ package enum RedisNames {
     /// Hash: what keeps the account from being chosen, and what was counted of its refusals (`AccountMarks`). An account
     /// without any of it has none.
     package static func marks(of account: AccountID) -> String { "tg:{a\(account)}:flags" }
+    /// Hash: what has been spent through the account (`AccountQuotaScripts`); none where it has no quota.
+    package static func quota(of account: AccountID) -> String { "tg:{a\(account)}:quota" }
     /// Sorted set: calls of the last minute, where the account may have only so many.
     package static func requestRate(of account: AccountID) -> String { "tg:{a\(account)}:rpm" }
     /// Sorted set: calls that try out an account whose pause has just ended, by the end of their lease.

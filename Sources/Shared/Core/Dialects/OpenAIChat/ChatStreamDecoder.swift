@@ -45,7 +45,7 @@ internal final class ChatStreamDecoder: StreamDecoder {
             for choice in choices.elements where choice["index"]?.int64 ?? 0 == 0 { receive(choice: choice, sink) }
         }
         if let reported = chunk["usage"], reported.isObject {
-            ChatUsage.update(&usage, from: reported)
+            ChatUsage.update(&usage, from: reported, of: chunk)
             usage.tokens.webSearches = ChatSearches.count(model: chunk["model"], cites: cites)
             usage.isFinal = true
             steps.usage(usage, sink)

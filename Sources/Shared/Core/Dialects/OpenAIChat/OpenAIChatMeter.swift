@@ -28,7 +28,7 @@ package final class OpenAIChatMeter: StreamMeter {
         }
         var isUsage = false
         if let reported = chunk["usage"], reported.isObject {
-            OpenAIUsage.update(&usage, fromChat: reported)
+            OpenAIUsage.update(&usage, fromChat: reported, of: chunk)
             hasFinalUsage = true
             isUsage = true
         }

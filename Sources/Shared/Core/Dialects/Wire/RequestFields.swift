@@ -93,6 +93,11 @@ struct RequestFields {
         return count
     }
 
+    /// The tier that the call wants to be served in; whether there is such a one is for the upstream to say.
+    func tier(_ number: Int) -> ServiceTier {
+        hint(number).flatMap { string(in: $0) }.flatMap { ServiceTier(rawValue: $0) } ?? .standard
+    }
+
     /// What so many alternatives of an answer may have together.
     static func together(_ tokens: Int64?, times alternatives: Int64?) -> Int64? {
         guard let tokens else { return nil }
