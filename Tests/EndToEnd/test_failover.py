@@ -202,10 +202,11 @@ def test_a_storm_on_half_of_the_pool_loses_no_call(make_tenant) -> None:
 
 
 @pytest.mark.parametrize("upstream", UPSTREAMS.values(), ids=lambda upstream: upstream.name)
-def test_an_empty_stream_is_tried_again_there_and_then_elsewhere(make_tenant, upstream: Upstream) -> None:
+def test_an_empty_stream_is_tried_again_there_and_then_elsewhere(make_tenant, simulator, upstream: Upstream) -> None:
     """In every dialect on every kind of upstream: twice more on the account, 500 ms apart, then on the next one, and the
     account is paused for a minute."""
-    common = {"platform": upstream.platform, "type": upstream.type, "credentials": upstream.credentials}
+    credentials = {"base_url": simulator.url + upstream.base_path, **upstream.credentials}
+    common = {"platform": upstream.platform, "type": upstream.type, "credentials": credentials}
     for dialect, kind in CALLERS.items():
         tenant = make_tenant(
             group={"platform": upstream.platform},
