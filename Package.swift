@@ -152,6 +152,7 @@ let package = Package(
                 .embedInCode("Stores/Migrations/0004_sign_in.sql"),
                 .embedInCode("Stores/Migrations/0005_account_usage.sql"),
                 .embedInCode("Stores/Migrations/0006_money.sql"),
+                .embedInCode("Stores/Migrations/0007_quotas_and_prices.sql"),
                 .embedInCode("Stores/Migrations/0008_settling.sql"),
                 .embedInCode("Stores/Seed/prices.json"),
             ]
@@ -196,7 +197,7 @@ let package = Package(
         suite(
             "SimulatorTests",
             [
-                "SimulatorKit", "Crypto", "Domain", "Formats", "HTTPMessages", "HTTPFetching", "Providers", "Reactor",
+                "SimulatorKit", "Crypto", "Domain", "Formats", "HTTPMessages", "HTTPFetching", "Providers", "Reactor", "TLS",
                 "Telemetry", "TestSupport", "CInflate",
             ]
         ),
@@ -259,6 +260,7 @@ if Context.environment["TOLLGATE_FUZZ"] != nil {
             name: "fuzz",
             dependencies: [
                 "Formats", "HTTPMessages", "HTTPWire", "HTTPServing", "HTTPFetching", "Reactor", "TestSupport",
+                "Dialects", "Domain", "Providers",
             ],
             path: "Tests/Fuzz",
             exclude: ["Corpus"],

@@ -1,5 +1,7 @@
 import Formats
 import HTTPMessages
+import Reactor
+import TestSupport
 import Testing
 
 @testable import ControlKit
@@ -41,6 +43,29 @@ extension AdminAPITests {
                 let wrongMethod = try await admin.call("PUT", "/admin/users")
                 #expect(wrongMethod.headers["allow"] == "GET, POST, HEAD")
                 #expect(try await admin.call("GET", "/admin/users").status == 200)
+            }
+        }
+
+        @Test(
+            "what breaks HTTP is a problem as well",
+            arguments: [
+                ("GET /api/v1/auth/me HTTP/1.1\r\n\r\n", 400), ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+                ("POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+                ("PUT / HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\nContent-Length: 1\r\n\r\nx", 417),
+                ("GET / HTTP/1.1\r\nHost: a\r\nx: \(String(repeating: "y", count: 70_000))\r\n\r\n", 431),
+                ("GET / HTTP/4.0\r\n\r\n", 505),
+            ]
+        )
+        func brokenHTTP(request: String, status: Int) async throws {
+            try await withAdmin { admin in
+                let caller = try await RawCaller(admin.loop, to: #require(admin.plane.adminAddress))
+                caller.send(request)
+                let text = try await caller.rest()
+                let answer = try #require(RawAnswer(text), "\(text)")
+                #expect(answer.status == status && answer["content-type"] == "application/problem+json")
+                let problem = try JSON(text: answer.body)
+                #expect(problem["status"]?.int == status && problem["title"] != "Internal Server Error")
+                #expect(problem["request_id"]?.string == answer["x-request-id"] && answer["x-request-id"] != nil)
             }
         }
 

@@ -191,6 +191,52 @@ struct ViewTests {
         #expect(full.webSearch.raw == 11 && full.request.raw == 12)
     }
 
+    @Test(
+        "prices of long contexts and tiers stand in where they are given; what costs what input does goes on doing so"
+    )
+    func variants() throws {
+        func price(_ rates: [RateClass: Int64]) -> ModelPrice {
+            var draft = PriceDraft()
+            draft.rates = rates.mapValues { PricePerMillion($0) }
+            let now = Timestamp(microseconds: 0)
+            return PriceRecord(id: 1, fields: draft, revision: 1, createdAt: now, updatedAt: now).price
+        }
+        #expect(price([.input: 3, .output: 5]).longContexts.isEmpty && price([.input: 3]).tiers.isEmpty)
+        let long = price([
+            .input: 3, .output: 5, .cacheRead: 1, .inputAbove200k: 6, .inputAbove272k: 9, .outputAbove272k: 8,
+        ])
+        #expect(
+            long.longContexts == [
+                .init(above: 200_000, .init(input: .init(6), cacheWrite5m: .init(6), cacheWrite1h: .init(6))),
+                .init(
+                    above: 272_000,
+                    .init(input: .init(9), output: .init(8), cacheWrite5m: .init(9), cacheWrite1h: .init(9))
+                ),
+            ]
+        )
+        let tiers = price([
+            .input: 3, .cacheWrite5m: 4, .cacheRead: 1, .inputFlex: 2, .cacheReadFlex: 0, .outputPriority: 7,
+        ]).tiers
+        #expect(tiers == [.flex: .init(input: .init(2), cacheRead: .init(0)), .priority: .init(output: .init(7))])
+        // Every name that a variant can have is a class.
+        for tier in [ServiceTier.flex, .priority] { #expect(RateClass(rawValue: "input_\(tier)") != nil) }
+    }
+
+    @Test("the price seed knows long contexts, tiers, and how much models take and give")
+    func seedFacts() throws {
+        let drafts = Dictionary(try PriceSeed.drafts().map { ($0.model, $0) }) { $1 }
+        let gemini = try #require(drafts["gemini-2.5-pro"])
+        #expect(gemini.rates[.inputAbove200k]?.raw == 2_500_000_000)
+        #expect(gemini.rates[.outputAbove200k]?.raw == 15_000_000_000)
+        #expect(gemini.rates[.cacheReadAbove200k]?.raw == 250_000_000)
+        #expect(gemini.maximumInput == 1_048_576 && gemini.maximumOutput == 65_536)
+        let gpt = try #require(drafts["gpt-5.5"])
+        #expect(gpt.rates[.inputAbove272k]?.raw == 10_000_000_000)
+        #expect(gpt.rates[.outputPriority]?.raw == 75_000_000_000 && gpt.rates[.inputFlex]?.raw == 2_500_000_000)
+        #expect(drafts["claude-haiku-4-5"]?.maximumOutput == 64_000)
+        #expect(drafts.values.count(where: { $0.maximumOutput != nil }) > 140)
+    }
+
     @Test("months follow one another over the end of a year")
     func partitions() throws {
         let now = try #require(Timestamp(rfc3339: "2026-11-30T23:59:59.999999Z"))

@@ -82,6 +82,8 @@ extension SlotAnswer {
         case .tooManyRequests: "rate"
         case .halfOpen: "refused as half open"
         case .flagged: "flagged"
+        case .quotaSpent(let kind, _): "quota_\(kind)"
+        case .quotaForgotten: "forgotten"
         }
     }
 }

@@ -3,6 +3,7 @@ import Domain
 import Formats
 import HTTPFetching
 import HTTPMessages
+import SimulatorKit
 import Snapshots
 import TestSupport
 import Testing
@@ -62,6 +63,28 @@ struct EveryAccountTests {
             #expect(record.usage == TokenUsage(input: 31, output: 17, cacheRead: 200), "\(name)")
             #expect(!record.isEstimated && record.end == .complete, "\(name)")
             #expect(record.dialect == conversation.dialect && record.isStream == isStream, "\(name)")
+        }
+    }
+
+    @Test(
+        "an upstream behind TLS is called by h2 as ALPN agrees, or by HTTP/1.1 where its account says so",
+        arguments: UpstreamKind.all.filter { ["Anthropic key", "OpenAI key", "Bedrock key"].contains($0.name) },
+        [UpstreamProtocol.auto, .http1]
+    )
+    func overTLS(kind: UpstreamKind, wire: UpstreamProtocol) async throws {
+        var options = kind.options
+        options.isSimulatedOverTLS = true
+        options.wire = wire
+        try await standing(options) { (stand) async throws in
+            let conversation = try #require(Conversation.all.first)
+            for isStream in [false, true] {
+                let answer = try await ask(stand, conversation, kind.family, isStream: isStream)
+                try #require(answer.status == 200, "\(answer.text)")
+                #expect(try conversation.read(answer.text, isStream: isStream).text.contains("Hello there"))
+            }
+            let calls = stand.simulator.log.records(after: 0, limit: 10)
+            #expect(calls.count == 2 && calls.allSatisfy(\.isTLS))
+            #expect(calls.allSatisfy { $0.version == (wire == .http1 ? .http1 : .http2) })
         }
     }
 

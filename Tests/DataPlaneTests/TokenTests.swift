@@ -156,16 +156,58 @@ struct TokenTests {
         }
     }
 
-    @Test("a new token that is refused as well puts the account in error")
+    private static func marks(_ stand: Stand) async throws -> AccountMarks {
+        AccountMarks(try await stand.run("HGETALL", RedisNames.marks(of: account)))
+    }
+
+    @Test("with another account to go to, a refused token pauses the account at once, whatever becomes of its renewal")
+    func pausesAtOnce() async throws {
+        try await standing(Self.options(accounts: 2)) { (stand) async throws in
+            try stand.credentials.accept(Self.entry(stand, 1))
+            stand.upstreams[0].script = { call in
+                if Self.isNew(call) { return call.answer(200, Says.message()) }
+                call.answer(401, Says.failure("authentication_error", "expired"))
+            }
+            stand.upstreams[1].script = { $0.answer(200, Says.message()) }
+            stand.control.onToken = { (200, stand.codec.encode(Self.entry(stand, 2))) }
+            #expect(try await stand.ask().head.status == 200)
+            await stand.loop.wait { stand.credentials.version(of: Self.account) == 2 }
+            try await stand.quiesce()
+            #expect(stand.upstreams.map(\.calls.count) == [1, 1] && Self.questions(stand) == 1)
+            let flag = try #require(try await Self.marks(stand).flags.first)
+            let now = Timestamp(microseconds: WallClock.microseconds)
+            #expect(flag.kind == .paused && flag.cause == "unauthorized" && flag.isLive(now + .seconds(590)))
+            #expect(!flag.isLive(now + .seconds(601)))
+        }
+    }
+
+    @Test("a new token that is refused in the same call pauses the account; the first 401 after the pause is its error")
     func refusedAgain() async throws {
         try await standing(Self.options()) { (stand) async throws in
             try stand.credentials.accept(Self.entry(stand, 1))
             stand.upstream.script = { $0.answer(401, Says.failure("authentication_error", "no")) }
-            stand.control.onToken = { (200, stand.codec.encode(Self.entry(stand, 2))) }
+            // Each renewal brings another token.
+            let version = Counter()
+            version.add()
+            stand.control.onToken = {
+                version.add()
+                return (200, stand.codec.encode(Self.entry(stand, Int64(version.value))))
+            }
             #expect(try await stand.ask().head.status == 502)
-            #expect(stand.upstream.calls.count == 2 && Self.questions(stand) == 1)
+            #expect(stand.upstream.calls.count == 2)
+            await stand.loop.wait { stand.credentials.version(of: Self.account) == 3 }
             try await stand.quiesce()
-            let marks = AccountMarks(try await stand.run("HGETALL", RedisNames.marks(of: Self.account)))
+            var marks = try await Self.marks(stand)
+            #expect(marks.flags.map(\.kind) == [.paused] && marks.unauthorized?.version == 2)
+            // The pause ends, with no success between.
+            let past = WallClock.microseconds - 1_000_000
+            let name = RedisNames.marks(of: Self.account)
+            _ = try await stand.run("HSET", name, "unauthorized", "2 \(past) \(past)")
+            _ = try await stand.run("HDEL", name, try #require(marks.flags.first).kind.field)
+            stand.context.slots.forgetHints(of: Self.account)
+            #expect(try await stand.ask().head.status == 502)
+            try await stand.quiesce()
+            marks = try await Self.marks(stand)
             #expect(marks.flags.map(\.kind) == [.error])
         }
     }
@@ -198,6 +240,12 @@ struct TokenTests {
         flights.land(Self.account, hasNewer: false, now: now)
         #expect(flights.board(Self.account, now: now + .milliseconds(999)) { _ in } == .notNow)
         #expect(flights.board(Self.account, now: now + .seconds(1)) { _ in } == .ask)
+        // A token that has just come is not renewed ahead of its end; one that is over is.
+        flights.land(Self.account, hasNewer: true, now: now)
+        #expect(flights.board(Self.account, isEarly: true, now: now + .seconds(9)) { _ in } == .notNow)
+        #expect(flights.board(Self.account, now: now + .seconds(9)) { _ in } == .ask)
+        flights.land(Self.account, hasNewer: true, now: now)
+        #expect(flights.board(Self.account, isEarly: true, now: now + .seconds(10)) { _ in } == .ask)
         flights.refuse(Self.account, version: 5, now: now)
         flights.refuse(Self.account, version: 3, now: now)
         #expect(flights.isRefused(Self.account, version: 5, now: now))

@@ -55,6 +55,13 @@ struct SchedulerTests {
         #expect(best([Known(id: 1, concurrency: 2, inFlight: 1), Known(id: 2, concurrency: 100, inFlight: 40)]) == 2)
     }
 
+    @Test("an account without a limit is idle next to those that have one, and among its like the fewer calls win")
+    func withoutLimit() {
+        #expect(best([Known(id: 1, inFlight: 1), Known(id: 2, concurrency: 0, inFlight: 500)]) == 2)
+        #expect(best([Known(id: 1, inFlight: 0), Known(id: 2, concurrency: 0, inFlight: 1)]) == 1)
+        #expect(best([Known(id: 1, concurrency: 0, inFlight: 7), Known(id: 2, concurrency: 0, inFlight: 6)]) == 2)
+    }
+
     @Test("among equals in load the one used longest ago wins")
     func leastRecentlyUsed() {
         #expect(best([Known(id: 1, lastUsed: 9), Known(id: 2, lastUsed: 3), Known(id: 3, lastUsed: 7)]) == 2)

@@ -58,4 +58,16 @@ struct AnthropicRequestTests {
     func nullStream() throws {
         #expect(try summary(#"{"model":"a","messages":[],"stream":null}"#).isStream == false)
     }
+
+    @Test(
+        "a bound of the answer is read where it is a whole number that fits; any other means as much as there can be",
+        arguments: [
+            ("9", 9), ("0", 0), ("9223372036854775807", .max), ("9223372036854775808", nil),
+            ("9999999999999999999", nil),
+            ("-5", nil), ("1e3", nil), ("12345678901234567890", nil), (#""9""#, nil), ("null", nil),
+        ] as [(String, Int64?)]
+    )
+    func answerTokens(value: String, expected: Int64?) throws {
+        #expect(try summary(#"{"model":"m","messages":[],"max_tokens":\#(value)}"#).answerTokens == expected)
+    }
 }

@@ -13,9 +13,10 @@ struct UsageReport: Sendable, CustomTestStringConvertible {
     let usage: TokenUsage
     var testDescription: String { name }
 
-    private static func chat(_ usage: String) -> String {
-        #"{"model":"m","choices":[{"index":0,"delta":{"content":"x"},"message":{"content":"x"},"finish_reason":"stop"}],"#
-            + #""usage":\#(usage)}"#
+    private static func chat(_ usage: String, model: String = "m", annotations: String = "[]") -> String {
+        let message = #"{"content":"x","annotations":\#(annotations)}"#
+        return #"{"model":"\#(model)","choices":[{"index":0,"delta":\#(message),"message":\#(message),"#
+            + #""finish_reason":"stop"}],"usage":\#(usage)}"#
     }
     private static func responses(_ usage: String, output: String = "") -> String {
         #"{"id":"r","output":[\#(output)],"usage":\#(usage)}"#
@@ -56,6 +57,31 @@ struct UsageReport: Sendable, CustomTestStringConvertible {
                 #"{"prompt_tokens":10,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":900,"audio_tokens":99},"completion_tokens_details":{"audio_tokens":99,"image_tokens":-1}}"#
             ),
             usage: TokenUsage(output: 3, cacheWrite5m: 6, cacheRead: 4, outputMedia: .init(audio: 3))
+        ),
+        UsageReport(
+            name: "chat that cites pages: one search",
+            dialect: .openaiChat,
+            answer: chat(
+                #"{"prompt_tokens":5,"completion_tokens":6}"#,
+                annotations: #"[{"type":"file"},{"type":"url_citation","url_citation":{"url":"https://a.example/"}}]"#
+            ),
+            usage: TokenUsage(input: 5, output: 6, webSearches: 1)
+        ),
+        UsageReport(
+            name: "chat of a model that always searches, without citing anything",
+            dialect: .openaiChat,
+            answer: chat(#"{"prompt_tokens":5,"completion_tokens":6}"#, model: "gpt-4o-mini-search-preview-2025-03-11"),
+            usage: TokenUsage(input: 5, output: 6, webSearches: 1)
+        ),
+        UsageReport(
+            name: "chat that cites nothing of the web",
+            dialect: .openaiChat,
+            answer: chat(
+                #"{"prompt_tokens":5,"completion_tokens":6}"#,
+                model: "my-search-preview",
+                annotations: #"[7,{"type":null},{"type":"file_citation"}]"#
+            ),
+            usage: TokenUsage(input: 5, output: 6)
         ),
         UsageReport(
             name: "responses with images, writes and searches",
@@ -103,6 +129,33 @@ struct UsageReport: Sendable, CustomTestStringConvertible {
                 grounding: queries
             ),
             usage: TokenUsage(input: 5, output: 6, webSearches: 1)
+        ),
+        UsageReport(
+            name: "chat that was served as flex",
+            dialect: .openaiChat,
+            answer:
+                #"{"id":"c","object":"chat.completion","model":"gpt","service_tier":"flex","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"delta":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":6}}"#,
+            usage: TokenUsage(input: 5, output: 6, tier: .flex)
+        ),
+        UsageReport(
+            name: "a response that was served with priority",
+            dialect: .openaiResponses,
+            answer:
+                #"{"id":"r","object":"response","status":"completed","model":"gpt","service_tier":"priority","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"x"}]}],"usage":{"input_tokens":5,"output_tokens":6}}"#,
+            usage: TokenUsage(input: 5, output: 6, tier: .priority)
+        ),
+        UsageReport(
+            name: "a response that was served as somebody's own kind of standard",
+            dialect: .openaiResponses,
+            answer:
+                #"{"id":"r","object":"response","status":"completed","model":"gpt","service_tier":"scale","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"x"}]}],"usage":{"input_tokens":5,"output_tokens":6}}"#,
+            usage: TokenUsage(input: 5, output: 6)
+        ),
+        UsageReport(
+            name: "gemini that was served with priority",
+            dialect: .gemini,
+            answer: gemini(#"{"promptTokenCount":5,"candidatesTokenCount":6,"serviceTier":"PRIORITY"}"#),
+            usage: TokenUsage(input: 5, output: 6, tier: .priority)
         ),
         UsageReport(
             name: "gemini with figures that are none",

@@ -252,7 +252,7 @@ def test_nobody_pays_who_does_not_want_to(make_tenant) -> None:
 
 @pytest.mark.parametrize(
     "platform, kind", [("anthropic", "oauth"), ("anthropic", "apikey"), ("openai", "apikey"), ("gemini", "apikey"),
-                       ("antigravity", "oauth")],
+                       ("gemini", "oauth"), ("antigravity", "oauth")],
 )
 def test_a_test_call_streams_its_steps(admin, simulator, make_account, platform: str, kind: str) -> None:
     fields = {} if kind == "oauth" else {"type": kind, "credentials": {"api_key": unique("k-")}}

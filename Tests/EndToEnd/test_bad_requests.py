@@ -38,6 +38,14 @@ def assert_refused(answer: Answer, status: int) -> dict:
     return document
 
 
+def assert_told(answer: Answer) -> None:
+    """Also what never became a request is answered like everything else."""
+    document = json.loads(answer.body)
+    assert document["type"] == "error" and document["error"]["message"]
+    assert (answer.head.get("x-request-id") or "").startswith("req_")
+    assert answer.head.get("x-tollgate-code")
+
+
 def still_serves(tenant: Tenant, worker: int) -> None:
     assert tenant.post(tenant.body(text="still there"), worker).status_code == 200
 
@@ -180,7 +188,9 @@ def test_huge_headers_are_refused(tenant: Tenant, worker: int, count: int, size:
         except OSError:
             pass
         try:
-            assert connection.read_answer().status in (400, 431)
+            answer = connection.read_answer()
+            assert answer.status in (400, 431)
+            assert_told(answer)
         except Closed:
             pass  # Closed before everything was read: the kernel may drop the answer.
     assert tenant.calls() == []
@@ -288,6 +298,7 @@ def test_ambiguous_framing_is_refused_and_the_connection_closed(tenant: Tenant, 
         try:
             answer = connection.read_answer()
             assert 400 <= answer.status < 600, answer
+            assert_told(answer)
         except Closed:
             pass
         assert connection.is_closed_by_peer(10)

@@ -212,7 +212,11 @@ def tenant_of(
         if upstream.name not in made:
             made[upstream.name] = make_module_tenant(
                 accounts=[
-                    {"platform": upstream.platform, "type": upstream.type, "credentials": dict(upstream.credentials)}
+                    {
+                        "platform": upstream.platform,
+                        "type": upstream.type,
+                        "credentials": {"base_url": simulator.url + upstream.base_path, **upstream.credentials},
+                    }
                 ],
                 group={"platform": upstream.platform},
                 family=upstream.family,

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from harness.callers import CALLERS, Answer, Question
 from harness.events import parse_events
 from harness.tenancy import Tenant
+from harness.upstreams import UPSTREAMS, Upstream
 from harness.waiting import until
 
 # What the first account does; each must move the call on.
@@ -169,3 +171,78 @@ def test_failed_attempts_cost_nothing(make_tenant, worker: int) -> None:
     rows = [row for row in tenant.admin.items("usage", key_id=tenant.key_row["id"]) if json.dumps(row["cost"]) != '"0"']
     assert rows == []
     assert tenant.admin.get(f"/admin/users/{tenant.user['id']}")["balance"] == before
+
+
+def test_a_storm_on_half_of_the_pool_loses_no_call(make_tenant) -> None:
+    """429, 529, 5xx and lost connections, at every call or at every other one, on four accounts of eight: both workers go
+    on answering everything, and each answer is billed once, to an account that could give it."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    faults = ["429retry60", "529", "500-every2", "503", "reset-every2", "429", "502-every3", "529-every2"]
+    tenant = make_tenant(accounts=[*({"words": words} for words in faults[:4]), {}, {}, {}, {}])
+    others = make_tenant(accounts=[*({"words": words} for words in faults[4:]), {}, {}, {}, {}])
+
+    def call(number: int) -> tuple[int, str]:
+        one = (tenant, others)[number // 2 % 2]
+        answer = one.post(one.body("e3-i5-o6", stream=number % 3 == 0), number % 2)
+        return answer.status_code, answer.text
+
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(call, range(400)))
+    assert [status for status, _ in answers if status != 200] == []
+    assert all("Hello" in text and '"type":"error"' not in text for _, text in answers)
+    for one in (tenant, others):
+        rows = one.rows(200, seconds=30)
+        assert len({row["request_id"] for row in rows}) == 200
+        assert all((row["input_tokens"], row["output_tokens"]) == (5, 6) for row in rows)
+        # Two of its four bad accounts never give an answer.
+        good = {account.row["id"] for account, words in zip(one.accounts, [*(
+            faults[:4] if one is tenant else faults[4:]), "", "", "", ""]) if not words or "every" in words}
+        assert {row["account_id"] for row in rows} <= good
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS.values(), ids=lambda upstream: upstream.name)
+def test_an_empty_stream_is_tried_again_there_and_then_elsewhere(make_tenant, upstream: Upstream) -> None:
+    """In every dialect on every kind of upstream: twice more on the account, 500 ms apart, then on the next one, and the
+    account is paused for a minute."""
+    common = {"platform": upstream.platform, "type": upstream.type, "credentials": upstream.credentials}
+    for dialect, kind in CALLERS.items():
+        tenant = make_tenant(
+            group={"platform": upstream.platform},
+            family=upstream.family,
+            accounts=[{"words": "empty", "priority": 1, **common}, {"priority": 2, **common}],
+        )
+        caller = kind(tenant.gateway(), tenant.key)
+        answer = Answer()
+        text = "".join(caller.stream(Question(model=tenant.named("i5-o6")), answer))
+        assert "Hello" in text, dialect
+        calls = tenant.calls(0)
+        assert len(calls) == 3 and len(tenant.calls(1)) == 1, dialect
+        assert all(0.45 <= later.started - earlier.ended < 5 for earlier, later in zip(calls, calls[1:])), dialect
+        [row] = tenant.rows(1)
+        assert row["account_id"] == tenant.accounts[1].row["id"] and (row["input_tokens"], row["output_tokens"]) == (5, 6)
+        path = f"/admin/accounts/{tenant.accounts[0].row['id']}"
+        until(f"{dialect}: it is paused", lambda: tenant.admin.get(path)["temp_unschedulable_until"])
+
+
+def test_a_brown_out_is_tried_out_by_one_call_of_all(make_tenant) -> None:
+    """Every account of the group overloaded: of a crowd on both workers one call is let through, from five seconds on,
+    and the next one ten seconds later."""
+    import time
+    from concurrent.futures import ThreadPoolExecutor
+
+    tenant = make_tenant(accounts=["529", "529"])
+    assert tenant.post(tenant.body()).status_code == 529
+    began = time.monotonic()
+    assert [len(tenant.calls(index)) for index in (0, 1)] == [1, 1]
+
+    def crowd(_: int) -> None:
+        number = 0
+        while time.monotonic() - began < 11:
+            assert tenant.post(tenant.body(), number % 2).status_code in (503, 529)
+            number += 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(crowd, range(8)))
+    further = [call.started for index in (0, 1) for call in tenant.calls(index)[1:]]
+    assert len(further) == 1, further

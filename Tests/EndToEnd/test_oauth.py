@@ -1,6 +1,7 @@
 """OAuth accounts through the whole stack: signed in, renewed on demand by two workers, refused, signed out."""
 
 import concurrent.futures
+import datetime
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -131,8 +132,88 @@ def test_a_hundred_stale_calls_on_two_workers_make_one_renewal(oauth_tenant: Ten
     assert tenant.post(tenant.body("e3"), 1).status_code == 200
 
 
+def paused_account(tenant: Tenant) -> dict:
+    def is_paused() -> dict | None:
+        account = account_of(tenant)
+        assert account["status"] == "active"
+        return account if account["temp_unschedulable_until"] else None
+
+    return until("the account is paused", is_paused)
+
+
+def test_a_refused_token_pauses_the_account_and_another_serves(
+    oauth_tenant: Tenant, simulator: Simulator, worker: int
+) -> None:
+    """SPEC 6, 401 of a login: temp-unschedulable for ten minutes, however well its renewal goes; a success ends it."""
+    tenant = oauth_tenant
+    tenant.add_account(priority=90)
+    tenant.await_workers()
+    simulator.arm("401", tenant.accounts[0].secret)
+    assert tenant.post(tenant.body("e3"), worker).status_code == 200
+    assert len(tenant.calls(0)) == 1 and len(tenant.calls(1)) == 1
+    account = paused_account(tenant)
+    end = datetime.datetime.fromisoformat(account["temp_unschedulable_until"])
+    assert 570 < (end - datetime.datetime.now(datetime.timezone.utc)).total_seconds() <= 602
+    assert account["temp_unschedulable_reason"].startswith("401")
+    # Beside that its token is renewed, once.
+    until("it is renewed", lambda: len(renewals(simulator, "anthropic", tenant.refresh_token)) == 1)
+    for number in (0, 1):
+        assert tenant.post(tenant.body("e3"), number).status_code == 200
+    assert len(tenant.calls(1)) == 3
+    path = f"/admin/accounts/{account['id']}/test"
+    with tenant.admin.client.stream("POST", path, json={"model": tenant.named("e3")}, timeout=30) as test:
+        assert '"success":true' in test.read().decode().replace(" ", "")
+    assert account_of(tenant)["temp_unschedulable_until"] is None
+    tenant.forget_calls()
+    for number in (0, 1):
+        until("it serves again", lambda: tenant.post(tenant.body("e3"), number).status_code == 200
+              and len(tenant.calls(1)) == 0, 3)
+
+
+def test_a_login_all_of_whose_tokens_are_refused_is_paused(oauth_tenant: Tenant, simulator: Simulator) -> None:
+    """The one account of a group: the call waits for a new token; when that is refused as well, the account is paused and
+    not in error, because between the two were moments."""
+    tenant = oauth_tenant
+    assert tenant.post(tenant.body("401")).status_code == 502
+    account = paused_account(tenant)
+    assert account["temp_unschedulable_reason"].startswith("401")
+    for number in (0, 1):
+        assert tenant.post(tenant.body("e3"), number).status_code == 503
+
+
+def test_an_antigravity_login_gets_its_project(admin: Admin, simulator: Simulator) -> None:
+    """One that has none: it is made at sign-in, and where a refresh token was pasted, after the first renewal."""
+    simulator._send("POST", "tokens", {"lacks_projects": True})
+    rows = []
+    try:
+        rows.append(sign_in(admin, "antigravity", {"name": unique("project "),
+                                                   "credentials": {"base_url": simulator.url}}))
+        assert rows[0]["credentials"]["project_id"] == "sim-project"
+        named = {"base_url": simulator.url, "project_id": "mine"}
+        rows.append(sign_in(admin, "antigravity", {"name": unique("project "), "credentials": named}))
+        assert rows[1]["credentials"]["project_id"] == "mine"
+        rows.append(
+            admin.create(
+                "accounts",
+                name=unique("pasted "),
+                platform="antigravity",
+                type="oauth",
+                credentials={"refresh_token": unique("1//"), "base_url": simulator.url},
+            )
+        )
+
+        def project() -> str | None:
+            return admin.get(f"/admin/accounts/{rows[2]['id']}")["credentials"].get("project_id")
+
+        assert until("the project is found", project, seconds=40) == "sim-project"
+    finally:
+        simulator._send("POST", "tokens", {"lacks_projects": False})
+        for row in rows:
+            admin.delete("accounts", row)
+
+
 def test_a_refused_token_is_renewed_and_the_account_is_well(oauth_tenant: Tenant, simulator: Simulator, worker) -> None:
-    """SPEC 6, 401 of a login: the call goes on with a new token."""
+    """The one account of a group: the call goes on with a new token."""
     tenant = oauth_tenant
     simulator.arm("401", tenant.accounts[0].secret)
     assert tenant.post(tenant.body("e3"), worker).status_code == 200
@@ -182,10 +263,22 @@ def test_a_refresh_token_that_is_gone_puts_the_account_in_error_until_it_is_sign
     assert signed_in["status"] == "active" and signed_in["credentials"]["sign_in_state"] == "signed_in"
 
 
+def test_signing_in_again_ends_what_workers_know_of_the_old_login(oauth_tenant: Tenant, simulator: Simulator) -> None:
+    """An error that an upstream has caused stands in Redis as well, for every worker."""
+    tenant = oauth_tenant
+    simulator.arm("402", tenant.accounts[0].secret)
+    assert tenant.post(tenant.body("e3")).status_code == 502
+    until("it is in error", lambda: account_of(tenant)["status"] == "error")
+    assert [tenant.post(tenant.body("e3"), worker).status_code for worker in (0, 1)] == [503, 503]
+    signed_in = sign_in(tenant.admin, "anthropic", account_id=tenant.accounts[0].row["id"])
+    assert signed_in["status"] == "active" and signed_in["error_message"] is None
+    for worker in (0, 1):
+        until("it serves again", lambda: tenant.post(tenant.body("e3"), worker).status_code == 200, 3)
+    assert account_of(tenant)["status"] == "active"
+
+
 def test_tokens_are_renewed_ahead_of_their_end(oauth_tenant: Tenant, simulator: Simulator) -> None:
     tenant = oauth_tenant
-    import datetime
-
     soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=90)
     row = tenant.accounts[0].row
     tenant.admin.change("accounts", row, credentials={"expires_at": soon.isoformat()})

@@ -17,6 +17,9 @@ private let target: @Sendable ([UInt8]) -> Void = {
     case "server-http1": return { ServerTarget.shared.feed($0, preface: []) }
     case "server-http2": return { ServerTarget.shared.feed($0, preface: ServerTarget.http2Preface) }
     case "client-http2": return { ClientTarget.shared.feed($0) }
+    case "requests": return { RequestTarget.feed($0) }
+    case "answers": return { AnswerTarget.feed($0) }
+    case "refusals": return { RefusalTarget.feed($0) }
     case let name: fatalError("no fuzz target \(name ?? "")")
     }
 }()

@@ -321,9 +321,9 @@ struct CounterTests {
             await world.loop.sleep(.milliseconds(200))
             try await world.server.kill()
             await world.loop.sleep(.milliseconds(800))
+            let back = MonotonicTime.now
             try await world.server.restart()
             try await world.wait { world.redis.isConnected }
-            let back = MonotonicTime.now
             try await world.wait("swept") { try await world.send("HLEN", RedisNames.holds(partition)).integer == 0 }
             #expect(back.elapsed >= .milliseconds(400))
             sweeper.stop()

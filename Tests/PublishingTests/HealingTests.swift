@@ -86,7 +86,7 @@ struct HealingTests {
     )
     func groupsStandWhole() async throws {
         try await withWorld { world in
-            let writers = [SnapshotWriter(world.redis, world.codec), SnapshotWriter(world.redis, world.codec)]
+            let writers = [SnapshotWriter(world.redis, [world.codec]), SnapshotWriter(world.redis, [world.codec])]
             var groups: [GroupID: Int64] = [:]
             func publish(_ writer: Int, _ revision: Int64, changing changed: [Int64]) async throws {
                 for group in changed { groups[GroupID(group)] = revision }

@@ -11,10 +11,10 @@ import TestSupport
 import Testing
 
 extension World {
-    func internalAPI() -> InternalAPI {
+    func internalAPI(_ publisher: SnapshotPublisher? = nil) -> InternalAPI {
         InternalAPI(
             tokens: [Secret("first-token-0123456789"), Secret("second-token-0123456789")],
-            publisher(),
+            publisher ?? self.publisher(),
             pool,
             redis,
             RecordSettlement(log: log, metrics: SettlementMetrics(metrics)),

@@ -12,7 +12,7 @@ struct KeyPublishingTests {
     @Test("an older publication does not bring a deleted or rotated key back")
     func lateOlderPublication() async throws {
         try await withWorld { world in
-            let writer = SnapshotWriter(world.redis, world.codec)
+            let writer = SnapshotWriter(world.redis, [world.codec])
             let old = KeySnapshot(
                 id: KeyID(1),
                 hash: world.hash("old"),

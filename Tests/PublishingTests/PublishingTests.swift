@@ -160,7 +160,7 @@ struct PublishingTests {
     @Test("an older snapshot never replaces a newer one")
     func olderNeverWins() async throws {
         try await withWorld { world in
-            let writer = SnapshotWriter(world.redis, world.codec)
+            let writer = SnapshotWriter(world.redis, [world.codec])
             func config(_ epoch: Int64, _ revision: Int64) -> ConfigSnapshot {
                 ConfigSnapshot(
                     version: SnapshotVersion(epoch: epoch, revision: revision),

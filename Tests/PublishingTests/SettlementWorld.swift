@@ -189,7 +189,8 @@ struct Cast {
             cacheRead: 5,
             webSearches: 6,
             inputMedia: .init(image: Int64(number / 2), audio: Int64(number / 3)),
-            outputMedia: .init(image: 1, audio: 1)
+            outputMedia: .init(image: 1, audio: 1),
+            tier: number % 5 == 0 ? .flex : .standard
         )
         record.cost = NanoUSD(cost ?? Int64(1000 + number))
         record.accountCost = record.cost

@@ -87,7 +87,7 @@ final class Refresher {
             redis: world.redis,
             changes: changes,
             sealing: CredentialSealing(keys),
-            endpoint: TokenEndpoint(client),
+            upstream: client,
             clients: clients
         )
         runner = RefreshRunner(parts, log: world.log, metrics: world.metrics)

@@ -45,8 +45,16 @@ final class World {
         pool.close()
     }
 
-    func publisher(_ signer: SnapshotSigner? = nil) -> SnapshotPublisher {
-        let publisher = SnapshotPublisher(loop, pool, redis, signer ?? self.signer, log: log, metrics: metrics)
+    func publisher(_ signer: SnapshotSigner? = nil, formats: [Int] = SnapshotFormat.written) -> SnapshotPublisher {
+        let publisher = SnapshotPublisher(
+            loop,
+            pool,
+            redis,
+            signer ?? self.signer,
+            formats: formats,
+            log: log,
+            metrics: metrics
+        )
         publishers.append(publisher)
         return publisher
     }

@@ -50,6 +50,23 @@ struct AntigravityTests {
         #expect(call(desk, "unknown").status == 404)
     }
 
+    @Test("an account that signs in without a project has one when it was asked to be onboarded twice")
+    func onboarding() throws {
+        let desk = Desk()
+        desk.state.tokens.lacksProjects = true
+        let form = "grant_type=refresh_token&refresh_token=1//x&client_id=c"
+        let headers: HeaderFields = ["content-type": "application/x-www-form-urlencoded"]
+        let token = try #require(desk.send("POST", "/token", headers, Array(form.utf8)).json["access_token"]?.string)
+        func ask(_ method: String) -> JSON {
+            desk.send("POST", "/v1internal:\(method)", ["authorization": "Bearer \(token)"], Array("{}".utf8)).json
+        }
+        #expect(ask("loadCodeAssist")["cloudaicompanionProject"] == nil)
+        #expect(ask("loadCodeAssist")["allowedTiers"]?[0]?["isDefault"] == true)
+        #expect(ask("onboardUser")["done"] == nil)
+        #expect(ask("onboardUser")["response"]?["cloudaicompanionProject"]?["id"] == "sim-project")
+        #expect(ask("loadCodeAssist")["cloudaicompanionProject"] == "sim-project")
+    }
+
     @Test(
         "what is left of models can be set; nothing is left out as proto3's JSON does, and who is free has no credits"
     )

@@ -3,11 +3,32 @@ import Formats
 import HTTPFetching
 import HTTPMessages
 import Reactor
+import TLS
 import Telemetry
 import TestSupport
 import Testing
 
 @testable import SimulatorKit
+
+/// How a simulator is reached.
+enum Way: String, CaseIterable, CustomTestStringConvertible {
+    case http1 = "HTTP/1.1"
+    case h2c
+    case http1OverTLS = "HTTP/1.1 over TLS"
+    /// As ALPN agrees.
+    case h2OverTLS = "h2 over TLS"
+
+    var testDescription: String { rawValue }
+    var isTLS: Bool { self == .http1OverTLS || self == .h2OverTLS }
+    var isHTTP1: Bool { self == .http1 || self == .http1OverTLS }
+    var wire: Endpoint.WireProtocol {
+        switch self {
+        case .http1, .http1OverTLS: .http1
+        case .h2c: .http2
+        case .h2OverTLS: .auto
+        }
+    }
+}
 
 /// A simulator on loopback and a client for it, in one loop.
 private final class Stand {
@@ -16,12 +37,24 @@ private final class Stand {
     let client: HTTPClient
     let endpoint: Endpoint
 
-    init(_ loop: EventLoop, _ wire: Endpoint.WireProtocol) throws {
+    private let tls: TLSContext?
+
+    init(_ loop: EventLoop, _ way: Way) throws {
         self.loop = loop
         simulator = Simulator(loop)
-        let address = try simulator.listen(on: #require(SocketAddress("127.0.0.1:0")))
-        client = try HTTPClient(loop)
-        endpoint = Endpoint(isTLS: false, host: "127.0.0.1", port: address.port, wireProtocol: wire)
+        let certificates = way.isTLS ? try TestCertificates.shared() : nil
+        tls = try certificates.map {
+            try TLSContext.server(
+                certificateChainFile: $0.server.certificate,
+                privateKeyFile: $0.server.key,
+                alpn: ["h2", "http/1.1"]
+            )
+        }
+        let address = try simulator.listen(on: #require(SocketAddress("127.0.0.1:0")), tls: tls)
+        var options = HTTPClient.Options()
+        options.authorityFile = certificates?.authority.certificate
+        client = try HTTPClient(loop, options: options)
+        endpoint = Endpoint(isTLS: way.isTLS, host: "127.0.0.1", port: address.port, wireProtocol: way.wire)
     }
 
     func send(_ method: String, _ target: String, _ body: [UInt8] = [], key: String = "k") async throws -> FetchResponse
@@ -66,10 +99,8 @@ private final class Stand {
 
 @Suite("Simulator on sockets", .serialized)
 struct SocketTests {
-    private static let wires: [Endpoint.WireProtocol] = [.http1, .http2]
-
     private func onStand<Value: Sendable>(
-        _ wire: Endpoint.WireProtocol,
+        _ wire: Way,
         _ body: @escaping @Sendable (Stand) async throws -> Value
     ) async throws -> Value {
         try await onLoop { loop in
@@ -81,13 +112,13 @@ struct SocketTests {
 
     @Test(
         "what arrives is what was planned, streamed or whole, chopped or paced",
-        arguments: wires,
+        arguments: Way.allCases,
         [
             "claude-sim", "claude-sim-e50", "claude-sim-e5-d1", "claude-sim-chop5", "claude-sim-b3000000",
             "claude-sim-hugeevent1", "claude-sim-interim", "claude-sim-interim-e3-l2-fd2",
         ]
     )
-    func planned(wire: Endpoint.WireProtocol, model: String) async throws {
+    func planned(wire: Way, model: String) async throws {
         let arrived = try await onStand(wire) { stand in
             var bodies: [[UInt8]] = []
             for stream in [false, true] {
@@ -104,8 +135,12 @@ struct SocketTests {
         }
     }
 
-    @Test("every dialect arrives as it was planned, and is recorded and counted", arguments: wires, Dialect.allCases)
-    func dialects(wire: Endpoint.WireProtocol, dialect: Dialect) async throws {
+    @Test(
+        "every dialect arrives as it was planned, and is recorded and counted",
+        arguments: Way.allCases,
+        Dialect.allCases
+    )
+    func dialects(wire: Way, dialect: Dialect) async throws {
         let question = Dialect.Question(model: "claude-sim-i5-o7-e9", isStream: true, hasTools: true)
         let (head, body) = dialect.request(question)
         let (arrived, record, stats) = try await onStand(wire) { stand in
@@ -131,8 +166,8 @@ struct SocketTests {
         #expect(stats["by_credential"]?["sk-sim"]?["completed_usage"]?["output_tokens"] == 7)
     }
 
-    @Test("a signature is good on both protocols", arguments: wires)
-    func signed(wire: Endpoint.WireProtocol) async throws {
+    @Test("a signature is good on every protocol", arguments: Way.allCases)
+    func signed(wire: Way) async throws {
         try await onStand(wire) { stand in
             let body = Dialect.bedrock.request(Dialect.Question()).body
             var head = HTTPRequestHead(method: "POST", target: "/model/us.anthropic.claude-sim-v1%3A0/invoke")
@@ -162,14 +197,14 @@ struct SocketTests {
 
     @Test(
         "a broken answer breaks off where it should, and is recorded so",
-        arguments: wires,
+        arguments: Way.allCases,
         [
             ("cut2", "cut", true), ("cutclean2", "cut_clean", false), ("errevent2", "error_event", false),
             ("empty", "empty", false), ("emptybody", "empty", false), ("garbage", "cut_clean", false),
             ("longlength", "cut", true),
         ]
     )
-    func broken(wire: Endpoint.WireProtocol, fault: (word: String, end: String, isError: Bool)) async throws {
+    func broken(wire: Way, fault: (word: String, end: String, isError: Bool)) async throws {
         let (bytes, isError) = try await onStand(wire) { stand in
             let response = try await stand.ask(model: "claude-sim-e4-\(fault.word)")
             #expect(response.head.status == 200)
@@ -183,12 +218,12 @@ struct SocketTests {
 
     @Test(
         "an answer shorter or longer than announced never passes as whole",
-        arguments: wires,
+        arguments: Way.allCases,
         [
             "longlength", "shortlength", "cut", "stall",
         ]
     )
-    func wrongLength(wire: Endpoint.WireProtocol, word: String) async throws {
+    func wrongLength(wire: Way, word: String) async throws {
         let planned = Desk().ask(model: "claude-sim-\(word)")
         let bytes = try await onStand(wire) { stand in
             let response = try await stand.ask(model: "claude-sim-\(word)", stream: false)
@@ -205,8 +240,8 @@ struct SocketTests {
         #expect(bytes.count < whole.count + (word == "longlength" ? 1 : 0))
     }
 
-    @Test("a hanging call has no answer, and ends when its caller leaves", arguments: wires)
-    func hang(wire: Endpoint.WireProtocol) async throws {
+    @Test("a hanging call has no answer, and ends when its caller leaves", arguments: Way.allCases)
+    func hang(wire: Way) async throws {
         try await onStand(wire) { stand in
             var request = FetchRequest(
                 to: stand.endpoint,
@@ -223,16 +258,16 @@ struct SocketTests {
         }
     }
 
-    @Test("a reset call has no answer either", arguments: wires)
-    func reset(wire: Endpoint.WireProtocol) async throws {
+    @Test("a reset call has no answer either", arguments: Way.allCases)
+    func reset(wire: Way) async throws {
         try await onStand(wire) { stand in
             await #expect(throws: FetchError.self) { _ = try await stand.ask(model: "claude-sim-reset") }
             try await stand.expectEnd("cut")
         }
     }
 
-    @Test("a caller that leaves a paced stream is recorded with what was sent until then", arguments: wires)
-    func leaves(wire: Endpoint.WireProtocol) async throws {
+    @Test("a caller that leaves a paced stream is recorded with what was sent until then", arguments: Way.allCases)
+    func leaves(wire: Way) async throws {
         try await onStand(wire) { stand in
             let response = try await stand.ask(model: "claude-sim-i9-o900-e1000-d3600000")
             response.cancel()
@@ -246,8 +281,8 @@ struct SocketTests {
         }
     }
 
-    @Test("a reader that stops holds the stream up, and loses nothing when it goes on", arguments: wires)
-    func backPressure(wire: Endpoint.WireProtocol) async throws {
+    @Test("a reader that stops holds the stream up, and loses nothing when it goes on", arguments: Way.allCases)
+    func backPressure(wire: Way) async throws {
         try await onStand(wire) { stand in
             let size = 16 << 20
             let response = try await stand.ask(model: "claude-sim-b\(size)-e1000")
@@ -265,8 +300,8 @@ struct SocketTests {
         }
     }
 
-    @Test("armed faults strike as often as asked, and the record says so", arguments: wires)
-    func armed(wire: Endpoint.WireProtocol) async throws {
+    @Test("armed faults strike as often as asked, and the record says so", arguments: Way.allCases)
+    func armed(wire: Way) async throws {
         try await onStand(wire) { stand in
             _ = try await stand.control("POST", "faults", ["words": "529", "count": 2, "credential": "a"])
             var statuses: [Int] = []
@@ -279,7 +314,7 @@ struct SocketTests {
             let requests = try await stand.control("GET", "requests?since=1&limit=2")["requests"]?.array ?? []
             #expect(requests.map { $0["credential"] } == ["b", "a"])
             #expect(requests.map { $0["fault"] } == [.null, "529"])
-            #expect(requests.map { $0["protocol"] } == Array(repeating: wire == .http1 ? "http/1.1" : "h2", count: 2))
+            #expect(requests.map { $0["protocol"] } == Array(repeating: wire.isHTTP1 ? "http/1.1" : "h2", count: 2))
             let stats = try await stand.control("GET", "stats")
             #expect(stats["by_status"] == ["200": 2, "529": 2])
             #expect(stats["by_credential"]?["a"]?["completed"] == 1)
@@ -289,8 +324,8 @@ struct SocketTests {
         }
     }
 
-    @Test("a body beyond the limit is answered 413 and recorded without it", arguments: wires)
-    func tooLarge(wire: Endpoint.WireProtocol) async throws {
+    @Test("a body beyond the limit is answered 413 and recorded without it", arguments: Way.allCases)
+    func tooLarge(wire: Way) async throws {
         try await onStand(wire) { stand in
             let body = [UInt8](repeating: UInt8(ascii: " "), count: (32 << 20) + 1)
             // The answer may come before the whole body is taken; then the client may see the connection end instead.
@@ -303,10 +338,11 @@ struct SocketTests {
         }
     }
 
-    @Test("many calls at once are all answered, and the sums add up", arguments: wires)
-    func many(wire: Endpoint.WireProtocol) async throws {
+    @Test("many calls at once are all answered, and the sums add up", arguments: Way.allCases)
+    func many(wire: Way) async throws {
         try await onStand(wire) { stand in
-            let count = 400
+            // A handshake for each costs more than all the rest.
+            let count = wire == .http1OverTLS ? 80 : 400
             var left = count
             let done = Promise<Void>()
             for number in 0..<count {

@@ -100,7 +100,12 @@ extension SeededRandom {
                     )
                 }
             ),
-            allowsOverages: bool()
+            allowsOverages: bool(),
+            quota: AccountQuota(
+                daily: some { NanoUSD($0.int(1...NanoUSD.maximum.raw)) },
+                weekly: some { NanoUSD($0.int(1...NanoUSD.maximum.raw)) },
+                total: some { NanoUSD($0.int(1...NanoUSD.maximum.raw)) }
+            )
         )
     }
 
@@ -131,7 +136,24 @@ extension SeededRandom {
             inputMedia: .init(image: some { amount(&$0) }, audio: some { amount(&$0) }),
             outputMedia: .init(image: some { amount(&$0) }, audio: some { amount(&$0) }),
             webSearch: NanoUSD(int(0...NanoUSD.maximum.raw)),
-            request: bool() ? .zero : NanoUSD(int(0...NanoUSD.maximum.raw))
+            request: bool() ? .zero : NanoUSD(int(0...NanoUSD.maximum.raw)),
+            longContexts: list { ModelPrice.LongContext(above: $0.int(0...Int64.max), $0.rates()) },
+            tiers: bool() ? [:] : [.flex: rates(), .priority: rates()],
+            maximumInput: some { $0.int(1...Int64.max) },
+            maximumOutput: some { $0.int(1...Int64.max) }
+        )
+    }
+
+    mutating func rates() -> ModelPrice.Rates {
+        func amount(_ random: inout SeededRandom) -> PricePerMillion {
+            PricePerMillion(random.int(0...1_000_000_000_000_000))
+        }
+        return ModelPrice.Rates(
+            input: some { amount(&$0) },
+            output: some { amount(&$0) },
+            cacheWrite5m: some { amount(&$0) },
+            cacheWrite1h: some { amount(&$0) },
+            cacheRead: some { amount(&$0) }
         )
     }
 

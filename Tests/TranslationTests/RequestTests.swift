@@ -199,6 +199,7 @@ struct RequestTests {
             ("gpt-4.1", nil, true), ("gpt-5", nil, false), ("gpt-5-chat-latest", nil, true), ("o3-mini", nil, false),
             ("gpt-5.1", nil, true), ("gpt-5.1", .low, false), ("gpt-5.4", .some(.none), true),
             ("gpt-5.3-codex", nil, false), ("gpt-5.6", nil, false), ("another-model", .high, true),
+            ("gpt-4o-search-preview", nil, false),
         ] as [(String, NeutralReasoning.Effort?, Bool)]
     )
     func openAISampling(model: String, effort: NeutralReasoning.Effort?, isThere: Bool) throws {

@@ -19,7 +19,7 @@ environment_of() {
                 TOLLGATE_INTERNAL_LISTEN="127.0.0.1:$(port CONTROL_INTERNAL)" \
                 TOLLGATE_OPS_LISTEN="127.0.0.1:$(port CONTROL_OPS)" \
                 TOLLGATE_DATABASE_URL_FILE="$secrets/database-url" \
-                TOLLGATE_REDIS_URL_FILE="$secrets/redis-url" \
+                TOLLGATE_REDIS_URL_FILE="$secrets/redis-url-control" \
                 TOLLGATE_MASTER_KEYS_FILE="$secrets/master-keys" \
                 TOLLGATE_SNAPSHOT_KEY_FILE="$secrets/snapshot-key" \
                 TOLLGATE_INTERNAL_TOKEN_FILE="$secrets/internal-token" \
@@ -40,7 +40,7 @@ environment_of() {
                 TOLLGATE_TLS_KEY="$STATE/tls/server.key" \
                 TOLLGATE_UPSTREAM_CA="$STATE/tls/ca.pem" \
                 TOLLGATE_OPS_LISTEN="127.0.0.1:$(port "WORKER_${number}_OPS")" \
-                TOLLGATE_REDIS_URL_FILE="$secrets/redis-url" \
+                TOLLGATE_REDIS_URL_FILE="$secrets/redis-url-worker" \
                 TOLLGATE_INTERNAL_URL="http://127.0.0.1:$(port CONTROL_INTERNAL)" \
                 TOLLGATE_INTERNAL_TOKEN_FILE="$secrets/internal-token" \
                 TOLLGATE_SNAPSHOT_KEY_FILE="$secrets/snapshot-key" \

@@ -40,13 +40,17 @@ stack_bring_up() {
 
 # The URLs hold a port, and a port may have moved since.
 refresh_urls() {
-    local secrets=$STATE/secrets
+    local secrets=$STATE/secrets plane
     (
         umask 077
         printf 'postgres://tollgate:%s@127.0.0.1:%s/tollgate\n' "$(cat "$(secret postgres-password random_hex 24)")" \
             "$(port POSTGRES)" >"$secrets/database-url"
         printf 'redis://:%s@127.0.0.1:%s/0\n' "$(cat "$(secret redis-password random_hex 24)")" \
             "$(port REDIS)" >"$secrets/redis-url"
+        for plane in worker control; do
+            printf 'redis://%s:%s@127.0.0.1:%s/0\n' "$plane" \
+                "$(cat "$(secret "redis-$plane-password" random_hex 24)")" "$(port REDIS)" >"$secrets/redis-url-$plane"
+        done
     )
 }
 

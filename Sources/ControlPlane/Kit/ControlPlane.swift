@@ -37,6 +37,7 @@ package final class ControlPlane {
     private var upstream: UpstreamClient?
     private var refresher: RefreshRunner?
     private var keeper: RefreshKeeper?
+    private var rotation: KeyRotation?
     package private(set) var usage: UsageProber?
     private var servers: [HTTPServer] = []
     private let housekeeping: Housekeeping
@@ -51,7 +52,7 @@ package final class ControlPlane {
         pool = PostgresPool(loop, url: config.databaseURL.reveal(), maximum: config.databaseConnections)
         pool.onFailure = { log.warning("database connection failed", ["error": "\($0)"]) }
         changes = ChangeNotifier(pool, log: log)
-        housekeeping = Housekeeping(loop, pool, log: log)
+        housekeeping = Housekeeping(loop, pool, usageMonths: config.usageMonths, log: log)
         passwords = PasswordHasher(loop)
         probes = ControlPlaneProbes(pool, metrics)
     }
@@ -93,6 +94,7 @@ package final class ControlPlane {
             if await probes.answer(exchange) { return }
             await api.handle(exchange)
         }
+        servers.last?.faultAnswer = AdminAPI.answer(to:)
         if let opsListen = config.opsListen {
             _ = try listen(on: opsListen, nil, "ops") { [probes] exchange in
                 if await probes.answer(exchange) { return }
@@ -101,7 +103,8 @@ package final class ControlPlane {
         }
     }
 
-    /// Renews tokens ahead of their end, and when a worker finds one stale.
+    /// Renews tokens ahead of their end, and when a worker finds one stale. Beside that, carries
+    /// changes of the master key through.
     private func startRefreshing(_ keys: MasterKeyRing, _ upstream: UpstreamClient) -> RefreshRunner? {
         guard let services else { return nil }
         let parts = RefreshRunner.Parts(
@@ -110,13 +113,17 @@ package final class ControlPlane {
             redis: services.redis,
             changes: changes,
             sealing: CredentialSealing(keys),
-            endpoint: TokenEndpoint(upstream),
+            upstream: upstream,
             clients: config.oauth
         )
         let refresher = RefreshRunner(parts, log: log, metrics: metrics)
         services.internalAPI.refresher = refresher
         let keeper = RefreshKeeper(refresher, parts, log: log)
         keeper.start()
+        let resealer = Resealer(pool, services.redis, changes, keys, log: log, metrics: metrics)
+        let rotation = KeyRotation(loop, services.redis, keys, resealer, log: log, metrics: metrics)
+        rotation.start()
+        self.rotation = rotation
         self.refresher = refresher
         self.keeper = keeper
         return refresher
@@ -177,6 +184,7 @@ package final class ControlPlane {
         log.info("draining")
         for server in servers { _ = await server.drain(deadline: config.shutdownDrain) }
         await refresher?.drain(within: config.shutdownDrain)
+        await rotation?.stop()
         await services?.stop()
         upstream?.close()
         pool.close()

@@ -36,6 +36,8 @@ package struct ControlPlaneConfig: Sendable {
     package var internalTokens: [Secret] = []
     /// `TOLLGATE_ADMIN_EMAIL` and `TOLLGATE_ADMIN_PASSWORD`: the first admin, needed on an empty database only.
     package var firstAdmin: (email: String, password: Secret)?
+    /// `TOLLGATE_USAGE_MONTHS`: for how many whole months before this one the usage log is kept. Default 24.
+    package var usageMonths: Int
     /// `TOLLGATE_SHUTDOWN_SECONDS`: how long calls under way may take once the process is told to end. Default 30.
     package var shutdownDrain: Duration
     /// `TOLLGATE_OAUTH_…`
@@ -51,6 +53,7 @@ package struct ControlPlaneConfig: Sendable {
         opsListen = reader.address("TOLLGATE_OPS_LISTEN", default: "127.0.0.1:8084")
         databaseURL = Secret(reader.secret("TOLLGATE_DATABASE_URL", "postgres://user:password@host:port/database"))
         databaseConnections = reader.integer("TOLLGATE_DATABASE_CONNECTIONS", default: 8, in: 2...200)
+        usageMonths = reader.integer("TOLLGATE_USAGE_MONTHS", default: 24, in: 3...1200)
         shutdownDrain = .seconds(reader.integer("TOLLGATE_SHUTDOWN_SECONDS", default: 30, in: 0...3600))
         oauth = OAuthClients(&reader)
         upstreamAuthorities = reader.optional("TOLLGATE_UPSTREAM_CA")

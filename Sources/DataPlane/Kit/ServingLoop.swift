@@ -95,6 +95,7 @@ final class ServingLoop: @unchecked Sendable {
         let handler = GatewayHandler(context, probes)
         server = HTTPServer(loop, limits: HTTPServerLimits()) { exchange in await handler.handle(exchange) }
         server?.bodyBudget = config.bodyBudget
+        server?.faultAnswer = FaultAnswers(context).answer
         self.context = context
         watchDelay(metrics.loopDelay)
     }

@@ -17,6 +17,10 @@ package import Telemetry
 /// the end.
 package final class Worker {
     private static let heartbeat = Duration.seconds(1)
+    private static let announceFormat = RedisScript(
+        name: "announce_format",
+        source: SnapshotFormatScripts.announce
+    )
     private static let startingBeat = Duration.milliseconds(20)
 
     private let config: WorkerConfig
@@ -64,7 +68,12 @@ package final class Worker {
             "Since the configuration was last compared with Redis; -1 before the first time."
         ) { [health] in Double(health.current.snapshotAgeSeconds ?? -1) }
         codec = SnapshotCodec(SnapshotSigner(key: config.snapshotKey))
-        credentials = CredentialStore(keys)
+        let credentials = CredentialStore(keys)
+        self.credentials = credentials
+        registry.computed(
+            "tollgate_credentials_unreadable",
+            "Accounts whose newest credentials no master key here opens: the last good ones stay."
+        ) { Double(credentials.unreadable) }
     }
 
     // MARK: Start
@@ -175,14 +184,18 @@ package final class Worker {
             let isAlive = await controlPlane.isAlive()
             health.update { $0.isControlPlaneUp = isAlive }
         }
-        guard isUp, let redis, let version = feed?.current?.version else { return }
-        redis.send(
-            RedisCommand([
-                "SET", RedisNames.node(nodeID),
-                #"{"id":"\#(nodeID)","kind":"worker","started_ms":\#(startedAt),"snapshot":"\#(version)","format":\#(SnapshotFormat.current)}"#,
-                "EX", "15",
-            ])
-        ) { _ in }
+        guard isUp, let redis else { return }
+        // Also before there is a configuration: perhaps nobody has needed one in this format for long.
+        redis.run(Self.announceFormat, keys: [RedisNames.formats], arguments: [String(SnapshotFormat.current)]) { _ in }
+        guard let version = feed?.current?.version else { return }
+        let sign = NodeSign(
+            id: nodeID,
+            kind: "worker",
+            startedAt: startedAt,
+            snapshot: "\(version)",
+            masterKeys: config.masterKeys?.ids ?? []
+        )
+        for command in sign.commands { redis.send(RedisCommand(command)) { _ in } }
     }
 
     // MARK: End
@@ -207,6 +220,8 @@ package final class Worker {
             for server in servers { await server.drained.wait(on: loop) }
             for thread in threads { thread.stopAndJoin() }
             feed?.stop()
+            timer = nil
+            for command in NodeSign.withdrawal(of: nodeID) { _ = try? await redis?.send(RedisCommand(command)) }
             redis?.close()
             log.info("stopped")
             loop.stop()

@@ -94,8 +94,9 @@ package final class WorkerContext {
         self.metrics = metrics
         let epoch = Hex.encode(SecureRandom.bytes(8))
         admission = AdmissionStore(redis, proposedEpoch: epoch)
-        slots = SlotStore(redis)
-        counters = CounterRebuild(internalAPI)
+        let counters = CounterRebuild(internalAPI)
+        self.counters = counters
+        slots = SlotStore(redis) { await counters.rebuild($0) }
         candidates = CandidateSets(slots)
         windows = WindowSampler(redis, log: log)
         sessions = SessionStore(redis)

@@ -194,6 +194,14 @@ struct UpstreamKind: Sendable, CustomTestStringConvertible {
     private static let every = [
         UpstreamKind(name: "Anthropic key", platform: .anthropic, type: .apikey, family: "claude-sim"),
         UpstreamKind(name: "Anthropic login", platform: .anthropic, type: .oauth, family: "claude-sim"),
+        UpstreamKind(name: "Anthropic setup token", platform: .anthropic, type: .setupToken, family: "claude-sim"),
+        UpstreamKind(
+            name: "Bedrock SigV4",
+            platform: .anthropic,
+            type: .bedrock,
+            fields: ["auth_mode": "sigv4", "region": "us-east-1", "access_key_id": "AKIASIM"],
+            family: "claude-sim"
+        ),
         UpstreamKind(
             name: "Bedrock key",
             platform: .anthropic,
@@ -231,6 +239,13 @@ struct UpstreamKind: Sendable, CustomTestStringConvertible {
             type: .oauth,
             fields: ["project_id": "p-1"],
             family: "gemini-sim"
+        ),
+        UpstreamKind(
+            name: "Antigravity login, Claude",
+            platform: .antigravity,
+            type: .oauth,
+            fields: ["project_id": "p-1"],
+            family: "claude-sim"
         ),
         UpstreamKind(name: "Antigravity key, Claude", platform: .antigravity, type: .apikey, family: "claude-sim"),
         UpstreamKind(name: "Antigravity key, Gemini", platform: .antigravity, type: .apikey, family: "gemini-sim"),

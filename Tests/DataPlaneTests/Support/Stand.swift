@@ -11,6 +11,7 @@ import Reactor
 import Redis
 import SimulatorKit
 import Snapshots
+import TLS
 import Telemetry
 import TestSupport
 import Testing
@@ -28,6 +29,13 @@ final class FakeControlPlane {
         var records: [UsageRecord] = []
         var takesRecords = false
         var onToken: (() async -> (status: Int, text: [UInt8]))?
+        var onQuota: (() async -> Void)?
+    }
+
+    /// Writes again what was spent through an account; 404 without.
+    var onQuota: (() async -> Void)? {
+        get { book.onQuota }
+        set { book.onQuota = newValue }
     }
 
     /// What is answered when a newer token is asked for; 404 without.
@@ -71,6 +79,10 @@ final class FakeControlPlane {
                 let (status, text) = await onToken()
                 return exchange.respond(HTTPResponseHead(status: status), body: text)
             }
+            if path.hasSuffix("/quota"), let onQuota = book.onQuota {
+                await onQuota()
+                return exchange.respond(HTTPResponseHead(status: 200), body: Array("{}".utf8))
+            }
             if path.hasSuffix("/usage"), let usage = book.usage {
                 return exchange.respond(HTTPResponseHead(status: 200), body: Array(usage.utf8))
             }
@@ -112,6 +124,8 @@ final class Stand {
         var fields: [String: String] = [:]
         /// Whether the accounts' upstream is the simulator.
         var isSimulated = false
+        /// Whether the simulator is reached over TLS.
+        var isSimulatedOverTLS = false
         /// Behind the upstream's address.
         var basePath = ""
         /// Puts a relay between the worker and Redis that can lose answers.
@@ -125,6 +139,9 @@ final class Stand {
     let redis: RedisClient
     let upstreams: [FakeUpstream]
     let simulator: Simulator
+    private let simulatorTLS: TLSContext?
+    /// The one that the simulator checks signatures with.
+    private let awsSecret: String?
     let control: FakeControlPlane
     let codec = SnapshotCodec(SnapshotSigner(key: secret))
     let ring: MasterKeyRing
@@ -158,7 +175,17 @@ final class Stand {
         try #require(await redis.waitUntilConnected(.seconds(20)))
         upstreams = try (0..<options.accounts).map { _ in try FakeUpstream(loop) }
         simulator = Simulator(loop)
-        let simulated = try simulator.listen(on: #require(SocketAddress("127.0.0.1:0")))
+        awsSecret = options.isSimulated ? CredentialRules.defaultAWSSecret : nil
+        let certificates = options.isSimulatedOverTLS ? try TestCertificates.shared() : nil
+        simulatorTLS = try certificates.map {
+            try TLSContext.server(
+                certificateChainFile: $0.server.certificate,
+                privateKeyFile: $0.server.key,
+                alpn: ["h2", "http/1.1"]
+            )
+        }
+        let simulated = try simulator.listen(on: #require(SocketAddress("127.0.0.1:0")), tls: simulatorTLS)
+        let simulatorURL = (options.isSimulatedOverTLS ? "https" : "http") + "://127.0.0.1:\(simulated.port)"
         control = try FakeControlPlane(loop)
         ring = try MasterKeyRing("m1:" + Base64.encode(Self.secret, .standard))
         credentials = CredentialStore(ring)
@@ -189,7 +216,7 @@ final class Stand {
                 concurrency: options.concurrency,
                 modelMapping: options.mapping,
                 plainCredentials: options.fields.merging([
-                    "base_url": (options.isSimulated ? "http://127.0.0.1:\(simulated.port)" : upstream.baseURL)
+                    "base_url": (options.isSimulated ? simulatorURL : upstream.baseURL)
                         + options.basePath
                 ]) { $1 },
                 upstreamProtocol: options.wire
@@ -208,7 +235,9 @@ final class Stand {
         relay = try RedisRelay(loop, port: server.port)
         let url = options.usesRelay ? "redis://127.0.0.1:\(relay.port)" : server.url
         let own = RedisClient(loop, try #require(RedisConfiguration(url: url)))
-        let client = try HTTPClient(loop)
+        var direct = HTTPClient.Options()
+        direct.authorityFile = certificates?.authority.certificate
+        let client = try HTTPClient(loop, options: direct)
         var proxied = HTTPClient.Options()
         proxied.authorityFile = options.proxyAuthority
         let api = InternalAPI(client, control.target, token: Secret("token"))
@@ -234,6 +263,7 @@ final class Stand {
             watch.onExchange?(exchange)
             await handler.handle(exchange)
         }
+        gateway.faultAnswer = FaultAnswers(context).answer
         address = try gateway.listen(on: #require(SocketAddress("127.0.0.1:0")))
         caller = try HTTPClient(loop)
         try await publish()
@@ -296,7 +326,7 @@ final class Stand {
     func sealed(_ account: AccountID, version: Int64, key: String, extra: String = "") -> CredentialEntry {
         let sealed = SealedBox.seal(
             Array(
-                #"{"api_key":"\#(key)-\#(account)","secret_access_key":"\#(key)","access_token":"at-\#(key)-\#(account)"\#(extra)}"#
+                #"{"api_key":"\#(key)-\#(account)","secret_access_key":"\#(awsSecret ?? key)","access_token":"at-\#(key)-\#(account)"\#(extra)}"#
                     .utf8
             ),
             for: CredentialEntry.sealingContext(of: account),

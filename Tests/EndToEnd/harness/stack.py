@@ -57,6 +57,9 @@ class Stack:
     def ops_urls(self) -> list[str]:
         return [f"http://127.0.0.1:{self.port(f'WORKER_{number}_OPS')}" for number in (1, 2)]
 
+    def secret(self, name: str) -> str:
+        return (self.folder / "secrets" / name).read_text().strip()
+
     def log(self, part: str) -> str:
         return (self.folder / "log" / f"{part}.log").read_text(errors="replace")
 

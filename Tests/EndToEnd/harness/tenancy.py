@@ -92,7 +92,7 @@ class Tenant:
         """The usage rows of the key, oldest first; waits until there are `count`."""
 
         def read() -> list[dict]:
-            rows = self.admin.items("usage", key_id=self.key_row["id"])
+            rows = self.admin.items("usage", key_id=self.key_row["id"], kind="call")
             rows.sort(key=lambda row: (row["created_at"], row["request_id"]))
             assert count is None or len(rows) >= count, f"{len(rows)} usage rows, {count} expected"
             return rows or [{}]

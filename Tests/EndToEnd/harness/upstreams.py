@@ -1,4 +1,4 @@
-"""The six kinds of upstream, each as accounts at the simulator."""
+"""The kinds of upstream, each as accounts at the simulator."""
 
 from dataclasses import dataclass, field
 
@@ -15,6 +15,8 @@ class Upstream:
     family: str
     type: str = "apikey"
     credentials: dict = field(default_factory=dict)
+    # Behind the simulator's address.
+    base_path: str = ""
 
 
 UPSTREAMS: dict[str, Upstream] = {
@@ -31,6 +33,10 @@ UPSTREAMS: dict[str, Upstream] = {
         Upstream(
             "OpenAI responses", "openai responses", "/v1/responses", "openai", "gpt-",
             credentials={"upstream_api": "responses"},
+        ),
+        Upstream(
+            "OpenAI login", "openai responses", "/backend-api/codex/responses", "openai", "gpt-", "oauth",
+            base_path="/backend-api/codex",
         ),
         Upstream("Gemini", "gemini", "/v1beta/models/", "gemini", "gemini-"),
         Upstream(

@@ -75,6 +75,8 @@ package final class InternalAPI {
                 answer = .refusal(413, "too many records at once")
             } catch RequestBodyError.timedOut {
                 answer = .refusal(408, "the body did not arrive in time")
+            } catch RequestBodyError.malformed {
+                answer = .refusal(400, "the body's framing is broken")
             } catch RequestBodyError.callerGone {
                 return
             } catch {
@@ -106,23 +108,30 @@ package final class InternalAPI {
         switch (path[3], path.count) {
         case ("keys", 5):
             guard request.method == "GET" else { return Self.notAllowed }
-            return try await key(hash: path[4])
+            return try await key(hash: path[4], request)
         case ("keys", 6) where path[5] == "usage":
             guard request.method == "GET" else { return Self.notAllowed }
             guard let id = Int64(path[4]), let found = try await usage.read(KeyID(id)) else { return Self.unknown }
             return .json(found.encoded)
         case ("config", 4):
             guard request.method == "GET" else { return Self.notAllowed }
-            return .text(try await publisher.configText())
+            guard let codec = codec(for: request) else { return Self.unreadable }
+            return .text(codec.encode(try await publisher.config()))
         case ("users", 6) where path[5] == "counters":
             guard request.method == "POST" else { return Self.notAllowed }
             guard let id = Int64(path[4]), id > 0 else { return Self.unknown }
             try await publisher.writeCounters(of: [UserID(id)])
             return .json(Array("{}".utf8))
+        case ("accounts", 6) where path[5] == "quota":
+            guard request.method == "POST" else { return Self.notAllowed }
+            guard let id = Int64(path[4]), id > 0 else { return Self.unknown }
+            try await publisher.writeQuotas(of: [AccountID(id)])
+            return .json(Array("{}".utf8))
         case ("accounts", 6) where path[5] == "token":
             guard request.method == "POST" else { return Self.notAllowed }
             guard let id = Int64(path[4]), id > 0 else { return Self.unknown }
-            return try await token(of: AccountID(id), body)
+            guard let codec = codec(for: request) else { return Self.unreadable }
+            return try await token(of: AccountID(id), body, codec)
         case ("records", 4):
             guard request.method == "POST" else { return Self.notAllowed }
             return try await settle(body)
@@ -134,11 +143,19 @@ package final class InternalAPI {
     private static let unknown = InternalAnswer.refusal(404, "there is no such thing")
     private static let notAllowed = InternalAnswer.refusal(405, "not with this method")
 
-    private func key(hash: String) async throws -> InternalAnswer {
+    private static let unreadable = InternalAnswer.refusal(406, "this version cannot write that format")
+
+    /// How a worker's answers are written: as it says, else in the current format.
+    private func codec(for request: HTTPRequestHead) -> SnapshotCodec? {
+        publisher.codec(of: request.headers[SnapshotFormat.field].map { Int($0) ?? -1 } ?? SnapshotFormat.current)
+    }
+
+    private func key(hash: String, _ request: HTTPRequestHead) async throws -> InternalAnswer {
+        guard let codec = codec(for: request) else { return Self.unreadable }
         let isHash =
             hash.utf8.count == 64 && hash.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
-        guard isHash, let text = try await publisher.key(hash: hash) else { return Self.unknown }
-        return .text(text)
+        guard isHash, let key = try await publisher.key(hash: hash) else { return Self.unknown }
+        return .text(codec.encode(key))
     }
 
     // MARK: Tokens
@@ -146,7 +163,11 @@ package final class InternalAPI {
     /// The account's credentials, once they are newer than those that a worker found stale.
     ///
     /// 409 means that only a new sign-in helps; 503 perhaps later.
-    private func token(of account: AccountID, _ body: [UInt8]) async throws -> InternalAnswer {
+    private func token(
+        of account: AccountID,
+        _ body: [UInt8],
+        _ codec: SnapshotCodec
+    ) async throws -> InternalAnswer {
         guard let stale = (try? JSON(body, with: parser))?["stale_version"]?.int64 else {
             return .refusal(400, "the body must have a stale_version")
         }
@@ -157,7 +178,7 @@ package final class InternalAPI {
         let version = found.epoch < epoch ? 0 : found.revision
         switch await refresher.renew(account, newerThan: version, within: Self.tokenTime) {
         case .fresh:
-            return try await publisher.credentialsText(of: account).map { .text($0) } ?? Self.unknown
+            return try await publisher.credentials(of: account).map { .text(codec.encode($0)) } ?? Self.unknown
         case .noAccount: return Self.unknown
         case .needsSignIn, .noRefreshToken, .refused, .cannotOpen:
             return .refusal(409, "the account must be signed in again or set right")

@@ -84,6 +84,12 @@ package final class CounterReconciler {
                 guard users.count == Int(Self.batch), let end = users.last else { break }
                 last = end.raw
             }
+            let quotas = try await publisher.writeQuotas(of: nil)
+            if quotas > 0 {
+                corrected.add()
+                sum &+= quotas
+                log.error("sums of accounts' open calls were wrong and are corrected", ["nano_usd": .text("\(quotas)")])
+            }
             drift.set(Int(clamping: sum))
         }
     }

@@ -10,12 +10,15 @@ package final class Housekeeping {
 
     private let loop: EventLoop
     private let pool: PostgresPool
+    private let usageMonths: Int
     private let log: Log
     private var task: PeriodicTask?
 
-    package init(_ loop: EventLoop, _ pool: PostgresPool, log: Log) {
+    /// - Parameter usageMonths: for how many whole months before the present one the usage log is kept.
+    package init(_ loop: EventLoop, _ pool: PostgresPool, usageMonths: Int = 24, log: Log) {
         self.loop = loop
         self.pool = pool
+        self.usageMonths = usageMonths
         self.log = log
     }
 
@@ -34,6 +37,7 @@ package final class Housekeeping {
     /// One after another, so that one that fails leaves the others their turn.
     package func run(now: Timestamp) async {
         await attempt { try await UsagePartitions.ensure(now: now, in: pool) }
+        await attempt { try await UsagePartitions.drop(now: now, keeping: usageMonths, in: pool) }
         await attempt {
             try await removeAll("sessions", key: "token_hash", where: "expires_at < now()")
         }

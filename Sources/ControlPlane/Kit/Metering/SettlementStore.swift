@@ -29,6 +29,8 @@ package enum SettlementStore {
         package var repeated = 0
         /// What has been spent by now, of all that these calls are counted against.
         package var numbers: [CounterNumber] = []
+        /// The same of the accounts that served them.
+        package var accounts: [AccountQuotaStanding] = []
 
         package init() {}
 
@@ -37,6 +39,7 @@ package enum SettlementStore {
             corrected += other.corrected
             repeated += other.repeated
             numbers += other.numbers
+            accounts += other.accounts
         }
     }
 
@@ -52,7 +55,7 @@ package enum SettlementStore {
                 output_tokens bigint not null, cache_creation_5m_tokens bigint not null,
                 cache_creation_1h_tokens bigint not null, cache_read_tokens bigint not null,
                 web_searches bigint not null, image_input_tokens bigint not null, audio_input_tokens bigint not null,
-                image_output_tokens bigint not null, audio_output_tokens bigint not null,
+                image_output_tokens bigint not null, audio_output_tokens bigint not null, service_tier text not null,
                 cost bigint not null, account_cost bigint not null,
                 multiplier bigint not null, account_multiplier bigint not null, price_version bigint not null,
                 duration_ms bigint not null, first_token_ms bigint, status int not null, ip text not null,
@@ -82,14 +85,22 @@ package enum SettlementStore {
         let known = try await lockPositions(partitions, connection)
         let items = SettlementRules.distinct(items)
         var outcome = Outcome()
+        var repeated: Set<Int64> = []
         if !items.isEmpty {
             var rows = CopyRows(columns: columns.count, rows: items.count)
             for (number, item) in items.enumerated() { add(number, item.record, to: &rows) }
             try await connection.copy(into: "settlement_staging", columns: columns, rows)
-            outcome = try await book(items.count, connection)
+            (outcome, repeated) = try await book(items.count, connection)
             try await noteSpending(of: items, connection)
         }
         try await advance(positions, from: known, connection)
+        // Last, since settlements of other partitions wait for the same rows.
+        outcome.accounts = try await bookAccounts(
+            items,
+            except: repeated,
+            isCorrecting: outcome.corrected > 0,
+            connection
+        )
         return outcome
     }
 
@@ -101,9 +112,21 @@ package enum SettlementStore {
             "insert into outbox (kind, subject) select 'money', u from unnest($1::bigint[]) u order by u",
             [.integers(users.sorted())]
         )
+        let accounts = Set(items.filter { $0.streamID == nil }.map(\.record.account.raw))
+        try await connection.execute(
+            """
+            insert into outbox (kind, subject) select 'account_quota', a.id from accounts a
+            where a.id = any($1::bigint[]) and greatest(a.quota_daily, a.quota_weekly, a.quota_total, 0) > 0
+            """,
+            [.integers(accounts.sorted())]
+        )
     }
 
-    private static func book(_ count: Int, _ connection: PostgresConnection) async throws -> Outcome {
+    /// - Returns: also the numbers of the items that were settled already.
+    private static func book(
+        _ count: Int,
+        _ connection: PostgresConnection
+    ) async throws -> (Outcome, repeated: Set<Int64>) {
         var outcome = Outcome()
         var corrected: [String] = []
         var repeated: [Int64] = []
@@ -151,12 +174,49 @@ package enum SettlementStore {
             // Somebody settled one of these calls without its partition's lock: look again.
             throw PostgresError.server(state: "40001", message: "a call was settled meanwhile", constraint: nil)
         }
-        guard outcome.new + outcome.corrected > 0 else { return outcome }
+        guard outcome.new + outcome.corrected > 0 else { return (outcome, Set(repeated)) }
         for statement in [records, daily, accounts] { try await connection.execute(statement, [1]) }
         for book in [keys, policies, subscriptions, wallet] {
             outcome.numbers += try await connection.query(book.statement, [1]).flatMap(book.numbers)
         }
-        return outcome
+        return (outcome, Set(repeated))
+    }
+
+    /// What the calls cost their accounts. Each counts when it ended, as it does in Redis.
+    private static func bookAccounts(
+        _ items: [SettlementItem],
+        except repeated: Set<Int64>,
+        isCorrecting: Bool,
+        _ connection: PostgresConnection
+    ) async throws -> [AccountQuotaStanding] {
+        var charges: [AccountID: [AccountQuotaStore.Charge]] = [:]
+        for (number, item) in items.enumerated() {
+            let record = item.record
+            let end = record.createdAt.microseconds &+ record.durationMilliseconds &* 1000
+            guard record.accountCost != .zero, !repeated.contains(Int64(number)) else {
+                charges[record.account, default: []] += []
+                continue
+            }
+            charges[record.account, default: []].append(
+                .init(time: Timestamp(microseconds: end), cost: record.accountCost)
+            )
+        }
+        if isCorrecting {
+            let taken = try await connection.query(
+                """
+                select account_id, account_cost, (extract(epoch from created_at) * 1000000)::bigint
+                    + duration_ms * 1000 as ended_at
+                from settlement_staging where factor = $1
+                """,
+                [-1]
+            )
+            for row in taken {
+                charges[AccountID(try row.int("account_id")), default: []].append(
+                    .init(time: try row.time("ended_at"), cost: NanoUSD(-(try row.int("account_cost"))))
+                )
+            }
+        }
+        return try await AccountQuotaStore.book(charges, connection)
     }
 
     /// Puts what swept records have booked into the staging table with factor −1.
@@ -185,7 +245,8 @@ package enum SettlementStore {
         "request_id", "created_at", "user_id", "key_id", "account_id", "group_id", "model", "upstream_model",
         "dialect", "stream", "input_tokens", "output_tokens", "cache_creation_5m_tokens", "cache_creation_1h_tokens",
         "cache_read_tokens", "web_searches", "image_input_tokens", "audio_input_tokens", "image_output_tokens",
-        "audio_output_tokens", "cost", "account_cost", "multiplier", "account_multiplier", "price_version",
+        "audio_output_tokens", "service_tier", "cost", "account_cost", "multiplier", "account_multiplier",
+        "price_version",
         "duration_ms", "first_token_ms", "status", "ip", "user_agent", "usage_estimated",
         "cache_ttl_overridden", "\"end\"", "has_quota", "policy_version", "policy_epoch", "policy_window",
         "subscription_id", "subscription_day", "subscription_week", "subscription_month",
@@ -400,6 +461,7 @@ package enum SettlementStore {
         rows.add(record.usage.inputMedia.audio)
         rows.add(record.usage.outputMedia.image)
         rows.add(record.usage.outputMedia.audio)
+        rows.add(record.usage.tier.rawValue)
         rows.add(record.cost.raw)
         rows.add(record.accountCost.raw)
         rows.add(record.multiplier.raw)

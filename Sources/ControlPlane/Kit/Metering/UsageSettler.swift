@@ -24,6 +24,7 @@ package final class UsageSettler {
     private let metrics: SettlementMetrics
     private let share: SettlementMetrics.Share
     private let settlement: RecordSettlement
+    private let quotas: AccountQuotaWriter
     private let decoder = UsageRecordDecoder()
     private let nap: Nap
     private let ended = Promise<Void>()
@@ -50,6 +51,7 @@ package final class UsageSettler {
         self.metrics = metrics
         share = metrics.shares[number]
         settlement = RecordSettlement(log: log, metrics: metrics)
+        quotas = AccountQuotaWriter(redis)
         nap = Nap(loop)
     }
 
@@ -158,6 +160,8 @@ package final class UsageSettler {
         }
         let outcome = try await settlement.settle(items[...], positions: positions, connection)
         let databaseEpoch = try await SnapshotRows.databaseEpoch(connection)
+        // Before the records go: whoever reads them again would find them settled, and do this again.
+        try await quotas.write(outcome.accounts, settled: items.map(\.record), databaseEpoch: databaseEpoch)
         try await acknowledge(slices, items, outcome.numbers, databaseEpoch)
         metrics.batchSeconds.record(microseconds: Int(started.elapsed.nanoseconds / 1000))
         if !hasMore { share.oldest.set(0) }

@@ -16,10 +16,12 @@ package final class SnapshotPublisher {
     private let pool: PostgresPool
     private let redis: RedisClient
     private let writer: SnapshotWriter
-    private let codec: SnapshotCodec
-    private let standing: StandingReader
+    /// One for each format that can be written, the current one first.
+    private let codecs: [SnapshotCodec]
+    private let standings: [StandingReader]
     private let counters: CounterWriter
-    private let keysMarker: (Int64) -> String
+    private let quotas: AccountQuotaWriter
+    private let keysMarker: (_ format: Int, _ epoch: Int64) -> String
     private let log: Log
     private let metrics: PublishMetrics
     private var drainRun: SharedRun?
@@ -34,6 +36,7 @@ package final class SnapshotPublisher {
         _ pool: PostgresPool,
         _ redis: RedisClient,
         _ signer: SnapshotSigner,
+        formats: [Int] = SnapshotFormat.written,
         log: Log,
         metrics: MetricsRegistry
     ) {
@@ -42,12 +45,14 @@ package final class SnapshotPublisher {
         self.redis = redis
         self.log = log
         self.metrics = PublishMetrics(metrics)
-        codec = SnapshotCodec(signer)
-        writer = SnapshotWriter(redis, codec)
-        standing = StandingReader(redis, codec)
+        let codecs = formats.map { SnapshotCodec(signer, format: $0) }
+        self.codecs = codecs
+        writer = SnapshotWriter(redis, codecs)
+        standings = codecs.map { StandingReader(redis, $0) }
+        quotas = AccountQuotaWriter(redis)
         counters = CounterWriter(redis, epoch: "c" + String(UInt64.random(in: 0...UInt64.max), radix: 16))
         // Another signing key makes every entry unreadable, another epoch makes it outdated.
-        keysMarker = { epoch in "\(SnapshotFormat.current).\(epoch).\(signer.fingerprint)" }
+        keysMarker = { format, epoch in "\(format).\(epoch).\(signer.fingerprint)" }
         drainRun = SharedRun(loop) { [unowned self] isUrgent in try await drain(waitsForOthers: isUrgent) }
         healRun = SharedRun(loop) { [unowned self] _ in try await heal() }
     }
@@ -69,7 +74,7 @@ package final class SnapshotPublisher {
 
     /// Redis is there (again): it may have forgotten anything.
     package func redisConnected() {
-        standing.forget()
+        for standing in standings { standing.forget() }
         run { publisher in
             await RedisSettingsCheck.run(publisher.redis, log: publisher.log)
             try await publisher.healRun?.run()
@@ -150,6 +155,9 @@ package final class SnapshotPublisher {
         await attempt(batch.keys.ids) { try await publishKeys(.ids(batch.keys.subjects.map { KeyID($0) })) }
         await attempt(batch.recovered.ids) { try await forgetMarks(of: batch.recovered.subjects, withErrors: true) }
         await attempt(batch.unflagged.ids) { try await forgetMarks(of: batch.unflagged.subjects, withErrors: false) }
+        await attempt(batch.quotas.ids) {
+            try await writeQuotas(of: batch.quotas.subjects.sorted().map { AccountID($0) })
+        }
         await attempt(batch.config.ids) { try await publishConfig() }
         return (published, failure)
     }
@@ -160,6 +168,21 @@ package final class SnapshotPublisher {
             try await connection.execute("set transaction isolation level repeatable read, read only")
             try await counters.write(users, connection)
         }
+    }
+
+    /// Writes what has been spent through accounts into Redis, as the database has it.
+    ///
+    /// - Parameter accounts: nil for all that have quotas.
+    /// - Returns: by how much sums of calls that are not in the database were wrong.
+    @discardableResult
+    package func writeQuotas(of accounts: [AccountID]?) async throws -> UInt64 {
+        let drift = try await pool.withTransaction { connection in
+            try await connection.execute("set transaction isolation level repeatable read, read only")
+            return try await quotas.write(of: accounts, connection)
+        }
+        // Workers ask an account that they took for spent.
+        if let accounts { try await writer.announceFlagsCleared(accounts) }
+        return drift
     }
 
     private func publishConfig() async throws {
@@ -252,10 +275,13 @@ package final class SnapshotPublisher {
 
     // MARK: Asked for by a worker
 
-    /// The signed snapshot of a key, which is published on the way; nil when there is no such key.
+    /// How the planes' texts are written in a format; nil in one that this version cannot write.
+    package func codec(of format: Int) -> SnapshotCodec? { codecs.first { $0.format == format } }
+
+    /// The snapshot of a key, which is published on the way; nil when there is no such key.
     ///
     /// - Throws: `PostgresError`.
-    package func key(hash: String) async throws -> [UInt8]? {
+    package func key(hash: String) async throws -> KeySnapshot? {
         let key: KeySnapshot? = try await pool.withConnection { connection in
             guard let row = try await SnapshotRows.keys(.hash(hash), limit: 1, connection).first else { return nil }
             return SnapshotBuilder(databaseEpoch: try await SnapshotRows.databaseEpoch(connection)).key(row)
@@ -263,13 +289,13 @@ package final class SnapshotPublisher {
         guard let key else { return nil }
         // A worker that asks may have lost Redis; its answer must not depend on it.
         do { try await writer.publish([SnapshotWriter.Key(key)], isAnnounced: false) } catch { metrics.failures.add() }
-        return codec.encode(key)
+        return key
     }
 
-    /// The signed credentials of an account, which are published on the way; nil when there is no such account.
+    /// The credentials of an account, which are published on the way; nil when there is no such account.
     ///
     /// - Throws: `PostgresError`.
-    package func credentialsText(of account: AccountID) async throws -> [UInt8]? {
+    package func credentials(of account: AccountID) async throws -> CredentialEntry? {
         let entry: CredentialEntry? = try await pool.withConnection { connection in
             let row = try await SnapshotRows.credentials(of: [account], connection).first { !$0.isDeleted }
             guard let row else { return nil }
@@ -277,13 +303,13 @@ package final class SnapshotPublisher {
         }
         guard let entry else { return nil }
         do { try await writer.publish([entry]) } catch { metrics.failures.add() }
-        return codec.encode(entry)
+        return entry
     }
 
-    /// The signed configuration as the database has it now.
+    /// The configuration as the database has it now.
     ///
     /// - Throws: `PostgresError`.
-    package func configText() async throws -> [UInt8] { codec.encode(try await readConfig().0) }
+    package func config() async throws -> ConfigSnapshot { try await readConfig().0 }
 
     // MARK: Healing
 
@@ -300,13 +326,17 @@ package final class SnapshotPublisher {
                     epoch: epoch,
                     revision: try await SnapshotRows.configRevision(connection)
                 ),
-                keysMarker: keysMarker(epoch),
+                keysMarker: { [keysMarker] format in keysMarker(format, epoch) },
                 credentials: try await SnapshotRows.credentialVersions(connection)
                     .map { ($0.account, builder.stamp($0.version)) },
                 goneAccounts: try await SnapshotRows.recentlyDeletedAccounts(connection)
             )
         }
-        let found = try await standing.compare(with: wanted)
+        writer.read = try await readFormats()
+        var found = StandingReader.Found()
+        for standing in standings where writer.isWritten(standing.format) {
+            found.join(try await standing.compare(with: wanted))
+        }
         if found.isConfigNewer {
             if !hasWarnedOfNewer {
                 log.error(
@@ -322,8 +352,16 @@ package final class SnapshotPublisher {
         if found.mustPublishKeys { try await publishAllKeys(marker: wanted.keysMarker) }
     }
 
+    /// The formats that live workers read.
+    private func readFormats() async throws -> Set<Int> {
+        let answer = try await redis.run(Self.listFormats, keys: [RedisNames.formats], arguments: [])
+        return Set((answer.array ?? []).compactMap { $0.text.flatMap { Int($0) } })
+    }
+
+    private static let listFormats = RedisScript(name: "list_formats", source: SnapshotFormatScripts.list)
+
     /// Fills Redis with all keys, then says that it has them all. One control plane at a time.
-    private func publishAllKeys(marker: String) async throws {
+    private func publishAllKeys(marker: (Int) -> String) async throws {
         try await pool.withTransaction { connection in
             let lock = try await connection.query(
                 "select pg_try_advisory_xact_lock($1) as taken",
@@ -331,11 +369,17 @@ package final class SnapshotPublisher {
             )
             guard try lock.first?.bool("taken") == true else { return }
             let started = MonotonicTime.now
-            let filling = try await standing.beginFilling()
+            var fillings: [(standing: StandingReader, filling: StandingReader.Filling)] = []
+            for standing in standings where writer.isWritten(standing.format) {
+                fillings.append((standing, try await standing.beginFilling()))
+            }
             try await publishKeys(.all, isAnnounced: false, on: connection)
             try await counters.writeAll(connection)
-            // Redis may have been flushed in between; then the next comparison starts over.
-            guard try await standing.endFilling(filling, marker: marker) else { return }
+            try await writeQuotas(of: nil)
+            for (standing, filling) in fillings {
+                // Redis may have been flushed in between; then the next comparison starts over.
+                guard try await standing.endFilling(filling, marker: marker(standing.format)) else { return }
+            }
             metrics.published("all_keys", 1, since: started)
             log.info("all keys published", ["milliseconds": LogValue(started.elapsed.nanoseconds / 1_000_000)])
         }
@@ -355,6 +399,7 @@ private struct OutboxBatch {
     var unflagged = Entries()
     var recovered = Entries()
     var money = Entries()
+    var quotas = Entries()
 
     init(_ rows: [PostgresRow]) throws {
         for row in rows {
@@ -366,6 +411,7 @@ private struct OutboxBatch {
             case "account_flags": unflagged.add(id, subject)
             case "account_error": recovered.add(id, subject)
             case "money": money.add(id, subject)
+            case "account_quota": quotas.add(id, subject)
             default: config.add(id, subject)
             }
         }

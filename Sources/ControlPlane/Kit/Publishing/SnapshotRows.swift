@@ -64,7 +64,8 @@ package enum SnapshotRows {
             select a.id, a.name, a.platform, a.type, a.status = 'active' as active, a.schedulable, a.priority,
                 a.concurrency, a.rpm, a.multiplier, a.model_mapping, a.header_overrides, a.credentials_plain,
                 a.upstream_protocol, a.proxy_id, a.pool_mode, a.pool_retry_count, a.custom_error_codes,
-                a.temp_unschedulable_rules, a.allow_overages, a.cache_ttl_override, \(SQL.microseconds("a.expires_at", as: "expires_at")),
+                a.temp_unschedulable_rules, a.allow_overages, a.cache_ttl_override, a.quota_daily, a.quota_weekly,
+                a.quota_total, \(SQL.microseconds("a.expires_at", as: "expires_at")),
                 (select coalesce(json_agg(g.group_id order by g.group_id), '[]') from account_groups g
                  where g.account_id = a.id)::text as groups
             from accounts a where a.deleted_at is null order by a.id
@@ -95,7 +96,12 @@ package enum SnapshotRows {
                         pauseRules: try row.json("temp_unschedulable_rules").array?.map { PauseRule($0) } ?? []
                     ),
                     allowsOverages: try row.bool("allow_overages"),
-                    cacheTTLOverride: try row.optionalText("cache_ttl_override").flatMap { CacheTTL(rawValue: $0) }
+                    cacheTTLOverride: try row.optionalText("cache_ttl_override").flatMap { CacheTTL(rawValue: $0) },
+                    quota: AccountQuota(
+                        daily: try row.optionalMoney("quota_daily"),
+                        weekly: try row.optionalMoney("quota_weekly"),
+                        total: try row.optionalMoney("quota_total")
+                    )
                 ),
                 proxy: try row.optionalInt("proxy_id").map { ProxyID($0) }
             )

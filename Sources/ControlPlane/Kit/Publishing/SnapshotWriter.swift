@@ -19,18 +19,40 @@ package final class SnapshotWriter {
     }
 
     private let redis: RedisClient
-    private let codec: SnapshotCodec
+    /// One for each format that can be written, the current one first.
+    private let codecs: [SnapshotCodec]
+    /// The formats that live workers read; at first all that can be written.
+    package var read: Set<Int>
     /// The groups' revisions that stand with the configuration of this stamp, as far as this writer knows.
     private var standing: (config: Int64, groups: [GroupID: Int64])?
 
     /// The field of each partition's revisions that tells which configuration's groups stand there.
     static let configField = "cfg"
     /// The field of each partition's revisions that tells that its keys are complete.
-    static let completeField = "all"
+    static func completeField(format: Int) -> String { "all:v\(format)" }
 
-    package init(_ redis: RedisClient, _ codec: SnapshotCodec) {
+    /// - Parameter codecs: one for each format that can be written, the current one first.
+    package init(_ redis: RedisClient, _ codecs: [SnapshotCodec]) {
         self.redis = redis
-        self.codec = codec
+        self.codecs = codecs
+        read = Set(codecs.map(\.format))
+    }
+
+    // MARK: Formats
+
+    /// What is written: the current format, and the older ones that somebody reads.
+    private var written: [SnapshotCodec] {
+        codecs.enumerated().filter { $0.offset == 0 || read.contains($0.element.format) }.map(\.element)
+    }
+
+    func isWritten(_ format: Int) -> Bool { written.contains { $0.format == format } }
+
+    /// The other formats, those of newer workers included: what changes must not stand there any more, and a key that is
+    /// missing there means nothing.
+    private var unwritten: [Int] { Set(codecs.map(\.format)).union(read).subtracting(written.map(\.format)).sorted() }
+
+    private func removeUnwritten(_ name: (Int) -> String) async throws {
+        _ = try await redis.sendAll(unwritten.map { RedisCommand(["DEL", name($0)]) })
     }
 
     // MARK: Configuration
@@ -43,14 +65,19 @@ package final class SnapshotWriter {
         _ config: ConfigSnapshot,
         groupRevisions: [(group: GroupID, revision: Int64)]
     ) async throws -> Bool {
-        let answer = try await redis.run(
-            PublishScripts.setUnlessNewer,
-            keys: [RedisNames.config],
-            arguments: [
-                Self.text(codec.encode(config)), String(config.version.epoch), String(config.version.revision),
-            ]
+        let answers = try await redis.runAll(
+            written.map { codec in
+                RedisScriptCall(
+                    PublishScripts.setUnlessNewer,
+                    keys: [RedisNames.config(format: codec.format)],
+                    arguments: [
+                        Self.text(codec.encode(config)), String(config.version.epoch), String(config.version.revision),
+                    ]
+                )
+            }
         )
-        guard answer.integer == 1 else { return false }
+        guard answers.allSatisfy({ $0.integer == 1 }) else { return false }
+        try await removeUnwritten { RedisNames.config(format: $0) }
         try await raiseGroups(groupRevisions, with: config.version.stamp)
         try await announce([.config(config.version)])
         return true
@@ -89,15 +116,20 @@ package final class SnapshotWriter {
     package func publish(_ keys: [Key], isAnnounced: Bool, raisesUsers: Bool = true) async throws {
         let live = keys.filter { !$0.isDeleted }.map(\.snapshot)
         let deleted = keys.filter(\.isDeleted).map(\.snapshot)
+        // First, or a worker would take what is removed there for unknown.
+        try await removeUnwritten { RedisNames.keysComplete(format: $0) }
         _ = try await redis.runAll(
-            live.map { key in
-                RedisScriptCall(
-                    PublishScripts.setUnlessNewer,
-                    keys: [RedisNames.key(hash: key.hash)],
-                    arguments: [Self.text(codec.encode(key)), String(key.revision), String(key.userRevision)]
-                )
+            written.flatMap { codec in
+                live.map { key in
+                    RedisScriptCall(
+                        PublishScripts.setUnlessNewer,
+                        keys: [RedisNames.key(hash: key.hash, format: codec.format)],
+                        arguments: [Self.text(codec.encode(key)), String(key.revision), String(key.userRevision)]
+                    )
+                }
             }
         )
+        try await remove(live.map(\.hash), in: unwritten)
         try await remove(deleted.map(\.hash))
         let stale = try await raise(keys, withUsers: raisesUsers)
         try await remove(stale.map(\.hash))
@@ -140,7 +172,15 @@ package final class SnapshotWriter {
     }
 
     private func remove(_ hashes: [String]) async throws {
-        _ = try await redis.sendAll(hashes.map { RedisCommand(["DEL", RedisNames.key(hash: $0)]) })
+        try await remove(hashes, in: written.map(\.format) + unwritten)
+    }
+
+    private func remove(_ hashes: [String], in formats: [Int]) async throws {
+        _ = try await redis.sendAll(
+            formats.flatMap { format in
+                hashes.map { RedisCommand(["DEL", RedisNames.key(hash: $0, format: format)]) }
+            }
+        )
     }
 
     /// Raises users' revisions; the entries of their keys must stand already.
@@ -161,15 +201,22 @@ package final class SnapshotWriter {
     /// - Throws: `RedisError`.
     package func publish(_ entries: [CredentialEntry], removing gone: [AccountID] = []) async throws {
         _ = try await redis.runAll(
-            entries.map { entry in
-                RedisScriptCall(
-                    PublishScripts.setUnlessNewer,
-                    keys: [RedisNames.credentials(of: entry.account)],
-                    arguments: [Self.text(codec.encode(entry)), String(entry.version), entry.account.description]
-                )
+            written.flatMap { codec in
+                entries.map { entry in
+                    RedisScriptCall(
+                        PublishScripts.setUnlessNewer,
+                        keys: [RedisNames.credentials(of: entry.account, format: codec.format)],
+                        arguments: [Self.text(codec.encode(entry)), String(entry.version), entry.account.description]
+                    )
+                }
             }
         )
-        _ = try await redis.sendAll(gone.map { RedisCommand(["DEL", RedisNames.credentials(of: $0)]) })
+        let over =
+            gone.flatMap { account in (written.map(\.format) + unwritten).map { (account, $0) } }
+            + entries.flatMap { entry in unwritten.map { (entry.account, $0) } }
+        _ = try await redis.sendAll(
+            over.map { RedisCommand(["DEL", RedisNames.credentials(of: $0.0, format: $0.1)]) }
+        )
         try await announce(entries.map { .credentials($0.account, version: $0.version) })
     }
 
@@ -190,6 +237,13 @@ package final class SnapshotWriter {
                 )
             }
         )
+        try await announceFlagsCleared(accounts)
+    }
+
+    /// Has workers ask Redis again what keeps calls from these accounts.
+    ///
+    /// - Throws: `RedisError`.
+    package func announceFlagsCleared(_ accounts: [AccountID]) async throws {
         try await announce(accounts.map { .flagsCleared($0) })
     }
 

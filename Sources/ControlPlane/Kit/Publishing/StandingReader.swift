@@ -2,13 +2,13 @@ package import Domain
 package import Redis
 package import Snapshots
 
-/// Compares what stands in Redis with what ought to.
+/// Compares what stands in Redis, in one format, with what ought to.
 package final class StandingReader {
     /// What the database says.
     package struct Wanted {
         package var config: SnapshotVersion
-        /// What `RedisNames.keysComplete` must begin with.
-        package var keysMarker: String
+        /// What `RedisNames.keysComplete` of a format must begin with.
+        package var keysMarker: (_ format: Int) -> String
         package var credentials: [(account: AccountID, version: Int64)]
         package var goneAccounts: [AccountID]
     }
@@ -18,10 +18,19 @@ package final class StandingReader {
         package var isConfigNewer = false
         package var mustPublishKeys = false
         package var credentialsToPublish: [AccountID] = []
+
+        /// What is lacking in one of two formats.
+        mutating func join(_ other: Found) {
+            mustPublishConfig = mustPublishConfig || other.mustPublishConfig
+            isConfigNewer = isConfigNewer || other.isConfigNewer
+            mustPublishKeys = mustPublishKeys || other.mustPublishKeys
+            credentialsToPublish += other.credentialsToPublish.filter { !credentialsToPublish.contains($0) }
+        }
     }
 
     private let redis: RedisClient
     private let codec: SnapshotCodec
+    var format: Int { codec.format }
     /// Signatures of texts that were verified; only others are read whole.
     private var verifiedConfig = ""
     private var verifiedCredentials: [AccountID: String] = [:]
@@ -47,8 +56,8 @@ package final class StandingReader {
             found.mustPublishConfig = true
         }
         found.credentialsToPublish = try await outdatedCredentials(wanted.credentials)
-        let marker = wanted.keysMarker + "." + (try await runID())
-        let complete = try await redis.send(RedisCommand(["GET", RedisNames.keysComplete]))
+        let marker = wanted.keysMarker(format) + "." + (try await runID())
+        let complete = try await redis.send(RedisCommand(["GET", RedisNames.keysComplete(format: format)]))
         found.mustPublishKeys = complete.text != marker
         for fields in try await partitionFields() {
             let config = fields.first?.integer
@@ -59,11 +68,11 @@ package final class StandingReader {
     }
 
     private func configHead() async throws -> SnapshotHead? {
-        guard let head = try await heads([RedisNames.config]).first ?? nil else { return nil }
+        guard let head = try await heads([RedisNames.config(format: format)]).first ?? nil else { return nil }
         guard head.signature != verifiedConfig else { return head }
-        let text = try await redis.send(RedisCommand(["GET", RedisNames.config]))
+        let text = try await redis.send(RedisCommand(["GET", RedisNames.config(format: format)]))
         guard let bytes = text.bytes, (try? codec.decodeConfig(bytes)) != nil else {
-            try await remove(RedisNames.config, head)
+            try await remove(RedisNames.config(format: format), head)
             return nil
         }
         verifiedConfig = head.signature
@@ -73,7 +82,7 @@ package final class StandingReader {
     private func outdatedCredentials(
         _ wanted: [(account: AccountID, version: Int64)]
     ) async throws -> [AccountID] {
-        let heads = try await heads(wanted.map { RedisNames.credentials(of: $0.account) })
+        let heads = try await heads(wanted.map { RedisNames.credentials(of: $0.account, format: format) })
         var outdated: [AccountID] = []
         for ((account, version), head) in zip(wanted, heads) {
             guard let head, head.first >= version else {
@@ -81,7 +90,7 @@ package final class StandingReader {
                 continue
             }
             guard head.signature != verifiedCredentials[account] else { continue }
-            let name = RedisNames.credentials(of: account)
+            let name = RedisNames.credentials(of: account, format: format)
             let text = try await redis.send(RedisCommand(["GET", name]))
             if let bytes = text.bytes, (try? codec.decodeCredentials(bytes, account: account)) != nil {
                 verifiedCredentials[account] = head.signature
@@ -107,7 +116,8 @@ package final class StandingReader {
         try await redis.sendAll(
             Partition.all.map {
                 RedisCommand([
-                    "HMGET", RedisNames.revisions($0), SnapshotWriter.configField, SnapshotWriter.completeField,
+                    "HMGET", RedisNames.revisions($0), SnapshotWriter.configField,
+                    SnapshotWriter.completeField(format: format),
                 ])
             }
         ).map { $0.array ?? [] }
@@ -137,11 +147,12 @@ package final class StandingReader {
     /// Takes back that all keys are there.
     package func beginFilling() async throws -> Filling {
         let filling = Filling(
-            name: "\(RedisNames.keysComplete):filling:\(UInt64.random(in: 0...UInt64.max))",
+            name: "\(RedisNames.keysComplete(format: format)):filling:\(UInt64.random(in: 0...UInt64.max))",
             runID: try await runID()
         )
         _ = try await redis.sendAll([
-            RedisCommand(["DEL", RedisNames.keysComplete]), RedisCommand(["SET", filling.name, "1", "EX", "3600"]),
+            RedisCommand(["DEL", RedisNames.keysComplete(format: format)]),
+            RedisCommand(["SET", filling.name, "1", "EX", "3600"]),
         ])
         return filling
     }
@@ -152,8 +163,8 @@ package final class StandingReader {
         let marker = marker + "." + filling.runID
         _ = try await redis.sendAll(
             Partition.all.map {
-                RedisCommand(["HSET", RedisNames.revisions($0), SnapshotWriter.completeField, marker])
-            } + [RedisCommand(["SET", RedisNames.keysComplete, marker])]
+                RedisCommand(["HSET", RedisNames.revisions($0), SnapshotWriter.completeField(format: format), marker])
+            } + [RedisCommand(["SET", RedisNames.keysComplete(format: format), marker])]
         )
         return true
     }

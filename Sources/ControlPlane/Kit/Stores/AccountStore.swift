@@ -1,3 +1,4 @@
+package import Decisions
 package import Domain
 package import Formats
 package import Postgres
@@ -35,6 +36,8 @@ package struct AccountDraft: Hashable, Sendable {
     package var allowsOverages = false
 
     package init() {}
+
+    package var quota: AccountQuota { AccountQuota(daily: quotaDaily, weekly: quotaWeekly, total: quotaTotal) }
 }
 
 /// An account's credentials at rest: the plain fields, the names of the secret ones, and those sealed.
@@ -72,6 +75,8 @@ package struct AccountRecord: Hashable, Sendable {
     /// Those that still last.
     package var flags: [AccountFlag] = []
     package var usage = KnownUsage()
+    /// What its quotas count.
+    package var spending = AccountSpending()
     package var lastUsedAt: Timestamp?
     package var revision: Int64
     package var createdAt: Timestamp
@@ -85,7 +90,7 @@ package enum AccountStore {
         a.model_mapping, a.header_overrides, a.proxy_id, a.schedulable, a.upstream_protocol, a.pool_mode, \
         a.pool_retry_count, a.custom_error_codes, a.temp_unschedulable_rules, a.quota_daily, a.quota_weekly, \
         a.quota_total, a.cache_ttl_override, a.allow_overages, a.revision, a.forbidden_type, a.validation_url, \
-        a.flags, \(AccountUsageStore.known), a.secrets_version, a.needs_sign_in, \
+        a.flags, \(AccountUsageStore.known), \(AccountQuotaStore.known), a.secrets_version, a.needs_sign_in, \
         a.refresh_error, a.refresh_failures, \(SQL.microseconds("a.token_issued_at", as: "token_issued_at")), \
         \(SQL.microseconds("a.refresh_retry_at", as: "refresh_retry_at")), \
         \(SQL.microseconds("a.expires_at", as: "expires_at")), \
@@ -145,6 +150,7 @@ package enum AccountStore {
             validationURL: try row.optionalText("validation_url"),
             flags: try AccountStandingStore.flags(row).filter { $0.isLive(now) },
             usage: try AccountUsageStore.known(row),
+            spending: try AccountQuotaStore.known(row),
             lastUsedAt: try row.optionalTime("last_used_at"),
             revision: try row.int("revision"),
             createdAt: try row.time("created_at"),

@@ -31,6 +31,8 @@ package enum OutboxEntry: Hashable, Sendable {
     case marks(AccountID, isRecovery: Bool)
     /// What a user has spent: wallet, quotas, windows.
     case money(UserID)
+    /// What has been spent through an account, or what its quotas are.
+    case quota(AccountID)
 
     package var kind: String {
         switch self {
@@ -40,6 +42,7 @@ package enum OutboxEntry: Hashable, Sendable {
         case .account: "account"
         case .marks(_, let isRecovery): isRecovery ? "account_error" : "account_flags"
         case .money: "money"
+        case .quota: "account_quota"
         }
     }
 
@@ -51,6 +54,7 @@ package enum OutboxEntry: Hashable, Sendable {
         case .account(let id): id.raw
         case .marks(let id, _): id.raw
         case .money(let id): id.raw
+        case .quota(let id): id.raw
         }
     }
 }

@@ -40,6 +40,7 @@ package enum Migrations {
         Migration(version: 4, name: "sign_in", script: text(PackageResources._004_sign_in_sql)),
         Migration(version: 5, name: "account_usage", script: text(PackageResources._005_account_usage_sql)),
         Migration(version: 6, name: "money", script: text(PackageResources._006_money_sql)),
+        Migration(version: 7, name: "quotas_and_prices", script: text(PackageResources._007_quotas_and_prices_sql)),
         Migration(version: 8, name: "settling", script: text(PackageResources._008_settling_sql)),
     ]
 

@@ -10,9 +10,21 @@ package enum RateClass: String, Sendable, CaseIterable {
     case cacheRead = "cache_read"
     case inputAbove200k = "input_above_200k"
     case outputAbove200k = "output_above_200k"
+    case cacheWrite5mAbove200k = "cache_write_5m_above_200k"
+    case cacheWrite1hAbove200k = "cache_write_1h_above_200k"
     case cacheReadAbove200k = "cache_read_above_200k"
     case inputAbove272k = "input_above_272k"
     case outputAbove272k = "output_above_272k"
+    case cacheWrite5mAbove272k = "cache_write_5m_above_272k"
+    case cacheReadAbove272k = "cache_read_above_272k"
+    case inputFlex = "input_flex"
+    case outputFlex = "output_flex"
+    case cacheWrite5mFlex = "cache_write_5m_flex"
+    case cacheReadFlex = "cache_read_flex"
+    case inputPriority = "input_priority"
+    case outputPriority = "output_priority"
+    case cacheWrite5mPriority = "cache_write_5m_priority"
+    case cacheReadPriority = "cache_read_priority"
     case imageInput = "image_input"
     case audioInput = "audio_input"
     case imageOutput = "image_output"
@@ -29,8 +41,31 @@ package struct PriceDraft: Hashable, Sendable {
     /// nano-USD per million tokens (`web_search`, `request`: per call). Tokens of a class without an entry cost what those
     /// of `input` or `output` do, which they are part of; what is billed by the call costs nothing then.
     package var rates: [RateClass: PricePerMillion] = [:]
+    /// Tokens of input that the model takes; nil where that is not known.
+    package var maximumInput: Int64?
+    /// Tokens that an answer can have.
+    package var maximumOutput: Int64?
 
     package init() {}
+}
+
+extension ModelPrice.Rates {
+    /// What stands in for the usual prices, of the classes that have names with this ending. A class that usually costs
+    /// what input does goes on doing so.
+    fileprivate init(_ ending: String, _ rates: [RateClass: PricePerMillion]) {
+        func rate(_ usual: RateClass, orOf other: PricePerMillion? = nil) -> PricePerMillion? {
+            RateClass(rawValue: usual.rawValue + ending).flatMap { rates[$0] } ?? (rates[usual] == nil ? other : nil)
+        }
+        let input = rate(.input)
+        let written = rate(.cacheWrite5m, orOf: input)
+        self.init(
+            input: input,
+            output: rate(.output),
+            cacheWrite5m: written,
+            cacheWrite1h: rate(.cacheWrite1h, orOf: written),
+            cacheRead: rate(.cacheRead, orOf: input)
+        )
+    }
 }
 
 package struct PriceRecord: Hashable, Sendable {
@@ -45,6 +80,14 @@ package struct PriceRecord: Hashable, Sendable {
         let input = fields.rates[.input] ?? PricePerMillion(0)
         let written = fields.rates[.cacheWrite5m] ?? input
         func amount(_ name: RateClass) -> NanoUSD { NanoUSD(fields.rates[name]?.raw ?? 0) }
+        let contexts = [(200_000, "_above_200k"), (272_000, "_above_272k")].map { above, ending in
+            ModelPrice.LongContext(above: above, ModelPrice.Rates(ending, fields.rates))
+        }
+        var tiers: [ServiceTier: ModelPrice.Rates] = [:]
+        for tier in [ServiceTier.flex, .priority] {
+            let rates = ModelPrice.Rates("_" + tier.rawValue, fields.rates)
+            if !rates.isEmpty { tiers[tier] = rates }
+        }
         return ModelPrice(
             model: fields.model,
             match: fields.match,
@@ -57,14 +100,18 @@ package struct PriceRecord: Hashable, Sendable {
             inputMedia: .init(image: fields.rates[.imageInput], audio: fields.rates[.audioInput]),
             outputMedia: .init(image: fields.rates[.imageOutput], audio: fields.rates[.audioOutput]),
             webSearch: amount(.webSearch),
-            request: amount(.request)
+            request: amount(.request),
+            longContexts: contexts.filter { !$0.rates.isEmpty },
+            tiers: tiers,
+            maximumInput: fields.maximumInput,
+            maximumOutput: fields.maximumOutput
         )
     }
 }
 
 package enum PriceStore {
     static let columns = """
-        p.id, p.model, p.match, p.rates, p.revision, \(SQL.microseconds("p.created_at", as: "created_at")), \
+        p.id, p.model, p.match, p.rates, p.revision, p.max_input_tokens, p.max_output_tokens, \(SQL.microseconds("p.created_at", as: "created_at")), \
         \(SQL.microseconds("p.updated_at", as: "updated_at"))
         """
 
@@ -75,9 +122,9 @@ package enum PriceStore {
             throw PostgresError.decoding(column: "match")
         }
         fields.match = match
-        for (name, value) in try row.json("rates").object ?? [] {
-            if let rate = RateClass(rawValue: name), let raw = value.int64 { fields.rates[rate] = PricePerMillion(raw) }
-        }
+        fields.rates = rates(try row.json("rates"))
+        fields.maximumInput = try row.optionalInt("max_input_tokens")
+        fields.maximumOutput = try row.optionalInt("max_output_tokens")
         return PriceRecord(
             id: try row.int("id"),
             fields: fields,
@@ -85,6 +132,14 @@ package enum PriceStore {
             createdAt: try row.time("created_at"),
             updatedAt: try row.time("updated_at")
         )
+    }
+
+    static func rates(_ json: JSON) -> [RateClass: PricePerMillion] {
+        var rates: [RateClass: PricePerMillion] = [:]
+        for (name, value) in json.object ?? [] {
+            if let rate = RateClass(rawValue: name), let raw = value.int64 { rates[rate] = PricePerMillion(raw) }
+        }
+        return rates
     }
 
     package static func find(
@@ -108,12 +163,20 @@ package enum PriceStore {
         let rates = RateClass.allCases.compactMap { name in
             draft.rates[name].map { (key: name.rawValue, value: JSON.int($0.raw)) }
         }
-        return [.text(draft.model), .text(draft.match.rawValue), .json(.object(rates))]
+        return [
+            .text(draft.model), .text(draft.match.rawValue), .json(.object(rates)), .optional(draft.maximumInput),
+            .optional(draft.maximumOutput),
+        ]
     }
+
+    private static let insertion = """
+        insert into prices (model, match, rates, max_input_tokens, max_output_tokens)
+        values ($1, $2, $3::jsonb, $4::bigint, $5::bigint)
+        """
 
     package static func insert(_ draft: PriceDraft, on connection: PostgresConnection) async throws -> Int64 {
         let rows = try await connection.query(
-            "insert into prices (model, match, rates) values ($1, $2, $3::jsonb) returning id",
+            insertion + " returning id",
             parameters(draft)
         )
         guard let row = rows.first else { throw PostgresError.decoding(column: "id") }
@@ -122,7 +185,7 @@ package enum PriceStore {
 
     package static func insert(_ drafts: [PriceDraft], on connection: PostgresConnection) async throws {
         try await connection.executeBatch(
-            "insert into prices (model, match, rates) values ($1, $2, $3::jsonb)",
+            insertion,
             drafts.map { parameters($0) }
         )
     }
@@ -130,9 +193,9 @@ package enum PriceStore {
     package static func update(_ id: Int64, to draft: PriceDraft, on connection: PostgresConnection) async throws {
         try await connection.execute(
             """
-            update prices set model = $1, match = $2, rates = $3::jsonb, revision = nextval('revision_seq'),
-                updated_at = now()
-            where id = $4
+            update prices set model = $1, match = $2, rates = $3::jsonb, max_input_tokens = $4::bigint,
+                max_output_tokens = $5::bigint, revision = nextval('revision_seq'), updated_at = now()
+            where id = $6
             """,
             parameters(draft) + [.integer(id)]
         )

@@ -45,6 +45,32 @@ package enum UsagePartitions {
         }
     }
 
+    /// Drops the months that are kept no longer, each whole, and what policies have had in them.
+    ///
+    /// - Parameter count: of whole months before the present one.
+    package static func drop(now: Timestamp, keeping count: Int, in pool: PostgresPool) async throws {
+        let today = CivilDate(microsecondsSinceEpoch: now.microseconds)
+        let oldest = CivilDate(year: today.year, month: today.month, day: 1).adding(months: -count)
+        let tables = try await pool.query(
+            """
+            select c.relname::text as name from pg_inherits i join pg_class c on c.oid = i.inhrelid
+            where i.inhparent = 'usage_records'::regclass and c.relname ~ '^usage_records_[0-9]{4}_[0-9]{2}$'
+                and c.relname < $1 order by c.relname
+            """,
+            [.text("usage_records_\(pad(oldest.year, 4))_\(pad(oldest.month, 2))")]
+        ).map { try $0.text("name") }
+        for table in tables {
+            try await pool.withTransaction { connection in
+                // Readers and settlements must not queue behind it.
+                try await connection.execute("set local lock_timeout = '2s'")
+                try await connection.runScript("drop table if exists \(table)")
+            }
+        }
+        let end: [PostgresParameter] = [.text(day(oldest))]
+        try await pool.execute("delete from usage_records_default where created_at < $1::text::timestamptz", end)
+        try await pool.execute("delete from policy_events where created_at < $1::text::timestamptz", end)
+    }
+
     /// A partition cannot be added while the default one holds rows of its range, so those move in first.
     private static func script(_ month: Month) -> String {
         """

@@ -35,6 +35,7 @@ package final class RefreshRunner {
         package var sealing: CredentialSealing
         package var endpoint: TokenEndpoint
         package var clients: OAuthClients
+        package var upstream: UpstreamClient
 
         package init(
             loop: EventLoop,
@@ -42,7 +43,7 @@ package final class RefreshRunner {
             redis: RedisClient,
             changes: ChangeNotifier,
             sealing: CredentialSealing,
-            endpoint: TokenEndpoint,
+            upstream: UpstreamClient,
             clients: OAuthClients
         ) {
             self.loop = loop
@@ -50,7 +51,8 @@ package final class RefreshRunner {
             self.redis = redis
             self.changes = changes
             self.sealing = sealing
-            self.endpoint = endpoint
+            self.upstream = upstream
+            endpoint = TokenEndpoint(upstream)
             self.clients = clients
         }
     }
@@ -140,7 +142,7 @@ package final class RefreshRunner {
             guard let account = try await find(id) else { return .noAccount }
             if account.refresh.secretsVersion > stale { return .fresh(version: account.credentials.version) }
             if account.refresh.needsSignIn, let error = account.refresh.error { return .needsSignIn(error) }
-            if let lock = try await RefreshLock.take(id, parts.redis) {
+            if let lock = try await RefreshLock.take(id, parts.redis, on: parts.loop) {
                 do {
                     let outcome = try await underLock(lock, id, stale, isPatient)
                     await lock.release()

@@ -70,6 +70,30 @@ package struct RotationNotes {
         _ = try? await redis.send(RedisCommand(["DEL", RedisNames.rotation(of: account)]))
     }
 
+    /// Brings a note under the master key that seals, unless it was changed meanwhile.
+    ///
+    /// - Returns: false when no key opens it, nil when there is nothing to do.
+    /// - Throws: `RedisError`.
+    package func reseal(_ account: AccountID) async throws -> Bool? {
+        let name = RedisNames.rotation(of: account)
+        guard let old = try await redis.send(RedisCommand(["GET", name])).text,
+            SealedBox.keyID(of: old) != keys.currentID
+        else { return nil }
+        guard let plain = try? SealedBox.open(old, for: Self.context(account), with: keys) else { return false }
+        let nonce = SecureRandom.bytes(SealedBox.nonceBytes)
+        let new = SealedBox.seal(plain, for: Self.context(account), with: keys, nonce: nonce)
+        return try await redis.run(Self.replaceScript, keys: [name], arguments: [old, new]).integer == 1 ? true : nil
+    }
+
+    private static let replaceScript = RedisScript(
+        name: "replace_rotation_note",
+        source: """
+            if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+            redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+            return 1
+            """
+    )
+
     private static func context(_ account: AccountID) -> SealingContext {
         .account(account.raw, field: "rotation")
     }

@@ -104,7 +104,9 @@ struct TokenRenewal {
                 // Then the answer is in this process alone until Postgres has it.
                 log.warning("a renewal could not be noted", ["account_id": .integer(id.raw), "error": "\(error)"])
             }
-            return try await writer.store(tokens, issuedAt: note.startedAt, inPlaceOf: token, of: id)
+            let outcome = try await writer.store(tokens, issuedAt: note.startedAt, inPlaceOf: token, of: id)
+            if case .fresh = outcome { findProject(tokens.accessToken, proxy) }
+            return outcome
         case .answer(.gone(let text)):
             return try await writer.end(id, because: text, of: token, cutOff: cutOff)
         case .answer(.refused(let text)):
@@ -117,6 +119,23 @@ struct TokenRenewal {
             // An answer that was lost on its way may have replaced the token: the note goes on saying so.
             if failure.isUnsent, cutOff == nil { await notes.remove(id) }
             return try await failed(.unavailable(failure.description, retryAfter: .zero))
+        }
+    }
+
+    /// For an account that has none; nobody waits for it.
+    private func findProject(_ token: Secret, _ proxy: ProxyServer?) {
+        let provider = ProviderAccount(account)
+        guard ProviderRegistry.provider(for: provider)?.projectSearch(token) != nil else { return }
+        parts.loop.spawn { [self] in
+            let finder = ProjectFinder(parts.upstream, log: log)
+            guard let project = await finder.find(provider, token: token, through: proxy, isolation: id.raw) else {
+                return
+            }
+            do {
+                try await writer.add(project: project, to: id)
+            } catch {
+                log.warning("a project could not be stored", ["account_id": .integer(id.raw), "error": "\(error)"])
+            }
         }
     }
 

@@ -81,6 +81,32 @@ struct TokenWriter {
         }
     }
 
+    // MARK: What tokens lead to
+
+    /// Unless somebody has named one meanwhile.
+    ///
+    /// - Throws: `PostgresError`.
+    func add(project: String, to id: AccountID) async throws {
+        try await parts.changes.commit(by: .system) { change in
+            guard let account = try await AccountStore.find(id, on: change.connection, forUpdate: true),
+                account.credentials.plain["project_id"] == nil
+            else { return }
+            var credentials = account.credentials
+            credentials.plain["project_id"] = project
+            let isWritten = try await AccountStore.replaceCredentials(
+                of: id,
+                with: credentials,
+                ifVersion: account.credentials.version,
+                hasNewSecrets: false,
+                on: change.connection
+            )
+            guard isWritten else { return }
+            change.publish(.account(id))
+            change.publish(.config)
+            change.audit("find_project", "account", id.raw, ["project_id": .string(project)])
+        }
+    }
+
     // MARK: No more tokens
 
     /// The provider takes the refresh token no more. If somebody else has put another in its place meanwhile, that one

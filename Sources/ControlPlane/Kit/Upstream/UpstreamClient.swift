@@ -100,11 +100,13 @@ package struct UpstreamReply {
 /// a proxy would look its host up, and where a name leads to.
 package final class UpstreamClient {
     private static let connectTime = Duration.seconds(10)
+    package let loop: EventLoop
     private let client: CurlClient
 
     /// - Parameter authorityFile: extra trust anchors in PEM.
     /// - Throws: `FetchError.connect`, when libcurl cannot be used.
     package init(_ loop: EventLoop, authorityFile: String? = nil) throws {
+        self.loop = loop
         var options = HTTPClient.Options()
         options.authorityFile = authorityFile
         options.idleConnectionLifetime = .seconds(30)

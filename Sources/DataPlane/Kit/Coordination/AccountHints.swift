@@ -10,6 +10,9 @@ package struct AccountHints: Hashable, Sendable {
     /// The same for errors: they have no end of their own, and recovering an account should show at once.
     package static let errorLifetime = Duration.seconds(5)
 
+    /// The same for quotas: an admin may reset or raise them.
+    package static let quotaLifetime = Duration.seconds(2)
+
     private static let maximumModels = 256
 
     private struct Hint: Hashable {
@@ -49,6 +52,12 @@ package struct AccountHints: Hashable, Sendable {
     /// So many calls a minute have been made.
     package mutating func learnRate(until end: Timestamp, now: Timestamp) {
         learn(Hint(reason: .requestRate(until: end), until: min(end, now + Self.lifetime)), now)
+    }
+
+    /// What may be spent through it is spent.
+    package mutating func learnQuota(_ kind: AccountQuota.Kind, until end: Timestamp?, now: Timestamp) {
+        let longest = now + Self.quotaLifetime
+        learn(Hint(reason: .quota(kind, until: end), until: min(end ?? longest, longest)), now)
     }
 
     private mutating func learn(_ hint: Hint, _ now: Timestamp) {

@@ -8,16 +8,16 @@ package enum AccountScripts {
 
     /// Takes a slot of an account, if its flags, its rate and its other calls let it.
     ///
-    /// Keys: slots, marks, calls of the last minute, probes. Arguments: calls at once and calls a minute (0: no limit),
+    /// Keys: slots, marks, calls of the last minute, probes, and where it has quotas what was spent. Arguments: calls at once and calls a minute (0: no limit),
     /// lease in ms, the field in which the asked model would be limited, `guard` to try out an account all of whose
     /// flags are guesses, `credits` where what is beyond the plan's limits may be paid with AI credits, request id; and
-    /// for a call that waits (`WaitLine`) how many may, and since when it does.
+    /// for a call that waits (`WaitLine`) how many may, and since when it does; and its quotas (`AccountQuotaScripts`).
     ///
     /// Answer: `{calls in flight with this one, time}`, and where the account has marks, `marked`, `half_open` (the call
     /// is a probe) or `guard`, the marks, and `credits` for a call that is paid with them. Or a refusal:
     /// `{-calls in flight, time}` when it is full or others wait for its slots, for a call that waits with `'line'` and
     /// its place in the line;
-    /// `{0, time, 'rate', end in ms}`, `{0, time, 'half_open'}`, `{0, time, 'flagged', marks}`.
+    /// `{0, time, 'rate', end in ms}`, `{0, time, 'half_open'}`, `{0, time, 'flagged', marks}`, or what its quotas say.
     ///
     /// An account without flags costs one look at a hash that is not there. In the 30 s after a flag's end 1, 2, 4 …
     /// calls are tried out at a time, twice as many for each that succeeds. An account all of whose flags are guesses may
@@ -73,40 +73,41 @@ package enum AccountScripts {
                 if wins < 10 then half = {ended, wins} end
               end
             end
-            redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-            local count = redis.call('ZCARD', KEYS[1])
-            local limit, rate = tonumber(ARGV[1]), tonumber(ARGV[2])
-            local bound = ARGV[7] or ''
-            if limit > 0 then
-              local place = stand(KEYS[1], id, limit - count, bound, ARGV[8], now, micros)
-              if place == 'full' then return {-count, micros} end
-              if place then return {-count, micros, 'line', place} end
-            end
-            if rate > 0 then
-              redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - 60000)
-              if redis.call('ZCARD', KEYS[3]) >= rate then
-                local first = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
-                return {0, micros, 'rate', tonumber(first[2]) + 60000}
-              end
-            end
-            local lease = now + tonumber(ARGV[3])
-            if half then
-              redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
-              if redis.call('ZCARD', KEYS[4]) >= 2 ^ half[2] then return {0, micros, 'half_open'} end
-              state = 'half_open'
-              redis.call('ZADD', KEYS[4], lease, id)
-              redis.call('PEXPIRE', KEYS[4], 60000)
-              redis.call('HSET', KEYS[2], 'half', text(half[1]) .. ' ' .. half[2])
-            end
-            redis.call('ZADD', KEYS[1], lease, id)
-            if bound ~= '' then quit(KEYS[1], id) end
-            if rate > 0 then
-              redis.call('ZADD', KEYS[3], now, id .. ' ' .. text(micros))
-              redis.call('PEXPIRE', KEYS[3], 61000)
-            end
-            if #marks == 0 then return {count + 1, micros} end
-            return {count + 1, micros, state, marks, paid}
-            """
+            """ + AccountQuotaScripts.check + """
+                redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+                local count = redis.call('ZCARD', KEYS[1])
+                local limit, rate = tonumber(ARGV[1]), tonumber(ARGV[2])
+                local bound = ARGV[7] or ''
+                if limit > 0 then
+                  local place = stand(KEYS[1], id, limit - count, bound, ARGV[8], now, micros)
+                  if place == 'full' then return {-count, micros} end
+                  if place then return {-count, micros, 'line', place} end
+                end
+                if rate > 0 then
+                  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - 60000)
+                  if redis.call('ZCARD', KEYS[3]) >= rate then
+                    local first = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
+                    return {0, micros, 'rate', tonumber(first[2]) + 60000}
+                  end
+                end
+                local lease = now + tonumber(ARGV[3])
+                if half then
+                  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
+                  if redis.call('ZCARD', KEYS[4]) >= 2 ^ half[2] then return {0, micros, 'half_open'} end
+                  state = 'half_open'
+                  redis.call('ZADD', KEYS[4], lease, id)
+                  redis.call('PEXPIRE', KEYS[4], 60000)
+                  redis.call('HSET', KEYS[2], 'half', text(half[1]) .. ' ' .. half[2])
+                end
+                redis.call('ZADD', KEYS[1], lease, id)
+                if bound ~= '' then quit(KEYS[1], id) end
+                if rate > 0 then
+                  redis.call('ZADD', KEYS[3], now, id .. ' ' .. text(micros))
+                  redis.call('PEXPIRE', KEYS[3], 61000)
+                end
+                if #marks == 0 then return {count + 1, micros} end
+                return {count + 1, micros, state, marks, paid}
+                """
     )
 
     /// Ends a probe of an account that comes back from a pause.

@@ -1,4 +1,5 @@
 package import Redis
+import Snapshots
 
 /// The scripts of a call. Each checks all its inputs before its first write, because a script does not roll back.
 ///
@@ -10,13 +11,17 @@ package enum CallScripts {
     package static let all =
         [admit, settle, checkpoint, reserve, beat, count, release, renew] + AccountScripts.all + WaitLine.all
 
-    /// Gives a slot back. Keys: the account's slots. Arguments: request id. Answer: calls still in flight.
+    /// Gives a slot back. Keys: a set of slots and, of an account with quotas, what was spent. Arguments: request id, and
+    /// of a call that cost the account something how much. Answer: calls still in flight.
     package static let release = RedisScript(
         name: "release",
         source: WaitLine.wake + """
-            if redis.call('ZREM', KEYS[1], ARGV[1]) == 1 then wake(KEYS[1]) end
-            return redis.call('ZCARD', KEYS[1])
-            """
+            if redis.call('ZREM', KEYS[1], ARGV[1]) == 1 then
+              wake(KEYS[1])
+            """ + AccountQuotaScripts.count + """
+                end
+                return redis.call('ZCARD', KEYS[1])
+                """
     )
 
     /// Renews leases. Keys: a set of slots. Arguments: lease in ms, request ids.

@@ -22,6 +22,8 @@ package enum SkipReason: Hashable, Sendable {
     case requestRate(until: Timestamp)
     /// Its pause has just ended: calls are let in one by one.
     case halfOpen
+    /// What may be spent through it is spent; without an end until somebody resets or raises it.
+    case quota(AccountQuota.Kind, until: Timestamp?)
 
     /// Whether it is only a matter of waiting for another call's end.
     package var isForSlots: Bool {
@@ -39,9 +41,14 @@ package enum SkipReason: Hashable, Sendable {
         switch self {
         case .flagged(let flag): flag.until
         case .requestRate(let end): end
+        case .quota(_, let end): end
         default: nil
         }
     }
+
+    private static let quotaWords = Dictionary(
+        uniqueKeysWithValues: AccountQuota.Kind.allCases.map { ($0, "quota_" + $0.rawValue) }
+    )
 
     /// A constant word for traces and metrics.
     package var word: String {
@@ -57,6 +64,7 @@ package enum SkipReason: Hashable, Sendable {
         case .full: "full"
         case .requestRate: "rpm"
         case .halfOpen: "half_open"
+        case .quota(let kind, _): Self.quotaWords[kind] ?? ""
         }
     }
 }

@@ -35,6 +35,9 @@ package enum SlotAnswer: Sendable {
     case tooManyRequests(until: Timestamp)
     case halfOpen
     case flagged(AccountMarks)
+    case quotaSpent(AccountQuota.Kind, until: Timestamp?)
+    /// Redis does not know what has been spent.
+    case quotaForgotten
 
     /// Nil when the answer is none of the script `acquire`.
     package init?(_ answer: RedisValue) {
@@ -61,6 +64,12 @@ package enum SlotAnswer: Sendable {
                 self = .tooManyRequests(until: Timestamp(microseconds: end &* 1000))
             case "half_open": self = .halfOpen
             case "flagged": self = .flagged(AccountMarks(rest))
+            case "quota":
+                guard let kind = rest.text.flatMap({ AccountQuota.Kind(rawValue: $0) }), parts.count > 4,
+                    let end = parts[4].integer
+                else { return nil }
+                self = .quotaSpent(kind, until: end > 0 ? Timestamp(microseconds: end &* 1000) : nil)
+            case "quota_forgotten": self = .quotaForgotten
             default: return nil
             }
             return

@@ -1,5 +1,6 @@
 package import Decisions
 package import Domain
+import Reactor
 package import Redis
 import Snapshots
 
@@ -8,13 +9,19 @@ package final class SlotStore {
     /// What the scheduler reads, in one piece: it looks at every account of a group for every call.
     package final class Board {
         package fileprivate(set) var states: [AccountState] = []
+        /// Has what was spent through an account written into Redis again.
+        fileprivate var rebuild: ((AccountID) async -> Void)?
     }
 
     package let board = Board()
     private let redis: RedisClient
     private var accounts: [AccountID: AccountSlots] = [:]
 
-    package init(_ redis: RedisClient) { self.redis = redis }
+    /// - Parameter rebuild: asks for what was spent through an account, where Redis has forgotten it.
+    package init(_ redis: RedisClient, rebuild: ((AccountID) async -> Void)? = nil) {
+        self.redis = redis
+        board.rebuild = rebuild
+    }
 
     /// What this loop knows of an account's slots.
     package func of(_ account: AccountID) -> AccountSlots {
@@ -55,8 +62,15 @@ package final class AccountSlots {
     private var hints = AccountHints()
     private let board: SlotStore.Board
     private let redis: RedisClient
-    private var acquisition: (limit: Int, rate: Int, run: PreparedRun)?
+    private var acquisition: (limit: Int, rate: Int, quota: AccountQuota, run: PreparedRun)?
     private let giveBack: PreparedRun
+    private lazy var giveBackWithCost = PreparedRun(
+        CallScripts.release,
+        keys: [name, RedisNames.quota(of: account)],
+        furtherArguments: 2
+    )
+    /// When it was last asked to have written again what was spent.
+    private var rebuiltAt: MonotonicTime?
     private let marks: String
     private let probes: String
 
@@ -114,6 +128,7 @@ package final class AccountSlots {
     /// - Parameters:
     ///   - limit: calls at once; 0 is no limit.
     ///   - rate: calls a minute; 0 is no limit.
+    ///   - quota: what may be spent through it.
     ///   - model: the name under which a limit would keep the call away.
     ///   - isGuard: tries out an account although it is paused, where all its pauses are guesses.
     ///   - ticket: of a call that waits if it is full.
@@ -122,6 +137,7 @@ package final class AccountSlots {
     package func acquire(
         limit: Int,
         rate: Int,
+        quota: AccountQuota = AccountQuota(),
         model: String,
         isGuard: Bool = false,
         requestID: String,
@@ -129,15 +145,24 @@ package final class AccountSlots {
         now: Timestamp
     ) async throws -> Answer {
         do {
-            var rest = RedisArguments(capacity: 112 + model.utf8.count)
-            rest.add(AccountFlag.Kind.modelLimited(model).field)
-            rest.add(isGuard ? "guard" : takesCredits ? "credits" : "")
-            rest.add(requestID)
-            let (bound, since) = WaitTicket.texts(ticket)
-            rest.add(bound)
-            rest.add(since)
-            let answer = try await redis.run(acquisition(limit, rate), rest)
-            guard let answer = SlotAnswer(answer) else { throw RedisError.unexpectedAnswer }
+            let run = acquisition(limit, rate, quota)
+            func ask(isLenient: Bool) async throws -> SlotAnswer {
+                var rest = RedisArguments(capacity: 112 + model.utf8.count)
+                rest.add(AccountFlag.Kind.modelLimited(model).field)
+                rest.add(isGuard ? "guard" : takesCredits ? "credits" : "")
+                rest.add(requestID)
+                let (bound, since) = WaitTicket.texts(ticket)
+                rest.add(bound)
+                rest.add(since)
+                if quota.isLimited { rest.add(quota.text(isLenient: isLenient)) }
+                guard let answer = SlotAnswer(try await redis.run(run, rest)) else { throw RedisError.unexpectedAnswer }
+                return answer
+            }
+            var answer = try await ask(isLenient: false)
+            if case .quotaForgotten = answer {
+                await rebuildQuota()
+                answer = try await ask(isLenient: true)
+            }
             return take(answer, model, now)
         } catch {
             release(requestID: requestID)
@@ -159,6 +184,11 @@ package final class AccountSlots {
             hints.learnRate(until: end, now: now)
             showHints()
             return .refused(.requestRate(until: end))
+        case .quotaSpent(let kind, let end):
+            hints.learnQuota(kind, until: end, now: now)
+            showHints()
+            return .refused(.quota(kind, until: end))
+        case .quotaForgotten: return .refused(.halfOpen)
         case .halfOpen: return .refused(.halfOpen)
         case .flagged(let marks):
             let live = marks.live(now)
@@ -170,22 +200,38 @@ package final class AccountSlots {
     }
 
     /// Gives the slot back. When Redis is away the lease ends by itself.
-    package func release(requestID: String) {
-        redis.run(giveBack, RedisArguments([requestID])) { [self] result in
+    ///
+    /// - Parameter cost: what the call has cost an account with quotas; counted once, whatever is sent again.
+    package func release(requestID: String, cost: NanoUSD = .zero) {
+        var rest = RedisArguments([requestID])
+        if cost > .zero { rest.add(cost.raw) }
+        redis.run(cost > .zero ? giveBackWithCost : giveBack, rest) { [self] result in
             if case .success(.integer(let count)) = result { note(Int(clamping: count.magnitude)) }
         }
     }
 
-    private func acquisition(_ limit: Int, _ rate: Int) -> PreparedRun {
-        if let acquisition, acquisition.limit == limit, acquisition.rate == rate { return acquisition.run }
+    private func acquisition(_ limit: Int, _ rate: Int, _ quota: AccountQuota) -> PreparedRun {
+        if let acquisition, acquisition.limit == limit, acquisition.rate == rate, acquisition.quota == quota {
+            return acquisition.run
+        }
+        // Without quotas nothing of them is sent.
+        let keys = [name, marks, RedisNames.requestRate(of: account), probes]
         let run = PreparedRun(
             AccountScripts.acquire,
-            keys: [name, marks, RedisNames.requestRate(of: account), probes],
+            keys: keys + (quota.isLimited ? [RedisNames.quota(of: account)] : []),
             arguments: [String(limit), String(rate), Leases.durationText],
-            furtherArguments: 5
+            furtherArguments: quota.isLimited ? 6 : 5
         )
-        acquisition = (limit, rate, run)
+        acquisition = (limit, rate, quota, run)
         return run
+    }
+
+    /// Redis does not know what was spent. Where nobody can tell, calls go on rather than not at all; not every one of
+    /// them asks.
+    private func rebuildQuota() async {
+        if let rebuiltAt, rebuiltAt.elapsed < .seconds(1) { return }
+        await board.rebuild?(account)
+        rebuiltAt = .now
     }
 
     // MARK: Marks
@@ -206,6 +252,13 @@ package final class AccountSlots {
     /// - Throws: `RedisError`.
     package func readMarks() async throws -> AccountMarks {
         AccountMarks(try await redis.send(RedisCommand(["HGETALL", marks])))
+    }
+}
+
+extension AccountQuota {
+    /// As `AccountQuotaScripts` takes it.
+    fileprivate func text(isLenient: Bool) -> String {
+        "\(daily?.raw ?? 0) \(weekly?.raw ?? 0) \(total?.raw ?? 0) \(isLenient ? 1 : 0)"
     }
 }
 

@@ -19,11 +19,23 @@ package enum CallerErrors {
         allow: String? = nil
     ) {
         let wire = RouteTable.dialect(of: exchange.request).wire
-        let error = inWords(error)
         guard !exchange.isResponseStarted else {
-            exchange.write(event(error, wire, requestID: requestID, isArray: CallerStream.isArray(exchange.request)))
+            let isArray = CallerStream.isArray(exchange.request)
+            exchange.write(event(inWords(error), wire, requestID: requestID, isArray: isArray))
             return exchange.finish()
         }
+        let answer = whole(error, wire, requestID: requestID, allow: allow)
+        exchange.respond(answer.head, body: answer.body)
+    }
+
+    /// The answer to a request that ends with this error.
+    static func whole(
+        _ error: GatewayError,
+        _ wire: any WireDialect,
+        requestID: String,
+        allow: String?
+    ) -> FaultAnswer {
+        let error = inWords(error)
         var headers: HeaderFields = [
             "content-type": "application/json", "x-request-id": requestID, "request-id": requestID,
             "x-tollgate-code": error.code.rawValue,
@@ -35,10 +47,8 @@ package enum CallerErrors {
             }
             if seconds > longestRetryAfter { headers.add("x-should-retry", "false") }
         }
-        exchange.respond(
-            HTTPResponseHead(status: error.status, headers: headers),
-            body: wire.errorBody(error, requestID: requestID)
-        )
+        let head = HTTPResponseHead(status: error.status, headers: headers)
+        return FaultAnswer(head, body: wire.errorBody(error, requestID: requestID))
     }
 
     /// The error, with the wait in its text where that is too long for the header.

@@ -22,7 +22,7 @@ package final class GatewayHandler {
     /// A key is refused for this long without another look at it.
     private static let refusalLifetime = Duration.seconds(1)
     /// Characters of a path that the log keeps.
-    private static let longestLoggedPath = 200
+    static let longestLoggedPath = 200
 
     private let context: WorkerContext
     private let probes: Probes
@@ -138,6 +138,7 @@ package final class GatewayHandler {
         case RequestBodyError.timedOut: GatewayError(.requestTimeout, "The request body took too long.")
         case RequestBodyError.noRoom:
             GatewayError(.unavailable, "The gateway is too busy; try again.", retryAfterSeconds: 1)
+        case RequestBodyError.malformed: GatewayError(.invalidRequest, "The request body's framing is broken.")
         case RequestBodyError.callerGone: nil
         case is RedisError:
             GatewayError(.unavailable, "The gateway is not ready; try again.", retryAfterSeconds: 1)
@@ -278,7 +279,7 @@ package final class GatewayHandler {
                 return Reading(
                     summary: summary,
                     session: SessionReader.session(of: body, summary, route, scope, parser),
-                    size: ReservationSize(textBytes: text, answerTokens: summary.answerTokens)
+                    size: ReservationSize(textBytes: text, answerTokens: summary.answerTokens, tier: summary.tier)
                 )
             }
         }
@@ -304,7 +305,8 @@ package final class GatewayHandler {
             try await place(call)
             let runner = RelayRunner(call)
             if try await runner.run() {
-                exchange.continueAlone { [self] in await follow(runner, call, requestID) }
+                exchange.continueLater()
+                follow(runner, call, requestID)
             } else {
                 context.openCalls -= 1
                 call.keepTrace()
@@ -318,19 +320,19 @@ package final class GatewayHandler {
         }
     }
 
-    /// A task's memory is given back when it ends, not before: a stream would hold for its whole life what it took to
-    /// find the account. So it goes on in a task of its own.
-    private func follow(_ runner: RelayRunner, _ call: Call, _ requestID: String) async {
-        var isLogged = false
-        do {
-            try await runner.follow()
-        } catch {
-            call.trace.error = Self.answer(to: error)
-            isLogged = refuse(call.exchange, error, requestID)
+    /// A stream goes on by callbacks: the task that found its account ends, and gives its memory back.
+    private func follow(_ runner: RelayRunner, _ call: Call, _ requestID: String) {
+        runner.follow { [self] error in
+            var isLogged = false
+            if let error {
+                call.trace.error = Self.answer(to: error)
+                isLogged = refuse(call.exchange, error, requestID)
+            }
+            context.openCalls -= 1
+            call.keepTrace()
+            ended(call.exchange, requestID, isLogged: isLogged || call.isLogged)
+            call.exchange.handlingDidEnd()
         }
-        context.openCalls -= 1
-        call.keepTrace()
-        ended(call.exchange, requestID, isLogged: isLogged || call.isLogged)
     }
 
     /// A call as it is asked for: its key, its body, and whether they may meet.

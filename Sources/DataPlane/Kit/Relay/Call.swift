@@ -102,7 +102,12 @@ package final class Call: LeaseHolder {
 
     // MARK: What it holds
 
-    package func releaseBody() { body = [] }
+    /// Gives back what only another attempt would need.
+    package func releaseBody() {
+        body = []
+        session = nil
+        sticky = nil
+    }
 
     package var heldSlots: [String] {
         let caller = hasCallerSlots ? key.heldSlots : []
@@ -150,15 +155,18 @@ package final class Call: LeaseHolder {
     }
 
     /// Gives the account's slot back: the attempt is over.
-    package func releaseAccount() {
+    ///
+    /// - Parameter cost: what it cost, before the group's multiplier.
+    package func releaseAccount(cost: NanoUSD = .zero) {
         guard let slots = accountSlots else { return }
+        let counted = account?.snapshot.quota.isLimited == true ? cost : .zero
         if isProbe { endProbe(isTaken: false) }
         account = nil
         accountSlots = nil
         grant = nil
         context.metrics.accountSlots.add(-1)
         context.leases.update(self)
-        slots.release(requestID: requestID)
+        slots.release(requestID: requestID, cost: counted)
     }
 
     /// The upstream has begun to answer: the next call may try out the account that comes back.
@@ -239,7 +247,7 @@ package final class Call: LeaseHolder {
             context.metrics.upstream.record(microseconds: askedUpstreamAt.elapsed.wholeMicroseconds)
         }
         log(record)
-        releaseAccount()
+        releaseAccount(cost: record.accountCost)
     }
 
     /// What the call is billed when it has come to this.

@@ -61,7 +61,7 @@ package struct Candidates {
                 paused.append(BrownOutGuard.Paused(flag, isTried: tried(candidate.account.id)))
                 found.append(candidate)
             // It is not one of those that could serve the call.
-            case .bound, .expired: continue
+            case .bound, .expired, .quota: continue
             default: return nil
             }
         }

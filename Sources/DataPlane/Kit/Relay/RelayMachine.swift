@@ -53,7 +53,8 @@ package struct RelayMachine {
     private let maximumSwitches: Int
     private let deadline: MonotonicTime
     private let slotDeadline: MonotonicTime
-    private var tried: Set<AccountID> = []
+    /// A few at most: looked through faster than hashed.
+    private var tried: [AccountID] = []
     private var full: Set<AccountID> = []
     /// Flagged, when they were last asked.
     private var flagged: Set<AccountID> = []
@@ -85,7 +86,7 @@ package struct RelayMachine {
     package func isFull(_ account: AccountID) -> Bool { full.contains(account) }
 
     package mutating func attempting(_ account: AccountID) {
-        tried.insert(account)
+        if !tried.contains(account) { tried.append(account) }
         retriesDone = 0
     }
 

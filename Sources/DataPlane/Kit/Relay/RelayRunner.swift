@@ -82,16 +82,31 @@ package final class RelayRunner {
     }
 
     /// Carries the stream to its end, and where it breaks before its first content, the call to another account.
-    package func follow() async throws {
-        while let (trial, pump) = following {
-            following = nil
-            stream?.stop()
-            let outcome = await pump.run()
-            if case .failed = outcome { stream?.resume() }
-            if await hasEnded(outcome, trial) { break }
-            guard try await run() else { return }
-        }
+    ///
+    /// - Parameter onEnd: called once when the call is over, with what ended it where that was an error.
+    package func follow(_ onEnd: @escaping ((any Error)?) -> Void) {
+        guard let (trial, pump) = following.take() else { return onEnd(nil) }
         stream?.stop()
+        pump.start { [self] outcome in
+            guard case .failed = outcome else { return onEnd(nil) }
+            stream?.resume()
+            context.loop.spawnSoon { [self] in
+                do {
+                    if try await isOver(outcome, trial) { onEnd(nil) } else { follow(onEnd) }
+                } catch {
+                    onEnd(error)
+                }
+            }
+        }
+    }
+
+    /// Whether a broken stream was the call's end; else there is another one to follow.
+    private func isOver(_ outcome: Outcome, _ trial: Trial) async throws -> Bool {
+        if await hasEnded(outcome, trial) {
+            stream?.stop()
+            return true
+        }
+        return try await !run()
     }
 
     private func findAnswer() async throws -> Bool {
@@ -282,6 +297,7 @@ package final class RelayRunner {
         let answer = try await candidate.slots.acquire(
             limit: account.snapshot.concurrency,
             rate: account.snapshot.rpm,
+            quota: account.snapshot.quota,
             model: candidate.model,
             isGuard: isGuard,
             requestID: call.requestID,
@@ -386,15 +402,20 @@ package final class RelayRunner {
     private func hasEnded(_ outcome: Outcome, _ trial: Trial) async -> Bool {
         guard case .failed(let failed) = outcome else { return true }
         let attempt = trial.attempt
-        let (failure, verdict) = await judge(failed, attempt)
+        var (failure, verdict) = await judge(failed, attempt)
+        if renewed.contains(attempt.account.id), let refused = verdict { verdict = call.pausing(refused, attempt) }
         if verdict?.request == .passThrough {
             call.trace.failed(verdict: failure.reason, status: failure.status, [])
             tell(failed, failure.status, attempt)
             return true
         }
-        if let verdict, await call.hasNewToken(verdict, attempt, renewed, within: machine.timeLeft(now: .now)) {
+        let hasNewToken = await call.hasNewToken(verdict, attempt, renewed) {
+            choose() == nil ? machine.timeLeft(now: .now) : nil
+        }
+        if hasNewToken {
             renewed.insert(attempt.account.id)
             context.metrics.verdict(failure.reason)
+            call.trace.failed(verdict: failure.reason, status: failure.status, [])
             retrying = (trial.candidate, .zero)
             return false
         }

@@ -39,7 +39,7 @@ package enum StickyPolicy {
         case .flagged(let flag):
             if case .modelLimited = flag.kind { return .leave }
             return .unbind
-        case .inactive, .unschedulable, .expired, .tried: return .unbind
+        case .inactive, .unschedulable, .expired, .tried, .quota: return .unbind
         // Over in a moment, or no matter of the account's.
         case .model, .dialect, .bound, .full, .requestRate, .halfOpen: return .leave
         }

@@ -23,6 +23,8 @@ package final class CredentialStore: Sendable {
     }
     private let opened = Mutex<[AccountID: OpenedCredentials]>([:])
     private let openedProxies = Mutex<[ProxyID: OpenedProxy]>([:])
+    /// Accounts whose newest entry could not be opened.
+    private let closed = Mutex<Set<AccountID>>([])
     private let keys: MasterKeyRing
     /// What the loops know together of tokens that are asked for.
     package let flights = TokenFlights()
@@ -37,6 +39,9 @@ package final class CredentialStore: Sendable {
     package func secrets(of account: AccountID) -> [String: Secret] {
         opened.withLock { $0[account]?.fields ?? [:] }
     }
+
+    /// How many accounts have newer secrets than could be opened.
+    package var unreadable: Int { closed.withLock { $0.count } }
 
     package func version(of account: AccountID) -> Int64? { opened.withLock { $0[account]?.version } }
 
@@ -81,11 +86,18 @@ package final class CredentialStore: Sendable {
     ///
     /// - Throws: what is wrong with it, without its contents.
     package func accept(_ entry: CredentialEntry) throws {
-        let plain = try SealedBox.open(
-            entry.sealed,
-            for: CredentialEntry.sealingContext(of: entry.account),
-            with: keys
-        )
+        let plain: [UInt8]
+        do {
+            plain = try SealedBox.open(
+                entry.sealed,
+                for: CredentialEntry.sealingContext(of: entry.account),
+                with: keys
+            )
+        } catch {
+            closed.withLock { _ = $0.insert(entry.account) }
+            throw error
+        }
+        closed.withLock { _ = $0.remove(entry.account) }
         var fields: [String: Secret] = [:]
         for (name, value) in try JSON(plain).object ?? [] {
             if let text = value.string { fields[name] = Secret(text) }
@@ -105,5 +117,6 @@ package final class CredentialStore: Sendable {
     /// Forgets the secrets of accounts that are no longer there.
     package func retain(only accounts: Set<AccountID>) {
         opened.withLock { opened in opened = opened.filter { accounts.contains($0.key) } }
+        closed.withLock { $0.formIntersection(accounts) }
     }
 }

@@ -3,6 +3,7 @@ package import Domain
 package import HTTPFetching
 import HTTPMessages
 package import Providers
+import Snapshots
 
 package enum InternalAPIError: Error, Equatable {
     case status(Int)
@@ -44,6 +45,12 @@ package final class InternalAPI: KeySource, RecordSink, TokenSource {
     /// Has what a user has spent written into Redis again.
     package func rebuildCounters(of user: UserID) async throws {
         let (status, _) = try await ask("POST", "/internal/v1/users/\(user)/counters", [], within: .seconds(3))
+        guard status == 200 else { throw InternalAPIError.status(status) }
+    }
+
+    /// Has what was spent through an account written into Redis again.
+    package func rebuildQuota(of account: AccountID) async throws {
+        let (status, _) = try await ask("POST", "/internal/v1/accounts/\(account)/quota", [], within: .seconds(3))
         guard status == 200 else { throw InternalAPIError.status(status) }
     }
 
@@ -98,7 +105,10 @@ package final class InternalAPI: KeySource, RecordSink, TokenSource {
         let head = HTTPRequestHead(
             method: method,
             target: target.basePath + path,
-            headers: ["host": target.authority, "authorization": "Bearer \(token.reveal())"]
+            headers: [
+                "host": target.authority, "authorization": "Bearer \(token.reveal())",
+                SnapshotFormat.field: String(SnapshotFormat.current),
+            ]
         )
         let response = try await client.send(FetchRequest(to: endpoint, head, body: body, timeouts: timeouts))
         return (response.head.status, try await response.collect(limit: Self.answerLimit))

@@ -54,7 +54,7 @@ package final class TokenDesk {
         let left = opened.fields["access_token"] == nil ? .zero : opened.expiresAt.map { $0 - now }
         if let left, left <= Self.margin, left > Self.skew {
             // It still works: the call does not wait.
-            begin(account, newerThan: opened.version) { _ in }
+            begin(account, newerThan: opened.version, isEarly: true) { _ in }
         }
         let isOver = left.map { $0 <= Self.skew } ?? false
         let isRefused = flights.isRefused(account, version: opened.secretsVersion, now: .now)
@@ -89,16 +89,20 @@ package final class TokenDesk {
         return isNewer(account, version)
     }
 
-    private func isNewer(_ account: AccountID, _ version: Int64) -> Bool {
+    /// Whether the account has other secrets by now than those of this version.
+    package func isNewer(_ account: AccountID, _ version: Int64) -> Bool {
         (credentials.opened(of: account)?.secretsVersion ?? 0) > version
     }
 
     /// Asks, unless somebody does already; false when that was in vain a moment ago.
     @discardableResult
-    private func begin(_ account: AccountID, newerThan version: Int64, _ landing: @escaping TokenFlights.Landing)
-        -> Bool
-    {
-        switch flights.board(account, now: .now, onLanding: landing) {
+    private func begin(
+        _ account: AccountID,
+        newerThan version: Int64,
+        isEarly: Bool = false,
+        _ landing: @escaping TokenFlights.Landing
+    ) -> Bool {
+        switch flights.board(account, isEarly: isEarly, now: .now, onLanding: landing) {
         case .notNow: return false
         case .wait: return true
         case .ask:

@@ -10,12 +10,15 @@ package final class TokenFlights: Sendable {
         /// Those who wait for an account's token.
         var waiting: [AccountID: [Landing]] = [:]
         var failedAt: [AccountID: MonotonicTime] = [:]
+        var renewedAt: [AccountID: MonotonicTime] = [:]
         /// Up to which version an account's secrets were refused, and when.
         var refused: [AccountID: (version: Int64, at: MonotonicTime)] = [:]
     }
 
     /// After a question that came to nothing, the next one waits so long: it may be one for every call.
     private static let pause = Duration.seconds(1)
+    /// A token that has just come is not renewed ahead of its end: some last for seconds only, and every call would ask.
+    private static let rest = Duration.seconds(10)
     /// A refusal of which nothing came is worth trying again by then: the account is paused meanwhile.
     private static let refusalLife = Duration.seconds(60)
 
@@ -28,13 +31,21 @@ package final class TokenFlights: Sendable {
         case ask
         /// Somebody asks; the landing will be told.
         case wait
-        /// Asked in vain a moment ago.
+        /// Asked a moment ago, in vain or needlessly early.
         case notNow
     }
 
-    /// - Parameter onLanding: is called from any thread, also for the one who asks.
-    package func board(_ account: AccountID, now: MonotonicTime, onLanding: @escaping Landing) -> Boarding {
+    /// - Parameters:
+    ///   - isEarly: the token that is there still works.
+    ///   - onLanding: is called from any thread, also for the one who asks.
+    package func board(
+        _ account: AccountID,
+        isEarly: Bool = false,
+        now: MonotonicTime,
+        onLanding: @escaping Landing
+    ) -> Boarding {
         state.withLock { state in
+            if isEarly, let renewed = state.renewedAt[account], now < renewed + Self.rest { return .notNow }
             if state.waiting[account] != nil {
                 state.waiting[account]?.append(onLanding)
                 return .wait
@@ -51,6 +62,7 @@ package final class TokenFlights: Sendable {
     package func land(_ account: AccountID, hasNewer: Bool, now: MonotonicTime) {
         let landings = state.withLock { state in
             state.failedAt[account] = hasNewer ? nil : now
+            if hasNewer { state.renewedAt[account] = now }
             return state.waiting.removeValue(forKey: account) ?? []
         }
         for landing in landings { landing(hasNewer) }

@@ -1,4 +1,5 @@
 import Formats
+import Synchronization
 
 /// What is wrong with the text of a key ring. Names entries, never shows a key.
 package enum MasterKeyFault: Error, Equatable, CustomStringConvertible {
@@ -22,15 +23,21 @@ package enum MasterKeyFault: Error, Equatable, CustomStringConvertible {
     }
 }
 
-/// The key that seals, and the older ones that still open.
+/// The key that seals, and the others that still open.
+///
+/// While a key is replaced, which one seals depends on what the other processes can open: all copies of a ring seal with
+/// the key that was chosen last.
 package struct MasterKeyRing: Sendable {
     private struct Entry: Sendable {
         let id: String
         let key: Secret32
     }
-    private let entries: [Entry]
+    private final class Choice: Sendable { let index = Atomic(0) }
 
-    /// Reads `id:base64key` entries separated by commas or white space; the first one seals.
+    private let entries: [Entry]
+    private let choice = Choice()
+
+    /// Reads `id:base64key` entries separated by commas or white space; the first one seals until another is chosen.
     /// - Throws: the first fault.
     package init(_ text: String) throws(MasterKeyFault) {
         var entries: [Entry] = []
@@ -48,12 +55,21 @@ package struct MasterKeyRing: Sendable {
         self.entries = entries
     }
 
+    /// From now on this key seals, in every copy of this ring. One that is not in it changes nothing.
+    package func seal(with id: String) {
+        guard let index = entries.firstIndex(where: { $0.id == id }) else { return }
+        choice.index.store(index, ordering: .relaxed)
+    }
+
     /// The id of the key that seals.
-    package var currentID: String { entries[0].id }
-    /// The ids of all keys that open, the current one first.
+    package var currentID: String { entries[choice.index.load(ordering: .relaxed)].id }
+    /// The ids of all keys that open, as they were given: the one that shall seal first.
     package var ids: [String] { entries.map(\.id) }
 
-    internal var current: (id: String, key: [UInt8]) { (entries[0].id, entries[0].key.bytes) }
+    internal var current: (id: String, key: [UInt8]) {
+        let entry = entries[choice.index.load(ordering: .relaxed)]
+        return (entry.id, entry.key.bytes)
+    }
     internal func key(_ id: String) -> [UInt8]? { entries.first { $0.id == id }?.key.bytes }
 }
 

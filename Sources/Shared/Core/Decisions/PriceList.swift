@@ -24,6 +24,8 @@ package struct PriceList: Sendable {
         at price: ModelPrice,
         multipliers: [Multiplier]
     ) -> NanoUSD {
+        let isUsual = usage.tier == .standard && (price.longContexts.first.map { usage.allInput <= $0.above } ?? true)
+        let price = isUsual ? price : price.applied(input: usage.allInput, usage.tier)
         var scale: Int128 = 1_000_000
         var factor: Int128 = 1
         for multiplier in multipliers {

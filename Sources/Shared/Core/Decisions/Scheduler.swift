@@ -4,7 +4,8 @@ package import Domain
 package struct AccountState: Hashable, Sendable {
     /// Calls in flight as Redis last said.
     package private(set) var inFlight = 0
-    /// `in flight ÷ concurrency` in thousandths; without a limit the count itself decides among its like.
+    /// `in flight ÷ concurrency` in millionths. An account without a limit counts as one of a hundred thousand calls: next
+    /// to any that has a limit it is idle, and among its like the count decides.
     package private(set) var load = 0
     /// When the account was last chosen here, in nanoseconds of the monotonic clock.
     package var lastUsed: UInt64 = 0
@@ -13,12 +14,14 @@ package struct AccountState: Hashable, Sendable {
     /// Whether there are models for which that is so.
     package var hasModelLimits = false
 
+    private static let withoutLimit = 100_000
+
     package init() {}
 
     /// - Parameter limit: calls at once; 0 is no limit.
     package mutating func note(inFlight count: Int, limit: Int) {
         inFlight = count
-        load = count &* 1000 / max(limit, 1)
+        load = count &* 1_000_000 / (limit > 0 ? limit : Self.withoutLimit)
     }
 }
 

@@ -14,6 +14,8 @@ package struct CallSummary: Hashable, Sendable {
 
     /// What the answer may have at most, all of its alternatives together; nil where the request does not say.
     package var answerTokens: Int64?
+    /// As which the call wants to be served.
+    package var tier = ServiceTier.standard
 
     package struct Insertion: Hashable, Sendable {
         /// The bytes that go.
@@ -33,7 +35,8 @@ package struct CallSummary: Hashable, Sendable {
         previousResponse: String? = nil,
         usageRequest: Insertion? = nil,
         sessionRange: Range<Int>? = nil,
-        answerTokens: Int64? = nil
+        answerTokens: Int64? = nil,
+        tier: ServiceTier = .standard
     ) {
         self.model = model
         self.isStream = isStream
@@ -42,5 +45,6 @@ package struct CallSummary: Hashable, Sendable {
         self.usageRequest = usageRequest
         self.sessionRange = sessionRange
         self.answerTokens = answerTokens
+        self.tier = tier
     }
 }

@@ -17,6 +17,7 @@ package struct GatewayError: Error, Sendable {
         case methodNotAllowed = "method_not_allowed"
         case requestTimeout = "request_timeout"
         case bodyTooLarge = "body_too_large"
+        case headersTooLarge = "headers_too_large"
         case unsupportedEncoding = "unsupported_encoding"
         case rateLimited = "rate_limited"
         case concurrencyLimit = "concurrency_limit"
@@ -45,6 +46,7 @@ package struct GatewayError: Error, Sendable {
             case .requestTimeout: 408
             case .bodyTooLarge: 413
             case .unsupportedEncoding: 415
+            case .headersTooLarge: 431
             case .rateLimited, .concurrencyLimit, .keyQuotaExhausted, .policyExhausted, .subscriptionLimitExceeded,
                 .budgetInUse:
                 429

@@ -14,6 +14,8 @@ package struct TokenUsage: Hashable, Sendable {
     package var inputMedia = Media()
     /// Of `output`.
     package var outputMedia = Media()
+    /// As which the upstream has served the call.
+    package var tier = ServiceTier.standard
 
     /// What of a count is no text.
     package struct Media: Hashable, Sendable {
@@ -42,7 +44,8 @@ package struct TokenUsage: Hashable, Sendable {
         cacheRead: Int64 = 0,
         webSearches: Int64 = 0,
         inputMedia: Media = Media(),
-        outputMedia: Media = Media()
+        outputMedia: Media = Media(),
+        tier: ServiceTier = .standard
     ) {
         self.input = input
         self.output = output
@@ -52,10 +55,14 @@ package struct TokenUsage: Hashable, Sendable {
         self.webSearches = webSearches
         self.inputMedia = inputMedia
         self.outputMedia = outputMedia
+        self.tier = tier
     }
 
-    package var isZero: Bool { self == TokenUsage() }
+    /// Whether nothing was used, however it was served.
+    package var isZero: Bool { self == TokenUsage(tier: tier) }
     package var cacheWrite: Int64 { cacheWrite5m &+ cacheWrite1h }
+    /// All that was sent, cached or not.
+    package var allInput: Int64 { input &+ cacheWrite &+ cacheRead }
     /// All classes together; what `total_tokens` means in answers.
     package var total: Int64 { input &+ output &+ cacheWrite &+ cacheRead }
 

@@ -102,7 +102,8 @@ package struct JSONValue {
         }
     }
 
-    /// The first member of an object with this key; nil for other kinds.
+    /// The first member of an object with this key; nil for other kinds. There is none for a `String`: literals would
+    /// become one first, and be counted and compared as such.
     package subscript(_ key: StaticString) -> JSONValue? {
         guard isObject else { return nil }
         var at = index + 1
@@ -112,13 +113,6 @@ package struct JSONValue {
             if self.at(at).equals(key) { return value }
             at = value.endIndex
         }
-        return nil
-    }
-
-    /// The same for keys that are not literals.
-    @_disfavoredOverload
-    package subscript(_ key: String) -> JSONValue? {
-        for (name, value) in members where name == key { return value }
         return nil
     }
 

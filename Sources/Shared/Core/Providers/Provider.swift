@@ -37,6 +37,8 @@ package protocol Provider: Sendable {
     var hasSessionWindows: Bool { get }
     /// How it is asked what of the account is used; nil where it cannot be asked.
     var usage: (any UsageProbe)? { get }
+    /// How the project is found that the account's calls are made in; nil where there are none, or it is known.
+    func projectSearch(_ token: Secret) -> ProjectSearch?
 }
 
 extension Provider {
@@ -55,6 +57,8 @@ extension Provider {
     package var hasSessionWindows: Bool { false }
 
     package var usage: (any UsageProbe)? { nil }
+
+    package func projectSearch(_ token: Secret) -> ProjectSearch? { nil }
 
     package func error(_ body: [UInt8], _ headers: HeaderFields, in dialect: Dialect, _ parser: JSONParser)
         -> UpstreamErrorBody?

@@ -153,6 +153,8 @@ package struct AccountSnapshot: Hashable, Sendable {
     package var allowsOverages: Bool
     /// The class in which all of its cache writes count.
     package var cacheTTLOverride: CacheTTL?
+    /// What may be spent through it.
+    package var quota: AccountQuota
 
     package init(
         id: AccountID,
@@ -174,7 +176,8 @@ package struct AccountSnapshot: Hashable, Sendable {
         proxy: ProxySnapshot? = nil,
         rules: AccountRules = AccountRules(),
         allowsOverages: Bool = false,
-        cacheTTLOverride: CacheTTL? = nil
+        cacheTTLOverride: CacheTTL? = nil,
+        quota: AccountQuota = AccountQuota()
     ) {
         self.id = id
         self.name = name
@@ -196,6 +199,7 @@ package struct AccountSnapshot: Hashable, Sendable {
         self.rules = rules
         self.allowsOverages = allowsOverages
         self.cacheTTLOverride = cacheTTLOverride
+        self.quota = quota
     }
 }
 

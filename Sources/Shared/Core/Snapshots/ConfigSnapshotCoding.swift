@@ -2,9 +2,9 @@ import Domain
 import Formats
 
 extension ConfigSnapshot {
-    func write(to json: inout JSONWriter) {
+    func write(to json: inout JSONWriter, format: Int) {
         json.object {
-            $0.member("format", SnapshotFormat.current)
+            $0.member("format", format)
             $0.member("epoch", version.epoch)
             $0.member("revision", version.revision)
             $0.member("published_at", publishedAt.microseconds)
@@ -122,9 +122,6 @@ extension GroupSnapshot {
     }
 
     fileprivate init(_ fields: FieldReader) throws(SnapshotError) {
-        func limit(_ name: StaticString) throws(SnapshotError) -> NanoUSD? {
-            try fields.optionalInt(name, in: 0...NanoUSD.maximum.raw).map { NanoUSD($0) }
-        }
         self.init(
             id: try fields.id("id"),
             revision: try fields.int("revision", in: 0...Int64.max),
@@ -136,9 +133,9 @@ extension GroupSnapshot {
             fallbackGroup: try fields.optionalID("fallback_group_id"),
             isSubscription: try fields.bool("subscription"),
             limits: SubscriptionLimits(
-                daily: try limit("daily_limit"),
-                weekly: try limit("weekly_limit"),
-                monthly: try limit("monthly_limit")
+                daily: try fields.optionalMoney("daily_limit"),
+                weekly: try fields.optionalMoney("weekly_limit"),
+                monthly: try fields.optionalMoney("monthly_limit")
             ),
             modelAllowlist: try fields.texts("model_allowlist")
         )
@@ -171,6 +168,9 @@ extension AccountSnapshot {
             rules.write(to: &$0)
             if allowsOverages { $0.member("allow_overages", true) }
             if let cacheTTLOverride { $0.member("cache_ttl", cacheTTLOverride.rawValue) }
+            if let daily = quota.daily { $0.member("quota_daily", daily.raw) }
+            if let weekly = quota.weekly { $0.member("quota_weekly", weekly.raw) }
+            if let total = quota.total { $0.member("quota_total", total.raw) }
         }
     }
 
@@ -196,7 +196,12 @@ extension AccountSnapshot {
             proxy: try proxy.map { (proxy) throws(SnapshotError) in try ProxySnapshot(proxy) },
             rules: try AccountRules(fields),
             allowsOverages: try fields.optionalBool("allow_overages") ?? false,
-            cacheTTLOverride: try fields.optionalText("cache_ttl").flatMap { CacheTTL(rawValue: $0) }
+            cacheTTLOverride: try fields.optionalText("cache_ttl").flatMap { CacheTTL(rawValue: $0) },
+            quota: AccountQuota(
+                daily: try fields.optionalMoney("quota_daily"),
+                weekly: try fields.optionalMoney("quota_weekly"),
+                total: try fields.optionalMoney("quota_total")
+            )
         )
     }
 }
@@ -242,6 +247,31 @@ extension ModelPrice {
             if let price = outputMedia.audio { $0.member("audio_output", price.raw) }
             $0.member("web_search", webSearch.raw)
             if request != .zero { $0.member("request", request.raw) }
+            if !longContexts.isEmpty {
+                $0.key("long_contexts")
+                $0.array {
+                    for context in longContexts {
+                        $0.object {
+                            $0.member("above", context.above)
+                            context.rates.write(to: &$0)
+                        }
+                    }
+                }
+            }
+            if !tiers.isEmpty {
+                $0.key("tiers")
+                $0.array {
+                    for tier in ServiceTier.allCases {
+                        guard let rates = tiers[tier] else { continue }
+                        $0.object {
+                            $0.member("tier", tier.rawValue)
+                            rates.write(to: &$0)
+                        }
+                    }
+                }
+            }
+            if let maximumInput { $0.member("max_input_tokens", maximumInput) }
+            if let maximumOutput { $0.member("max_output_tokens", maximumOutput) }
         }
     }
 
@@ -269,7 +299,40 @@ extension ModelPrice {
             inputMedia: try media("image_input", "audio_input"),
             outputMedia: try media("image_output", "audio_output"),
             webSearch: NanoUSD(try fields.int("web_search", in: 0...NanoUSD.maximum.raw)),
-            request: NanoUSD(try fields.optionalInt("request", in: 0...NanoUSD.maximum.raw) ?? 0)
+            request: NanoUSD(try fields.optionalInt("request", in: 0...NanoUSD.maximum.raw) ?? 0),
+            longContexts: try fields.optionalObjects("long_contexts") { (context) throws(SnapshotError) in
+                LongContext(above: try context.int("above", in: 0...Int64.max), try Rates(context))
+            },
+            maximumInput: try fields.optionalInt("max_input_tokens", in: 1...Int64.max),
+            maximumOutput: try fields.optionalInt("max_output_tokens", in: 1...Int64.max)
+        )
+        let tiers = try fields.optionalObjects("tiers") { (tier) throws(SnapshotError) in
+            (name: try tier.text("tier"), rates: try Rates(tier))
+        }
+        // A tier that this build does not know is not billed by it either.
+        for tier in tiers { ServiceTier(rawValue: tier.name).map { self.tiers[$0] = tier.rates } }
+    }
+}
+
+extension ModelPrice.Rates {
+    fileprivate func write(to json: inout JSONWriter) {
+        if let input { json.member("input", input.raw) }
+        if let output { json.member("output", output.raw) }
+        if let cacheWrite5m { json.member("cache_write_5m", cacheWrite5m.raw) }
+        if let cacheWrite1h { json.member("cache_write_1h", cacheWrite1h.raw) }
+        if let cacheRead { json.member("cache_read", cacheRead.raw) }
+    }
+
+    fileprivate init(_ fields: FieldReader) throws(SnapshotError) {
+        func price(_ name: StaticString) throws(SnapshotError) -> PricePerMillion? {
+            try fields.optionalInt(name, in: 0...1_000_000_000_000_000).map { PricePerMillion($0) }
+        }
+        self.init(
+            input: try price("input"),
+            output: try price("output"),
+            cacheWrite5m: try price("cache_write_5m"),
+            cacheWrite1h: try price("cache_write_1h"),
+            cacheRead: try price("cache_read")
         )
     }
 }

@@ -14,10 +14,10 @@ struct FieldReader {
         self.path = path
     }
 
-    /// - Throws: `unknownFormat` unless the object is of the format that this build reads.
-    func requireFormat() throws(SnapshotError) {
-        let format = object["format"]?.int64
-        guard format == Int64(SnapshotFormat.current) else { throw .unknownFormat(format) }
+    /// - Throws: `unknownFormat` unless the object is of this format.
+    func require(format: Int) throws(SnapshotError) {
+        let found = object["format"]?.int64
+        guard found == Int64(format) else { throw .unknownFormat(found) }
     }
 
     func int(_ name: StaticString, in range: ClosedRange<Int64>) throws(SnapshotError) -> Int64 {
@@ -68,6 +68,10 @@ struct FieldReader {
 
     func optionalTime(_ name: StaticString) throws(SnapshotError) -> Timestamp? {
         try isAbsent(name) ? nil : time(name)
+    }
+
+    func optionalMoney(_ name: StaticString) throws(SnapshotError) -> NanoUSD? {
+        try optionalInt(name, in: 0...NanoUSD.maximum.raw).map { NanoUSD($0) }
     }
 
     func multiplier(_ name: StaticString) throws(SnapshotError) -> Multiplier {

@@ -2,9 +2,9 @@ import Domain
 import Formats
 
 extension KeySnapshot {
-    func write(to json: inout JSONWriter) {
+    func write(to json: inout JSONWriter, format: Int) {
         json.object {
-            $0.member("format", SnapshotFormat.current)
+            $0.member("format", format)
             $0.member("revision", revision)
             $0.member("user_revision", userRevision)
             $0.member("id", id.raw)
@@ -112,9 +112,9 @@ extension SubscriptionSnapshot {
 }
 
 extension CredentialEntry {
-    func write(to json: inout JSONWriter) {
+    func write(to json: inout JSONWriter, format: Int) {
         json.object {
-            $0.member("format", SnapshotFormat.current)
+            $0.member("format", format)
             $0.member("version", version)
             $0.member("account", account.raw)
             if secretsVersion != version { $0.member("secrets_version", secretsVersion) }

@@ -13,7 +13,7 @@ package enum RedisNames {
     /// Hash: the current revisions of keys (`k12`), users (`u3`) and groups (`g4`), as the snapshots carry them; they
     /// are only ever raised. A call whose snapshot has another revision than stands here is stale; so is one whose field
     /// is missing, because Redis has then forgotten it. The publisher's own fields: `h12` is the hash under which key 12
-    /// stands, `all` tells whether this partition has all of its keys.
+    /// stands, `all:v1` tells whether this partition has all of its keys in that format.
     package static func revisions(_ partition: Partition) -> String { tag(partition) + "rev" }
     /// Sorted set: request ids of reservations by the time of their last renewal.
     package static func live(_ partition: Partition) -> String { tag(partition) + "live" }
@@ -39,11 +39,15 @@ package enum RedisNames {
     /// Sorted set: request ids of the account's calls under way, by the end of their lease.
     package static func slots(of account: AccountID) -> String { "tg:{a\(account)}:slots" }
     /// String: the account's sealed credentials (`CredentialEntry`).
-    package static func credentials(of account: AccountID) -> String { "tg:{a\(account)}:cred" }
+    package static func credentials(of account: AccountID, format: Int = SnapshotFormat.current) -> String {
+        "tg:{a\(account)}:cred:v\(format)"
+    }
 
     /// Hash: what keeps the account from being chosen, and what was counted of its refusals (`AccountMarks`). An account
     /// without any of it has none.
     package static func marks(of account: AccountID) -> String { "tg:{a\(account)}:flags" }
+    /// Hash: what has been spent through the account (`AccountQuotaScripts`); none where it has no quota.
+    package static func quota(of account: AccountID) -> String { "tg:{a\(account)}:quota" }
     /// Sorted set: calls of the last minute, where the account may have only so many.
     package static func requestRate(of account: AccountID) -> String { "tg:{a\(account)}:rpm" }
     /// Sorted set: calls that try out an account whose pause has just ended, by the end of their lease.
@@ -111,20 +115,26 @@ package enum RedisNames {
 
     // MARK: Snapshots
 
+    // Each once for every format that somebody reads (`SnapshotFormat`).
+
     /// String: the signed configuration snapshot in the format of this version.
-    package static let config = "tg:config:v\(SnapshotFormat.current)"
+    package static let config = config(format: SnapshotFormat.current)
+    package static func config(format: Int) -> String { "tg:config:v\(format)" }
     /// String: the signed snapshot of one API key.
-    package static func key(hash: String) -> String { "tg:key:v\(SnapshotFormat.current):\(hash)" }
+    package static func key(hash: String, format: Int = SnapshotFormat.current) -> String {
+        "tg:key:v\(format):\(hash)"
+    }
     /// String: stands while every key that exists has its snapshot here, so that a miss means unknown. Its value is the
     /// publisher's business.
-    package static let keysComplete = "tg:keys:complete"
+    package static let keysComplete = keysComplete(format: SnapshotFormat.current)
+    package static func keysComplete(format: Int) -> String { "tg:keys:complete:v\(format)" }
+
+    /// Sorted set: the formats that workers read, by the second in which one said so last.
+    package static let formats = "tg:formats"
     /// Channel: `Announcement`s of what has just changed.
     package static let announcements = "tg:announce"
-    /// String, expiring: a worker's sign of life.
+    /// Hash: the ids of processes that have given a sign of life; those whose sign is over are taken out by who notices.
+    package static let nodes = "tg:node:index"
+    /// String, expiring: a process' sign of life (`NodeSign`).
     package static func node(_ id: String) -> String { "tg:node:\(id)" }
-}
-
-/// The format of what is published. A worker reads its own only; the publisher writes all that live workers need.
-package enum SnapshotFormat {
-    package static let current = 1
 }

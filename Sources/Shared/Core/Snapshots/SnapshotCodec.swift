@@ -8,25 +8,30 @@ import Formats
 /// Keep one for each loop or thread.
 package final class SnapshotCodec {
     private let signer: SnapshotSigner
+    /// What is written, and what is read: no other.
+    package let format: Int
     private let parser = JSONParser(maximumDepth: 32)
 
-    package init(_ signer: SnapshotSigner) { self.signer = signer }
+    package init(_ signer: SnapshotSigner, format: Int = SnapshotFormat.current) {
+        self.signer = signer
+        self.format = format
+    }
 
     package func encode(_ config: ConfigSnapshot) -> [UInt8] {
         var json = JSONWriter(capacity: 4096)
-        config.write(to: &json)
+        config.write(to: &json, format: format)
         return signer.sign(json.bytes, kind: Self.configKind)
     }
 
     package func encode(_ key: KeySnapshot) -> [UInt8] {
         var json = JSONWriter(capacity: 512)
-        key.write(to: &json)
+        key.write(to: &json, format: format)
         return signer.sign(json.bytes, kind: Self.kind(ofKey: key.hash))
     }
 
     package func encode(_ entry: CredentialEntry) -> [UInt8] {
         var json = JSONWriter(capacity: 512)
-        entry.write(to: &json)
+        entry.write(to: &json, format: format)
         return signer.sign(json.bytes, kind: Self.kind(ofCredentials: entry.account))
     }
 
@@ -67,7 +72,7 @@ package final class SnapshotCodec {
         let result: Result<Value, SnapshotError>? = try? parser.parse(payload) { document in
             do throws(SnapshotError) {
                 let fields = try FieldReader(document.root)
-                try fields.requireFormat()
+                try fields.require(format: format)
                 return .success(try read(fields))
             } catch {
                 return .failure(error)

@@ -64,6 +64,10 @@ extension UsageRecord {
             inputMedia: try media("image_input", "audio_input"),
             outputMedia: try media("image_output", "audio_output")
         )
+        if let tier = try fields.optionalText("service_tier") {
+            guard let tier = ServiceTier(rawValue: tier) else { throw .invalid("service_tier") }
+            usage.tier = tier
+        }
         cost = try amount("cost")
         accountCost = try amount("account_cost")
         multiplier = try fields.multiplier("multiplier")

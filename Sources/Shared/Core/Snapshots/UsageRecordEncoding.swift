@@ -17,8 +17,8 @@ extension UsageRecord {
         let names = [requestID, model, upstreamModel, ip, userAgent].reduce(0) { bytes, text in
             bytes + min(text.utf8.count, Self.textLimit)
         }
-        // An escape takes six bytes; everything else is below 1,700 bytes even with every number at its longest.
-        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1700 + names * 6) { out in
+        // An escape takes six bytes; everything else is below 1,800 bytes even with every number at its longest.
+        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1800 + names * 6) { out in
             var json = ByteCursor(out)
             json.member("{\"id\":", text: requestID)
             json.member(",\"phase\":", text: phase.rawValue)
@@ -41,6 +41,7 @@ extension UsageRecord {
             json.member(",\"audio_input\":", countUnlessZero: usage.inputMedia.audio)
             json.member(",\"image_output\":", countUnlessZero: usage.outputMedia.image)
             json.member(",\"audio_output\":", countUnlessZero: usage.outputMedia.audio)
+            if usage.tier != .standard { json.member(",\"service_tier\":", text: usage.tier.rawValue) }
             json.member(",\"cost\":", cost.raw)
             json.member(",\"account_cost\":", accountCost.raw)
             json.member(",\"multiplier\":", multiplier.raw)

@@ -11,6 +11,8 @@ package final class HTTPServer {
     package var limits: HTTPServerLimits
     /// What the bodies of all requests may take together, until their exchanges have ended; nil for no bound.
     package var bodyBudget: ByteBudget?
+    /// Says what callers get whose requests never reach the handler.
+    package var faultAnswer: (ProtocolFault) -> FaultAnswer = FaultAnswer.plain
     private var listeners: [TCPListener] = []
     private var connections: [ObjectIdentifier: any ServerConnection] = [:]
     private(set) var isDraining = false

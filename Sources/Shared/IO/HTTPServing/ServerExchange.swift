@@ -8,7 +8,9 @@ package enum RequestBodyError: Error, Equatable {
     case timedOut
     /// All bodies together take as much memory as they may: answer 503.
     case noRoom
-    /// The caller is gone, or broke the protocol: nothing can be answered.
+    /// Its framing is broken: answer 400.
+    case malformed
+    /// The caller is gone: nothing can be answered.
     case callerGone
 }
 
@@ -75,8 +77,6 @@ package final class ServerExchange {
         server.exchangeDidStart()
     }
 
-    private var continuation: (() async -> Void)?
-
     // MARK: Request body
 
     /// Bytes announced by `content-length`.
@@ -89,7 +89,7 @@ package final class ServerExchange {
     /// Reads the whole body; sends `100 Continue` first where the caller waits for it. The array has at least 64 bytes
     /// of spare capacity, so that a parser may read beyond its end. Call at most once.
     ///
-    /// - Throws: `RequestBodyError`. A handler that then returns without an answer is answered 413, 408 or 503.
+    /// - Throws: `RequestBodyError`. A handler that then returns without an answer is answered 413, 408, 503 or 400.
     package func collectBody(limit: Int) async throws -> [UInt8] {
         let limit = min(limit, bodyLimit)
         body.want(limit: limit)
@@ -200,27 +200,31 @@ package final class ServerExchange {
     func start() {
         loop.spawn { [self] in
             await server.handler(self)
-            guard let continuation else { return handlerDidReturn() }
-            loop.spawn { [self] in
-                await continuation()
-                self.continuation = nil
-                handlerDidReturn()
-            }
+            if !isContinued { handlingDidEnd() }
         }
     }
 
-    /// Has the rest of the handler's work done by a task of its own, which starts when the handler returns.
-    package func continueAlone(_ body: @escaping () async -> Void) { continuation = body }
+    /// Answers in place of the handler, which never sees the request.
+    func refuse(_ status: Int) {
+        let answer = server.faultAnswer(ProtocolFault(status: status, request: request, startedAt: startedAt))
+        respond(answer.head, body: answer.body)
+    }
 
-    package var isContinued: Bool { continuation != nil }
+    /// Whether something else goes on with the answer when the handler has returned.
+    package private(set) var isContinued = false
 
-    private func handlerDidReturn() {
+    /// To be called before the handler returns without having answered: who goes on calls `handlingDidEnd`.
+    package func continueLater() { isContinued = true }
+
+    /// Nobody will answer any more: a caller that has nothing by now is told so.
+    package func handlingDidEnd() {
         guard answer == .none else { return }
         let status =
             switch body.failure {
             case .tooLarge: 413
             case .timedOut: 408
             case .noRoom: 503
+            case .malformed: 400
             case .callerGone, nil: 500
             }
         respond(HTTPResponseHead(status: status), body: [])

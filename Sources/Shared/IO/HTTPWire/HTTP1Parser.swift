@@ -82,6 +82,12 @@ package final class HTTP1Parser {
         }
     }
 
+    /// The request whose head is being read, or was refused, as far as it is known; nil while its first line is not.
+    package var unfinishedRequest: HTTPRequestHead? {
+        guard lines.hasStartLine else { return nil }
+        return HTTPRequestHead(method: lines.method, target: lines.target, headers: lines.headers)
+    }
+
     /// Parses the next bytes, in pieces of any size; the delegate is called meanwhile. Returns the number of bytes
     /// taken: fewer than given only when `pauseAfterMessage` stopped it at the end of a message.
     package func feed(_ bytes: UnsafeRawBufferPointer) throws(HTTP1Error) -> Int {

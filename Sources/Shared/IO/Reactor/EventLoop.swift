@@ -93,6 +93,13 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
         _ = Task.immediate(executorPreference: self) { await operation() }
     }
 
+    /// Runs `operation` as a task on this loop when the present callback has returned. Call on the loop's thread.
+    package func spawnSoon(_ operation: @escaping () async -> Void) {
+        precondition(isCurrent, "spawn from another thread: use execute")
+        nonisolated(unsafe) let operation = operation
+        _ = Task(executorPreference: self) { await operation() }
+    }
+
     /// Runs `body` on the loop's thread, soon. Callable from any thread.
     package func execute(_ body: @escaping @Sendable () -> Void) {
         let wasEmpty = inbox.withLock { inbox in
@@ -126,7 +133,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
             while !jobs.isEmpty {
                 swap(&jobs, &runningJobs)
                 for job in runningJobs {
-                    job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+                    job.runSynchronously(on: asUnownedTaskExecutor())
                 }
                 runningJobs.removeAll(keepingCapacity: true)
             }

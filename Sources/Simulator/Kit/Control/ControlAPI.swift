@@ -157,7 +157,7 @@ package struct ControlAPI {
         return show(rules)
     }
 
-    /// `{"lifetime": 5, "rotates": false, "expired": ["…"]}`; null is the platform's own way.
+    /// `{"lifetime": 5, "rotates": false, "expired": ["…"], "lacks_projects": true}`; null is the platform's own way.
     private func setTokens(_ body: [UInt8], _ state: inout SimulatorState) -> AnswerPlan {
         guard let request = try? JSON(body, with: parser), request.object != nil else {
             return refuse(400, "a JSON object is expected")
@@ -169,6 +169,7 @@ package struct ControlAPI {
             state.tokens.lifetime = lifetime.int64
         }
         if let rotates = request["rotates"] { state.tokens.rotates = rotates.bool }
+        if let lacks = request["lacks_projects"] { state.tokens.lacksProjects = lacks.bool ?? false }
         if let expired = request["expired"] {
             guard let tokens = Self.strings(expired) else { return refuse(400, "expired: a list of strings") }
             state.tokens.expired = Set(tokens)

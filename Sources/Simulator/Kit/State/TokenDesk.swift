@@ -13,6 +13,10 @@ package struct TokenDesk: Sendable {
     package var lifetime: Int64?
     /// Whether a refresh token is replaced when it is used; nil is the platform's own way.
     package var rotates: Bool?
+    /// Whether Google accounts that sign in from now on have no project until they were asked to be onboarded twice.
+    package var lacksProjects = false
+    /// Access tokens of accounts without a project, and how often each was asked to be onboarded.
+    private var homeless: [String: Int] = [:]
     /// Access tokens that are over, issued here or not.
     package var expired: Set<String> = []
 
@@ -43,6 +47,22 @@ package struct TokenDesk: Sendable {
 
     func isExpired(_ access: String, now: Int64) -> Bool {
         expired.contains(access) || ends[access].map { $0 <= now } ?? false
+    }
+
+    // MARK: Projects
+
+    mutating func leaveWithoutProject(_ access: String) {
+        if homeless.count >= Self.mostTokens { homeless = [:] }
+        homeless[access] = 0
+    }
+
+    func hasProject(_ access: String) -> Bool { homeless[access] == nil }
+
+    /// Returns whether the account has a project now.
+    mutating func onboard(_ access: String) -> Bool {
+        guard let asked = homeless[access] else { return true }
+        homeless[access] = asked == 0 ? 1 : nil
+        return asked > 0
     }
 
     // MARK: Refresh tokens

@@ -100,7 +100,7 @@ package final class AdminAPI {
 
     private func outcome(_ call: Call) async -> Outcome? {
         let started = MonotonicTime.now
-        let requestID = "adm_" + Hex.encode(SecureRandom.bytes(12))
+        let requestID = Self.newRequestID()
         let answer: AdminAnswer
         var isProblem = false
         do {
@@ -224,6 +224,8 @@ package final class AdminAPI {
             return Problem(413, "body_too_large", "The body is larger than \(Self.bodyLimit) bytes.")
         case RequestBodyError.timedOut:
             return Problem(408, "request_timeout", "The body did not arrive in time.")
+        case RequestBodyError.malformed:
+            return .badRequest("The body's framing is broken.")
         case PasswordHasher.Failure.busy:
             return .tooManyRequests(retryAfterSeconds: 1, "Too many sign-ins at once.")
         case PostgresError.unavailable, PostgresError.connectionLost, PostgresError.timedOut:

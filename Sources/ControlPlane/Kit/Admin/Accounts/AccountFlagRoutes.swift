@@ -35,6 +35,14 @@ package struct AccountFlagRoutes {
             ),
             Route(
                 "POST",
+                path + "/reset-quota",
+                .admin,
+                "Begin an account's daily, weekly and total quota anew",
+                answer: view.schema,
+                handler: resetQuota
+            ),
+            Route(
+                "POST",
                 path + "/schedulable",
                 .admin,
                 "Let an account be chosen, or not",
@@ -69,6 +77,15 @@ package struct AccountFlagRoutes {
             standing.clearFlags(now: Timestamp(microseconds: WallClock.microseconds))
             try await AccountStandingStore.update(id, to: standing, isConfig: false, on: change.connection)
             change.publish(.marks(id, isRecovery: false))
+            return true
+        }
+    }
+
+    private func resetQuota(_ request: AdminRequest) async throws -> AdminAnswer {
+        try await change(request, "reset-quota") { id, change in
+            guard try await AccountStore.find(id, on: change.connection, forUpdate: true) != nil else { return false }
+            try await AccountQuotaStore.reset(id, now: change.now, on: change.connection)
+            change.publish(.quota(id))
             return true
         }
     }

@@ -105,6 +105,7 @@ package struct AccountRoutes {
         let credentials = try sealing.apply(edit, to: nil, of: id)
         try await AccountStore.insert(id, draft, credentials, on: change.connection)
         change.publish(.account(id))
+        if draft.quota.isLimited { change.publish(.quota(id)) }
         change.publish(.config)
         change.audit("create", "account", id.raw, body)
         return try await AccountStore.find(id, on: change.connection)
@@ -135,6 +136,7 @@ package struct AccountRoutes {
                 }
                 change.publish(.account(id))
             }
+            if draft.quota != current.fields.quota { change.publish(.quota(id)) }
             change.publish(.config)
             change.audit("update", "account", id.raw, request.body)
             return try await AccountStore.find(id, on: change.connection)
@@ -182,6 +184,7 @@ package struct AccountRoutes {
             change.publish(.config)
             change.publish(.account(id))
             change.publish(.marks(id, isRecovery: true))
+            change.publish(.quota(id))
             change.audit("delete", "account", id.raw, ["name": .string(current.fields.name)])
         }
         return .noContent

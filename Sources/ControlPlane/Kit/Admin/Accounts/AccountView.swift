@@ -3,6 +3,7 @@ import Decisions
 import Domain
 package import Formats
 import Snapshots
+import Telemetry
 
 /// An account in answers: everything but its secrets.
 package enum AccountView {
@@ -54,10 +55,10 @@ package enum AccountView {
                 $0.flag(.paused).map { .string($0.reason.isEmpty ? $0.cause : $0.reason) } ?? .null
             },
             .init("model_limits", Schema.object) { modelLimits($0) },
-            // Live state is Redis' and shown by routes of its own; these are its empty values.
-            .init("quota_daily_used", Schema.money) { _ in .money(.zero) },
-            .init("quota_weekly_used", Schema.money) { _ in .money(.zero) },
-            .init("quota_total_used", Schema.money) { _ in .money(.zero) },
+            .init("quota_daily_used", Schema.money) { used(.daily, $0) },
+            .init("quota_weekly_used", Schema.money) { used(.weekly, $0) },
+            .init("quota_total_used", Schema.money) { used(.total, $0) },
+            // Live state is Redis' and shown by routes of its own; this is its empty value.
             .init("in_flight", Schema.integer) { _ in 0 },
             .init("last_used_at", Schema.time.nullable) { .time($0.lastUsedAt) },
             .init("session_window_start", Schema.time.nullable) { .time($0.usage.session?.start) },
@@ -71,6 +72,11 @@ package enum AccountView {
             .init("created_at", Schema.time) { .time($0.createdAt) },
             .init("updated_at", Schema.time) { .time($0.updatedAt) },
         ])
+    }
+
+    /// A period that is over reads as unused.
+    private static func used(_ kind: AccountQuota.Kind, _ account: AccountRecord) -> JSON {
+        .money(account.spending.used(kind, at: Timestamp(microseconds: WallClock.microseconds)))
     }
 
     /// Model → when its limit ends.

@@ -16,10 +16,17 @@ package enum PriceForm {
                         ValueKind<PricePerMillion>.price.described(rate.description).orNil,
                         default: nil
                     )
-                },
+                }
+                + [
+                    .optional("max_input_tokens", \.maximumInput, maximum, default: nil),
+                    .optional("max_output_tokens", \.maximumOutput, maximum, default: nil),
+                ],
             readOnly: PriceView.view.names
         )
     }
+
+    /// Calls reserve no more than a model can take and give.
+    private static var maximum: ValueKind<Int64?> { ValueKind<Int64>.integer(1...100_000_000).orNil }
 
     /// A price without any rate would bill nothing and look as if it were meant.
     package static func faults(_ draft: PriceDraft) -> [FieldFault] {
@@ -37,9 +44,14 @@ extension RateClass {
             "USD per million tokens; without a price they cost what input does"
         case .cacheWrite1h: "USD per million tokens; without a price they cost what those written for 5 minutes do"
         case .imageOutput, .audioOutput: "USD per million tokens; without a price they cost what output does"
-        case .inputAbove200k, .outputAbove200k, .cacheReadAbove200k:
-            "USD per million tokens of calls with more than 200,000 input tokens"
-        case .inputAbove272k, .outputAbove272k: "USD per million tokens of calls with more than 272,000 input tokens"
+        case .inputAbove200k, .outputAbove200k, .cacheWrite5mAbove200k, .cacheWrite1hAbove200k, .cacheReadAbove200k:
+            "USD per million tokens of calls with more than 200,000 input tokens, cached ones included"
+        case .inputAbove272k, .outputAbove272k, .cacheWrite5mAbove272k, .cacheReadAbove272k:
+            "USD per million tokens of calls with more than 272,000 input tokens, cached ones included"
+        case .inputFlex, .outputFlex, .cacheWrite5mFlex, .cacheReadFlex:
+            "USD per million tokens of calls that the upstream served as flex"
+        case .inputPriority, .outputPriority, .cacheWrite5mPriority, .cacheReadPriority:
+            "USD per million tokens of calls that the upstream served with priority"
         default: "USD per million tokens"
         }
     }

@@ -16,6 +16,12 @@ package enum PriceView {
                     }
                 }
                 + [
+                    .init("max_input_tokens", Schema.integer.nullable) {
+                        $0.fields.maximumInput.map { .int($0) } ?? .null
+                    },
+                    .init("max_output_tokens", Schema.integer.nullable) {
+                        $0.fields.maximumOutput.map { .int($0) } ?? .null
+                    },
                     .init("version", Schema.integer) { .int($0.revision) },
                     .init("created_at", Schema.time) { .time($0.createdAt) },
                     .init("updated_at", Schema.time) { .time($0.updatedAt) },

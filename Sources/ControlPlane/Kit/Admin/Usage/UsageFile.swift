@@ -1,9 +1,9 @@
 import Domain
 import Formats
 
-/// Calls as a CSV file (RFC 4180): the columns of the usage log, in its order.
+/// The usage log as a CSV file (RFC 4180): the columns of the usage log, in its order.
 struct UsageFile {
-    private let view: View<UsageRecord>
+    private let view: View<UsageEntry>
     private let forAdmin: Bool
     private(set) var bytes: [UInt8] = []
     private(set) var rows = 0
@@ -14,11 +14,13 @@ struct UsageFile {
         append((view.names + (forAdmin ? ["upstream_model"] : [])).map { .string($0) })
     }
 
-    mutating func add(_ record: UsageRecord) {
+    mutating func add(_ entry: UsageEntry) {
         rows += 1
         append(
-            view.fields.map { $0.value(record) }
-                + (forAdmin ? [.string(record.upstreamModel == record.model ? "" : record.upstreamModel)] : [])
+            view.fields.map { $0.value(entry) }
+                + (forAdmin
+                    ? [.string(entry.record.upstreamModel == entry.record.model ? "" : entry.record.upstreamModel)]
+                    : [])
         )
     }
 

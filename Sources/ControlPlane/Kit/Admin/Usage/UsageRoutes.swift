@@ -9,11 +9,12 @@ package struct UsageRoutes {
         .id("user_id", "r.user_id"), .id("key_id", "r.key_id"), .id("account_id", "r.account_id"),
         .id("group_id", "r.group_id"), .text("model", "r.model"), .text("request_id", "r.request_id"),
         .flag("stream", "r.stream"), .from("from", "r.created_at"), .until("to", "r.created_at"),
+        .choice("kind", "r.kind", UsageEntry.Kind.allCases.map(\.rawValue)),
     ]
     private let ownFilters: [ListRules.Filter] = [
         .id("key_id", "r.key_id"), .id("group_id", "r.group_id"), .text("model", "r.model"),
         .text("request_id", "r.request_id"), .flag("stream", "r.stream"), .from("from", "r.created_at"),
-        .until("to", "r.created_at"),
+        .until("to", "r.created_at"), .choice("kind", "r.kind", UsageEntry.Kind.allCases.map(\.rawValue)),
     ]
 
     package init(_ context: AdminContext) { self.context = context }
@@ -24,7 +25,7 @@ package struct UsageRoutes {
                 "GET",
                 "/api/v1/admin/usage",
                 .admin,
-                "List settled calls, newest first",
+                "List settled calls and what has become of policies, newest first",
                 query: KeysetRequest.parameters(adminFilters),
                 answer: Schema.keyset(of: UsageView.view(forAdmin: true).schema)
             ) { request in
@@ -34,7 +35,7 @@ package struct UsageRoutes {
                 "GET",
                 "/api/v1/admin/usage.csv",
                 .admin,
-                "Export settled calls, newest first, as CSV; x-next-cursor leads to what did not fit",
+                "Export the usage log, newest first, as CSV; x-next-cursor leads to what did not fit",
                 query: KeysetRequest.parameters(adminFilters),
                 answer: Schema.text,
                 answerType: "text/csv"
@@ -43,7 +44,7 @@ package struct UsageRoutes {
                 "GET",
                 "/api/v1/usage.csv",
                 .session,
-                "Export one's own settled calls, newest first, as CSV",
+                "Export one's own usage log, newest first, as CSV",
                 query: KeysetRequest.parameters(ownFilters),
                 answer: Schema.text,
                 answerType: "text/csv"
@@ -56,7 +57,7 @@ package struct UsageRoutes {
                 "GET",
                 "/api/v1/usage",
                 .session,
-                "List one's own settled calls, newest first",
+                "List one's own settled calls and what has become of one's policies, newest first",
                 query: KeysetRequest.parameters(ownFilters),
                 answer: Schema.keyset(of: UsageView.view(forAdmin: false).schema)
             ) { request in
@@ -75,19 +76,19 @@ package struct UsageRoutes {
     ) async throws -> AdminAnswer {
         let keyset = try KeysetRequest(request.head, filters, where: base)
         // One row more than asked for tells whether there is a next page.
-        var records = try await UsageStore.page(
+        var entries = try await UsageStore.page(
             keyset.conditions,
             after: keyset.cursor,
             limit: keyset.size + 1,
             in: context.pool
         )
         var next: UsageStore.Cursor?
-        if records.count > Int(keyset.size) {
-            records.removeLast()
-            next = records.last.map { UsageStore.Cursor(createdAt: $0.createdAt, requestID: $0.requestID) }
+        if entries.count > Int(keyset.size) {
+            entries.removeLast()
+            next = entries.last.map { UsageStore.Cursor($0) }
         }
         return .ok([
-            "items": .array(records.map { UsageView.json($0, forAdmin: forAdmin) }),
+            "items": .array(entries.map { UsageView.json($0, forAdmin: forAdmin) }),
             "next_cursor": next.map { .string($0.text) } ?? .null,
         ])
     }
@@ -107,15 +108,15 @@ package struct UsageRoutes {
         var file = UsageFile(forAdmin: forAdmin)
         var headers = [("content-disposition", "attachment; filename=\"usage.csv\"")]
         while true {
-            let records = try await UsageStore.page(
+            let entries = try await UsageStore.page(
                 keyset.conditions,
                 after: cursor,
                 limit: Self.fileBatch,
                 in: context.pool
             )
-            for record in records { file.add(record) }
-            guard records.count == Int(Self.fileBatch), let last = records.last else { break }
-            let next = UsageStore.Cursor(createdAt: last.createdAt, requestID: last.requestID)
+            for entry in entries { file.add(entry) }
+            guard entries.count == Int(Self.fileBatch), let last = entries.last else { break }
+            let next = UsageStore.Cursor(last)
             cursor = next
             if file.rows >= Self.fileRows {
                 headers.append(("x-next-cursor", next.text))

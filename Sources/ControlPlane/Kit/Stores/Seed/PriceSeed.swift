@@ -15,6 +15,12 @@ package enum PriceSeed {
         return try entries.map { entry in
             var draft = PriceDraft()
             for (name, value) in entry.object ?? [] {
+                switch name {
+                case "max_input_tokens": draft.maximumInput = value.int64
+                case "max_output_tokens": draft.maximumOutput = value.int64
+                default: break
+                }
+                if value.int64 != nil { continue }
                 guard let text = value.string else { throw Fault.malformed }
                 switch name {
                 case "model": draft.model = text

@@ -22,6 +22,7 @@ package enum AnthropicUsage {
             usage.cacheWrite5m = max(0, written - usage.cacheWrite1h)
             usage.cacheWrite1h = min(usage.cacheWrite1h, written)
         }
+        if let tier = ServiceTier(reported: object["service_tier"]) { usage.tier = tier }
         if let searches = count(object["server_tool_use"]?["web_search_requests"]) { usage.webSearches = searches }
     }
 }

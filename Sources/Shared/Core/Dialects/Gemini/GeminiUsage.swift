@@ -7,6 +7,7 @@ enum GeminiUsage {
         var counts = Counts()
         // Every event of a stream has such an object: one walk through it.
         for (name, value) in object.members { counts.read(name, value) }
+        if let tier = counts.tier { usage.tier = tier }
         if let prompt = counts.prompt {
             let input = prompt + counts.toolPrompt
             usage.cacheRead = min(counts.cached, input)
@@ -28,6 +29,7 @@ enum GeminiUsage {
         /// Of prompts, without what the cache had of them.
         var inputMedia = TokenUsage.Media()
         var outputMedia = TokenUsage.Media()
+        var tier: ServiceTier?
 
         mutating func read(_ name: JSONKey, _ value: JSONValue) {
             if name == "promptTokenCount" {
@@ -44,6 +46,8 @@ enum GeminiUsage {
                 Self.add(value, to: &inputMedia, times: 1)
             } else if name == "cacheTokensDetails" {
                 Self.add(value, to: &inputMedia, times: -1)
+            } else if name == "serviceTier" {
+                tier = ServiceTier(reported: value)
             } else if name == "candidatesTokensDetails" {
                 Self.add(value, to: &outputMedia, times: 1)
             }

@@ -19,7 +19,11 @@ internal enum ChatAnswerDecoder {
         steps.stop(stop(choice["finish_reason"]?.string ?? "stop", calledTool: calledTool), sink)
         if let object = root["usage"], object.isObject {
             var usage = NeutralUsage(isFinal: true)
-            ChatUsage.update(&usage, from: object)
+            ChatUsage.update(&usage, from: object, of: root)
+            usage.tokens.webSearches = ChatSearches.count(
+                model: root["model"],
+                cites: ChatSearches.cites(message["annotations"])
+            )
             steps.usage(usage, sink)
         }
         steps.end(sink)
@@ -84,8 +88,8 @@ internal enum ChatAnswerDecoder {
 
 /// The `usage` object of Chat Completions. What was read from the cache is part of the prompt there.
 internal enum ChatUsage {
-    static func update(_ usage: inout NeutralUsage, from object: JSONValue) {
-        OpenAIUsage.update(&usage.tokens, fromChat: object)
+    static func update(_ usage: inout NeutralUsage, from object: JSONValue, of answer: JSONValue) {
+        OpenAIUsage.update(&usage.tokens, fromChat: object, of: answer)
         if let reasoning = object["completion_tokens_details"]?["reasoning_tokens"]?.tokenCount {
             usage.reasoning = reasoning
         }

@@ -7,6 +7,7 @@ internal final class ChatStreamDecoder: StreamDecoder {
     private var usage = NeutralUsage()
     private var call: (index: Int64, id: String)?
     private var calledTool = false
+    private var cites = false
     private var stop: NeutralStop?
 
     func receive(_ event: SSEEvent, _ parser: JSONParser, into sink: any NeutralSink) {
@@ -44,7 +45,8 @@ internal final class ChatStreamDecoder: StreamDecoder {
             for choice in choices.elements where choice["index"]?.int64 ?? 0 == 0 { receive(choice: choice, sink) }
         }
         if let reported = chunk["usage"], reported.isObject {
-            ChatUsage.update(&usage, from: reported)
+            ChatUsage.update(&usage, from: reported, of: chunk)
+            usage.tokens.webSearches = ChatSearches.count(model: chunk["model"], cites: cites)
             usage.isFinal = true
             steps.usage(usage, sink)
         }
@@ -70,6 +72,7 @@ internal final class ChatStreamDecoder: StreamDecoder {
         } else if key == "refusal" {
             if let text = value.lent, !text.isEmpty { steps.refusal(text, sink) }
         } else if key == "annotations" {
+            if ChatSearches.cites(value) { cites = true }
             for annotation in value.elements {
                 if let citation = ChatAnswerDecoder.citation(annotation) { steps.citation(citation, sink) }
             }

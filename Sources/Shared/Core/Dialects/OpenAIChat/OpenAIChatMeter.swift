@@ -4,6 +4,7 @@ package import Formats
 /// Follows a Chat Completions stream: chunks, then one with the usage, then `[DONE]`.
 package final class OpenAIChatMeter: StreamMeter {
     private var hasFinishReason = false
+    private var cites = false
 
     package override init() {}
 
@@ -27,7 +28,7 @@ package final class OpenAIChatMeter: StreamMeter {
         }
         var isUsage = false
         if let reported = chunk["usage"], reported.isObject {
-            OpenAIUsage.update(&usage, fromChat: reported)
+            OpenAIUsage.update(&usage, fromChat: reported, of: chunk)
             hasFinalUsage = true
             isUsage = true
         }
@@ -35,12 +36,13 @@ package final class OpenAIChatMeter: StreamMeter {
         var bytes = 0
         let choices = chunk["choices"]
         choices?.forEachElement { choice in
-            if let delta = choice["delta"], Self.hasContent(delta, &bytes) { isContent = true }
+            if let delta = choice["delta"], hasContent(delta, &bytes) { isContent = true }
             guard let reason = choice["finish_reason"], reason.isString else { return }
             hasFinishReason = true
             // An answer that was cut or blocked before its first word is an answer.
             if !reason.equals("stop") { isContent = true }
         }
+        if isUsage { usage.webSearches = ChatSearches.count(model: chunk["model"], cites: cites) }
         if isContent {
             countContent(bytes)
             return .content
@@ -50,7 +52,7 @@ package final class OpenAIChatMeter: StreamMeter {
     }
 
     /// - Parameter bytes: grows by those of the words in it.
-    private static func hasContent(_ delta: JSONValue, _ bytes: inout Int) -> Bool {
+    private func hasContent(_ delta: JSONValue, _ bytes: inout Int) -> Bool {
         var found = false
         for (name, value) in delta.members {
             switch value.kind {
@@ -60,6 +62,7 @@ package final class OpenAIChatMeter: StreamMeter {
                 found = true
             case .array:
                 if value.count > 0 { found = true }
+                if name == "annotations", ChatSearches.cites(value) { cites = true }
                 value.forEachElement { call in bytes += call["function"]?["arguments"]?.stringBytes?.count ?? 0 }
             case .object: found = true
             case .null, .bool, .number: continue

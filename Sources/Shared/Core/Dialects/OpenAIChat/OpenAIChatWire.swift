@@ -16,7 +16,7 @@ package struct OpenAIChatWire: WireDialect {
         }
         let names: [StaticString] = [
             "model", "stream", "messages", "stream_options", "prompt_cache_key", "max_completion_tokens", "max_tokens",
-            "n",
+            "n", "service_tier",
         ]
         let fields = try RequestFields(names, in: body, parser)
         let (model, range) = try fields.model(0)
@@ -28,7 +28,8 @@ package struct OpenAIChatWire: WireDialect {
             modelRange: range,
             usageRequest: isStream ? try usageRequest(fields, options: fields.range(3)) : nil,
             sessionRange: fields.hint(4),
-            answerTokens: RequestFields.together(fields.count(5) ?? fields.count(6), times: fields.count(7))
+            answerTokens: RequestFields.together(fields.count(5) ?? fields.count(6), times: fields.count(7)),
+            tier: fields.tier(8)
         )
     }
 
@@ -71,7 +72,12 @@ package struct OpenAIChatWire: WireDialect {
             guard document.root.isObject else { return nil }
             var answer = WholeAnswer()
             if let object = document.root["usage"], object.isObject {
-                OpenAIUsage.update(&answer.usage, fromChat: object)
+                OpenAIUsage.update(&answer.usage, fromChat: object, of: document.root)
+                let message = document.root["choices"]?.elements.first { _ in true }?["message"]
+                answer.usage.webSearches = ChatSearches.count(
+                    model: document.root["model"],
+                    cites: ChatSearches.cites(message?["annotations"])
+                )
                 answer.hasUsage = true
             }
             answer.isError = document.root["error"].map { !$0.isNull } ?? false

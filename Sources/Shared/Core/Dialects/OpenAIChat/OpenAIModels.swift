@@ -11,10 +11,12 @@ internal struct OpenAIModels {
     private let version: Int
     private let isCodex: Bool
     private let isPro: Bool
+    private let isSearch: Bool
 
     init(_ name: String) {
         isCodex = name.contains("codex")
         isPro = name.contains("-pro")
+        isSearch = ChatSearches.alwaysSearches(name)
         version = name.hasPrefix("gpt-") ? Self.version(name.dropFirst(4)) : 0
         if name.hasPrefix("chatgpt-") || name.contains("-chat") || (1..<500).contains(version) {
             kind = .plain
@@ -66,7 +68,9 @@ internal struct OpenAIModels {
 
     /// Whether `temperature`, `top_p` and the penalties may differ from their defaults. Thinking models take none of
     /// them; 5.1 to 5.5 do while they do not think, which is their default.
+    /// Models that search refuse them ("Model incompatible request argument supplied").
     func takesSampling(at effort: NeutralReasoning.Effort?) -> Bool {
+        guard !isSearch else { return false }
         guard kind == .thinking else { return true }
         return (501...505).contains(version) && efforts.contains(.none) && (effort == nil || effort == .some(.none))
     }

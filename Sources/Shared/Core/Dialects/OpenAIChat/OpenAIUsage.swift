@@ -24,10 +24,16 @@ enum OpenAIUsage {
         outputDetails: "output_tokens_details"
     )
 
-    static func update(_ usage: inout TokenUsage, fromChat object: JSONValue) { update(&usage, from: object, chat) }
+    /// - Parameter answer: the answer or chunk that the object stands in: it says how the call was served.
+    static func update(_ usage: inout TokenUsage, fromChat object: JSONValue, of answer: JSONValue) {
+        update(&usage, from: object, chat)
+        if let tier = ServiceTier(reported: answer["service_tier"]) { usage.tier = tier }
+    }
 
-    static func update(_ usage: inout TokenUsage, fromResponse object: JSONValue) {
+    /// - Parameter answer: the response that the object stands in.
+    static func update(_ usage: inout TokenUsage, fromResponse object: JSONValue, of answer: JSONValue) {
         update(&usage, from: object, responses)
+        if let tier = ServiceTier(reported: answer["service_tier"]) { usage.tier = tier }
     }
 
     private static func update(_ usage: inout TokenUsage, from object: JSONValue, _ names: Names) {

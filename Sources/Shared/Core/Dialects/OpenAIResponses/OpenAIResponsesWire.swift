@@ -11,6 +11,7 @@ package struct OpenAIResponsesWire: WireDialect {
     package func summary(of body: [UInt8], _ route: CallRoute, _ parser: JSONParser) throws -> CallSummary {
         let names: [StaticString] = [
             "model", "stream", "background", "previous_response_id", "prompt_cache_key", "max_output_tokens",
+            "service_tier",
         ]
         let fields = try RequestFields(names, in: body, parser)
         let (model, range) = try fields.model(0)
@@ -34,7 +35,8 @@ package struct OpenAIResponsesWire: WireDialect {
             modelRange: range,
             previousResponse: previous,
             sessionRange: fields.hint(4),
-            answerTokens: fields.count(5)
+            answerTokens: fields.count(5),
+            tier: fields.tier(6)
         )
     }
 
@@ -54,7 +56,7 @@ package struct OpenAIResponsesWire: WireDialect {
     /// Returns whether there was any.
     static func readUsage(of response: JSONValue, _ usage: inout TokenUsage) -> Bool {
         guard let reported = response["usage"], reported.isObject else { return false }
-        OpenAIUsage.update(&usage, fromResponse: reported)
+        OpenAIUsage.update(&usage, fromResponse: reported, of: response)
         var searches: Int64 = 0
         response["output"]?.forEachElement { item in
             if item["type"]?.equals("web_search_call") == true { searches += 1 }

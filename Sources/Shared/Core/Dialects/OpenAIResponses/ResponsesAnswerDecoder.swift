@@ -118,7 +118,7 @@ internal enum ResponsesAnswerDecoder {
     ) {
         if let object = response["usage"], object.isObject {
             var usage = NeutralUsage(isFinal: true)
-            ResponsesUsage.update(&usage, from: object)
+            ResponsesUsage.update(&usage, from: object, of: response)
             usage.tokens.webSearches = webSearches
             steps.usage(usage, sink)
         }
@@ -140,8 +140,8 @@ internal enum ResponsesAnswerDecoder {
 
 /// The `usage` object of the Responses API. What was read from the cache is part of the input there.
 internal enum ResponsesUsage {
-    static func update(_ usage: inout NeutralUsage, from object: JSONValue) {
-        OpenAIUsage.update(&usage.tokens, fromResponse: object)
+    static func update(_ usage: inout NeutralUsage, from object: JSONValue, of answer: JSONValue) {
+        OpenAIUsage.update(&usage.tokens, fromResponse: object, of: answer)
         if let reasoning = object["output_tokens_details"]?["reasoning_tokens"]?.tokenCount {
             usage.reasoning = reasoning
         }

@@ -84,11 +84,18 @@ struct RequestFields {
         guard let range = try? value(number), range.count <= 19 else { return nil }
         var count: Int64 = 0
         for byte in body[range] {
-            let (product, overflow) = count.multipliedReportingOverflow(by: 10)
-            guard byte &- 0x30 < 10, !overflow else { return nil }
-            count = product &+ Int64(byte &- 0x30)
+            let (product, isOver) = count.multipliedReportingOverflow(by: 10)
+            guard byte &- 0x30 < 10, !isOver else { return nil }
+            let (sum, isOverToo) = product.addingReportingOverflow(Int64(byte &- 0x30))
+            guard !isOverToo else { return nil }
+            count = sum
         }
-        return max(0, count)
+        return count
+    }
+
+    /// The tier that the call wants to be served in; whether there is such a one is for the upstream to say.
+    func tier(_ number: Int) -> ServiceTier {
+        hint(number).flatMap { string(in: $0) }.flatMap { ServiceTier(rawValue: $0) } ?? .standard
     }
 
     /// What so many alternatives of an answer may have together.

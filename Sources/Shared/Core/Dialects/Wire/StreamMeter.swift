@@ -62,6 +62,18 @@ package class StreamMeter {
     }
 }
 
+extension ServiceTier {
+    /// As an upstream names it, in any case (Google's enumerations are upper case); nil where it says nothing.
+    init?(reported value: JSONValue?) {
+        guard let value, value.isString else { return nil }
+        guard !value.equals("standard"), !value.equals("default"), let name = value.string else {
+            self = .standard
+            return
+        }
+        self = ServiceTier(rawValue: name.lowercased()) ?? .standard
+    }
+}
+
 /// Token counts as upstreams report them: what cannot be a count is none.
 enum ReportedCount {
     static func read(_ value: JSONValue?) -> Int64? {

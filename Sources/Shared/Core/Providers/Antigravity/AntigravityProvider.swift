@@ -1,4 +1,4 @@
-import Crypto
+package import Crypto
 package import Domain
 import Formats
 
@@ -61,5 +61,9 @@ package struct AntigravityProvider: Provider {
 
     package var usage: (any UsageProbe)? {
         AntigravityUsage(target: target, project: project, overrides: overrides, verdicts: verdicts)
+    }
+
+    package func projectSearch(_ token: Secret) -> ProjectSearch? {
+        project == nil ? ProjectSearch(target, overrides: overrides, token: token) : nil
     }
 }

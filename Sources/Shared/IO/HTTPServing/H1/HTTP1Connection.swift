@@ -29,6 +29,8 @@ final class HTTP1Connection: ServerConnection, HTTP1ParserDelegate, TurnEndObser
     private var exchange: ServerExchange?
     private var isStarted = false
     private var isRequestComplete = true
+    /// What follows cannot be read as requests: it is thrown away.
+    private var isInputBroken = false
     private var awaitsContinue = false
     private var isHead = false
     private var isVersion10 = false
@@ -68,6 +70,7 @@ final class HTTP1Connection: ServerConnection, HTTP1ParserDelegate, TurnEndObser
     // MARK: Input
 
     func streamDidRead(_ bytes: UnsafeRawBufferPointer) {
+        guard !isInputBroken else { return }
         switch phase {
         case .reading, .exchanging, .discarding:
             guard backlog.isEmpty else { return hold(bytes) }
@@ -83,7 +86,7 @@ final class HTTP1Connection: ServerConnection, HTTP1ParserDelegate, TurnEndObser
     private var wantsInput: Bool {
         switch phase {
         case .reading: !link.isBackedUp
-        case .exchanging: !isRequestComplete
+        case .exchanging: !isRequestComplete && !isInputBroken
         case .discarding: true
         case .closing, .closed: false
         }
@@ -246,7 +249,7 @@ final class HTTP1Connection: ServerConnection, HTTP1ParserDelegate, TurnEndObser
 
     private func reject(_ exchange: ServerExchange, _ status: Int) {
         closesAfterAnswer = true
-        exchange.respond(ProtocolAnswer.head(status), body: ProtocolAnswer.body(status))
+        exchange.refuse(status)
     }
 
     /// Answers what could not be read as a request, and closes.
@@ -259,19 +262,26 @@ final class HTTP1Connection: ServerConnection, HTTP1ParserDelegate, TurnEndObser
     }
 
     private func refuse(_ status: Int) {
+        isInputBroken = true
         if let exchange {
-            // The fault is in the body: if nothing has been answered yet, this is the answer.
-            let isUntouched = !exchange.isResponseStarted
-            self.exchange = nil
-            phase = .reading
-            exchange.callerDidLeave()
-            guard isUntouched else { return end { link.abort() } }
+            // The fault is in the body.
+            guard isStarted else { return reject(exchange, status) }
+            guard !exchange.isResponseStarted else { return end { link.abort() } }
+            // Its handler tells, or has another answer by now.
+            closesAfterAnswer = true
+            return exchange.bodyDidFail(.malformed)
         }
         guard phase == .reading || phase == .discarding else { return }
         if phase == .reading {
-            isHead = false
-            let body = ProtocolAnswer.body(status)
-            sendHead(ProtocolAnswer.head(status), contentLength: body.count, connection: .close, body: body)
+            let request = parser.unfinishedRequest
+            let fault = ProtocolFault(status: status, request: request, startedAt: requestStartedAt)
+            let answer = link.server.faultAnswer(fault)
+            sendHead(
+                answer.head,
+                contentLength: answer.body.count,
+                connection: .close,
+                body: request?.method == "HEAD" ? nil : answer.body
+            )
         }
         closeWhenTaken()
     }

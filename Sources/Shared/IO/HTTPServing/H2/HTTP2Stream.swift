@@ -39,11 +39,7 @@ final class HTTP2Stream: ExchangeCarrier {
 
     /// Hands the request to the server's handler, or answers it here.
     func start() {
-        guard let rejection else {
-            exchange?.start()
-            return
-        }
-        exchange?.respond(ProtocolAnswer.head(rejection), body: ProtocolAnswer.body(rejection))
+        if let rejection { exchange?.refuse(rejection) } else { exchange?.start() }
     }
 
     func bodyIsWanted() {

@@ -40,10 +40,15 @@ enum AntigravityAccount {
     /// `:loadCodeAssist`.
     ///
     /// - Parameter tier: `free-tier` for an account without a subscription, which has no credits either.
-    static func subscription(tier: String, credits: Int) -> [UInt8] {
+    static func subscription(tier: String, credits: Int, hasProject: Bool) -> [UInt8] {
         JSONWriter.object { text in
-            text.objectMember("currentTier") { writeTier(freeTier, to: &$0) }
-            text.arrayMember("allowedTiers") { text in text.object { writeTier(freeTier, to: &$0) } }
+            if hasProject { text.objectMember("currentTier") { writeTier(freeTier, to: &$0) } }
+            text.arrayMember("allowedTiers") { text in
+                text.object {
+                    writeTier(freeTier, to: &$0)
+                    $0.member("isDefault", true)
+                }
+            }
             if tier != freeTier {
                 text.objectMember("paidTier") { text in
                     writeTier(tier, to: &text)
@@ -56,7 +61,7 @@ enum AntigravityAccount {
                     }
                 }
             }
-            text.member("cloudaicompanionProject", project)
+            if hasProject { text.member("cloudaicompanionProject", project) }
             text.member("gcpManaged", false)
         }
     }
@@ -68,8 +73,11 @@ enum AntigravityAccount {
     }
 
     /// `:onboardUser`.
-    static func onboarded() -> [UInt8] {
+    ///
+    /// - Parameter isDone: whether the account has its project by now.
+    static func onboarded(isDone: Bool) -> [UInt8] {
         JSONWriter.object { text in
+            guard isDone else { return text.member("name", "operations/onboard-sim") }
             text.member("done", true)
             text.objectMember("response") { text in
                 text.objectMember("cloudaicompanionProject") { $0.member("id", project) }

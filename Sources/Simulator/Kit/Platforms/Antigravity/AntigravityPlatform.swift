@@ -47,9 +47,14 @@ package struct AntigravityPlatform: SimulatedPlatform {
             return turn.answer(&state) { (words, state) throws(Refusal) in
                 let tier = state.credits.tier(of: credential.secret)
                 let credits = state.credits.amount(of: credential.secret)
-                return json(AntigravityAccount.subscription(tier: tier, credits: credits)).spoiled(words)
+                let hasProject = state.tokens.hasProject(credential.secret)
+                let body = AntigravityAccount.subscription(tier: tier, credits: credits, hasProject: hasProject)
+                return json(body).spoiled(words)
             }
-        case .onboard: return turn.answer(&state) { (_, _) throws(Refusal) in json(AntigravityAccount.onboarded()) }
+        case .onboard:
+            return turn.answer(&state) { (_, state) throws(Refusal) in
+                json(AntigravityAccount.onboarded(isDone: state.tokens.onboard(credential.secret)))
+            }
         case .count:
             return turn.answer(&state, parser) { (document, words, _) throws(Refusal) in
                 let request = try read(document, turn, words, model: "", isStream: false)

@@ -122,6 +122,7 @@ package struct OAuthPlatform: SimulatedPlatform {
         let unique = state.tokens.unique(now: now)
         let access = provider.access(unique, until: end / 1_000_000)
         state.tokens.issue(access, until: end)
+        if state.tokens.lacksProjects, provider == .google { state.tokens.leaveWithoutProject(access) }
         let body = JSONWriter.object { text in
             text.member("token_type", "Bearer")
             text.member("access_token", access)

@@ -148,8 +148,9 @@ package struct OpenAIPlatform: SimulatedPlatform {
         _ words: ControlWords,
         _ state: SimulatorState
     ) throws(Refusal) -> [UInt8] {
-        for name in ["stream", "store", "max_output_tokens", "temperature", "top_p"] where document.root[name] != nil {
-            throw Refusal("Unknown parameter: '\(name)'.", param: name, code: "unknown_parameter")
+        for name: StaticString in ["stream", "store", "max_output_tokens", "temperature", "top_p"]
+        where document.root[name] != nil {
+            throw Refusal("Unknown parameter: '\(name)'.", param: "\(name)", code: "unknown_parameter")
         }
         let owner = turn.credential.secret
         let responses = state.responses

@@ -94,7 +94,8 @@ struct ResponsesRequest {
         guard root["store"]?.bool == false else { throw refuse("Store must be set to false") }
         guard asked.isStream else { throw refuse("Stream must be set to true") }
         guard root["input"]?.isArray == true else { throw refuse("Input must be a list") }
-        for name in ["max_output_tokens", "previous_response_id", "temperature", "top_p"] where root[name] != nil {
+        for name: StaticString in ["max_output_tokens", "previous_response_id", "temperature", "top_p"]
+        where root[name] != nil {
             throw refuse("Unsupported parameter: \(name)")
         }
     }

@@ -185,7 +185,8 @@ package struct SignInRoutes {
             guard case .refused(let text, _) = pasted else { throw Self.unknown }
             throw Problem(409, "sign_in_refused", "The sign-in page sent back an error: \(text).")
         }
-        let tokens = try await exchange(code, state, pending, proxy)
+        var tokens = try await exchange(code, state, pending, proxy)
+        try await findProject(draft, pending, proxy, &tokens)
         let account = try await context.changes.commit(by: author) { change in
             if let id = pending.account { return try await signInAgain(id, tokens, request.now, change) }
             let body = SignInForm.accountBody(draft.account, pending, tokens)
@@ -281,6 +282,41 @@ package struct SignInRoutes {
         }
     }
 
+    /// Where the platform has projects, and nobody has named the account's. One that is not found now is looked for again
+    /// when the tokens are renewed.
+    private func findProject(
+        _ draft: SignInForm.Finish,
+        _ pending: PendingSignIn,
+        _ proxy: ProxyServer?,
+        _ tokens: inout TokenSet
+    ) async throws {
+        let account: ProviderAccount
+        if let id = pending.account {
+            let found = try await context.pool.withConnection { try await AccountStore.find(id, on: $0) }
+            guard let found else { return }
+            account = ProviderAccount(found)
+        } else {
+            let body = SignInForm.accountBody(draft.account, pending, tokens)
+            var fields: [String: String] = [:]
+            for (name, value) in body["credentials"]?.object ?? [] { fields[name] = value.string }
+            var overrides: [String: String] = [:]
+            for (name, value) in body["header_overrides"]?.object ?? [] { overrides[name] = value.string }
+            account = ProviderAccount(
+                platform: pending.platform,
+                type: .oauth,
+                fields: fields,
+                headerOverrides: overrides
+            )
+        }
+        let project = await ProjectFinder(context.upstream, log: context.log).find(
+            account,
+            token: tokens.accessToken,
+            through: proxy,
+            isolation: pending.account?.raw
+        )
+        if let project { tokens.fields["project_id"] = project }
+    }
+
     /// New tokens for an account, which is as good as new by them.
     private func signInAgain(_ id: AccountID, _ tokens: TokenSet, _ now: Timestamp, _ change: Change) async throws
         -> AccountRecord?
@@ -303,11 +339,9 @@ package struct SignInRoutes {
             on: change.connection
         )
         guard isWritten else { throw Problem.conflict("The credentials have just been changed by somebody else.") }
-        if account.fields.status == .error {
-            var fields = account.fields
-            fields.status = .active
-            try await AccountStore.update(id, to: fields, on: change.connection)
-        }
+        // What was said of the old login is over for workers too, its last 401 among it.
+        let wasRefused = account.flags.contains { $0.cause == PauseCause.unauthorized.rawValue }
+        if account.fields.status == .error || wasRefused { try await AccountFlagRoutes.recover(id, with: change) }
         change.publish(.account(id))
         change.publish(.config)
         change.audit("sign_in", "account", id.raw)
