@@ -57,46 +57,31 @@ KILLS_A_WORKER = {"worker", "worker and control plane", "Redis, control plane, w
 
 
 class Chaos:
-    """Draws disasters until the time is over."""
+    """Goes from round to round until the time is over: in the first half of each Redis forgets, in the second workers die."""
 
     def __init__(self, stack: Stack, disasters: Disasters, chance: Random) -> None:
         self.stack, self.disasters, self.chance = stack, disasters, chance
         self.counts: collections.Counter[str] = collections.Counter()
-        self.killed_at: list[float] = []
-        self._deck: list[str] = []
-        self._since_calm = 0
 
     def run(self, seconds: float) -> None:
         end = time.monotonic() + seconds
+        others = [name for name in PROVOKED if name not in KILLS_A_WORKER]
         while time.monotonic() < end:
-            self._one(self._draw())
+            self._all_of([*FORGETS, *self.chance.sample(others, 3)], end)
+            self._all_of([*PROVOKED], end)
+            if time.monotonic() < end:
+                # What only Redis knows of dead workers stands in Postgres then.
+                until("no reservation of a dead worker", lambda: not orphans(self.disasters), seconds=150)
+
+    def _all_of(self, names: list[str], end: float) -> None:
+        for name in self.chance.sample(names, len(names)):
+            if time.monotonic() >= end:
+                return
+            self.counts[name] += 1
+            began = time.monotonic()
+            (PROVOKED | FORGETS)[name](self.disasters)
+            print(f"{time.strftime('%H:%M:%S')} {name} ({time.monotonic() - began:.1f} s)", flush=True)
             time.sleep(self.chance.uniform(0.2, 5))
-            if self._since_calm >= 4:
-                self._calm_down()
-
-    def _draw(self) -> str:
-        """From a shuffled deck, so that each has its turn; what must not happen now waits for the next one."""
-        for _ in range(2):
-            for name in self._deck:
-                if name in FORGETS and self._since_calm:
-                    continue
-                self._deck.remove(name)
-                return name
-            self._deck = [*self._deck, *self.chance.sample([*PROVOKED, *FORGETS], len(PROVOKED) + len(FORGETS))]
-        raise AssertionError("an empty deck")
-
-    def _one(self, name: str) -> None:
-        self.counts[name] += 1
-        began = time.monotonic()
-        {**PROVOKED, **FORGETS}[name](self.disasters)
-        if name in KILLS_A_WORKER:
-            self._since_calm += 1
-        print(f"{time.strftime('%H:%M:%S')} {name} ({time.monotonic() - began:.1f} s)", flush=True)
-
-    def _calm_down(self) -> None:
-        """Waits until the reservations of killed workers are settled: what they know stands in Postgres then."""
-        until("no reservation of a dead worker", lambda: not orphans(self.disasters), seconds=150)
-        self._since_calm = 0
 
 
 def partitions(store) -> list[str]:
@@ -292,6 +277,8 @@ class Audit:
             if began <= end <= over + SLACK or end - CHECKPOINT - SLACK <= over <= end:
                 end = min(end, began)
         known = attempt.events_until(end - CHECKPOINT - SLACK)
+        if row is None and "Connect call failed" in attempt.failure:
+            return "no worker there"
         if row is None:
             # Content begins with a checkpoint: it may lack only where its first bytes are that young.
             if known > 0:
