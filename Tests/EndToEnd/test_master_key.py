@@ -13,7 +13,8 @@ from harness.stack import Stack
 from harness.tenancy import Tenant
 from harness.waiting import until
 
-pytestmark = pytest.mark.disruptive
+# Ten restarts.
+pytestmark = [pytest.mark.disruptive, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

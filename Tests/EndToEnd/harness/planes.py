@@ -97,9 +97,8 @@ class HeldRow:
         return self
 
     def is_wanted(self) -> bool:
-        """Whether somebody waits for it."""
-        waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query ilike '%accounts%'"
-        return self.database.ask(waiting) != "0"
+        """Whether somebody waits for a row."""
+        return self.database.ask("select count(*) from pg_locks where not granted") != "0"
 
     def __exit__(self, *_: object) -> None:
         self._process.stdin.close()

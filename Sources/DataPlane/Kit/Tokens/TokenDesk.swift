@@ -74,7 +74,19 @@ package final class TokenDesk {
 
     /// Waits until the account has other secrets than those of this version; false when that takes too long.
     package func renewed(_ account: AccountID, newerThan version: Int64, within time: Duration) async -> Bool {
-        if isNewer(account, version) { return true }
+        let end = MonotonicTime.now + min(time, Self.patience)
+        while !isNewer(account, version) {
+            // A question that somebody asked before may bring the very secrets that are of no use by now: then once more.
+            guard MonotonicTime.now < end, await landing(account, version, until: end) else {
+                // The announcement may have brought them, whatever became of the question.
+                return isNewer(account, version)
+            }
+        }
+        return true
+    }
+
+    /// Waits for the end of a question; false when it came to nothing, or not in time.
+    private func landing(_ account: AccountID, _ version: Int64, until end: MonotonicTime) async -> Bool {
         let promise = Promise<Bool>()
         let loop = loop
         let box = LoopBox(promise)
@@ -82,11 +94,9 @@ package final class TokenDesk {
             loop.execute { box.promise.succeed(hasNewer) }
         }
         guard boarded else { return false }
-        let timer = loop.schedule(after: min(time, Self.patience)) { promise.succeed(false) }
+        let timer = loop.schedule(after: end - .now) { promise.succeed(false) }
         defer { timer.stop() }
-        _ = try? await promise.wait()
-        // The announcement may have brought them, whatever became of the question.
-        return isNewer(account, version)
+        return (try? await promise.wait()) ?? false
     }
 
     /// Whether the account has other secrets by now than those of this version.
