@@ -11,7 +11,7 @@ import Telemetry
 import TestSupport
 import Testing
 
-@testable import ControlKit
+import ControlKit
 
 @Suite("Renewal of tokens", .serialized, .enabled(if: canRun, requirement))
 struct RefreshTests {

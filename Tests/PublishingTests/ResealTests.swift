@@ -11,7 +11,7 @@ import Telemetry
 import TestSupport
 import Testing
 
-@testable import ControlKit
+import ControlKit
 
 @Suite("Rotation of the master key", .enabled(if: canRun, requirement))
 struct ResealTests {

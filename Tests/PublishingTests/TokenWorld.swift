@@ -11,7 +11,7 @@ import Telemetry
 import TestSupport
 import Testing
 
-@testable import ControlKit
+import ControlKit
 
 /// A token endpoint that does as it is told, and counts.
 final class TokenServer {

@@ -14,6 +14,11 @@ package final class Resealer {
     package struct Outcome: Hashable, Sendable {
         package var resealed = 0
         package var unreadable = 0
+
+        package init(resealed: Int = 0, unreadable: Int = 0) {
+            self.resealed = resealed
+            self.unreadable = unreadable
+        }
     }
 
     private static let batch: Int64 = 500

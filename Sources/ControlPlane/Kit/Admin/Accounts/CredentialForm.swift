@@ -11,6 +11,12 @@ package struct CredentialEdit: Hashable {
     /// Secrets that are new; the others stay as they are sealed.
     package var newSecrets: [String: String]
 
+    package init(plain: [String: String], sealedFields: [String], newSecrets: [String: String]) {
+        self.plain = plain
+        self.sealedFields = sealedFields
+        self.newSecrets = newSecrets
+    }
+
     /// Lets go of what belongs to tokens that others have taken the place of: when the old access token ends, and, with
     /// a new refresh token, the access token of the old login.
     fileprivate mutating func forgetReplacedTokens(given: Set<String>) {
