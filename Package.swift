@@ -124,7 +124,8 @@ let package = Package(
             "GatewayKit",
             in: "DataPlane",
             [
-                "Bytes", "Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "Providers", "Decisions", "Snapshots",
+                "Bytes", "Domain", "HTTPMessages", "Formats", "Crypto", "Dialects", "Providers", "Decisions",
+                "Snapshots",
                 "Telemetry", "Reactor", "TLS", "HTTPServing", "HTTPFetching", "Redis", "Service", "CGatewayShims",
             ],
             folder: "Kit"
@@ -197,7 +198,8 @@ let package = Package(
         suite(
             "SimulatorTests",
             [
-                "SimulatorKit", "Crypto", "Domain", "Formats", "HTTPMessages", "HTTPFetching", "Providers", "Reactor", "TLS",
+                "SimulatorKit", "Crypto", "Domain", "Formats", "HTTPMessages", "HTTPFetching", "Providers", "Reactor",
+                "TLS",
                 "Telemetry", "TestSupport", "CInflate",
             ]
         ),
