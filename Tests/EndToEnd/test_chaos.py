@@ -111,7 +111,7 @@ def sql(stack: Stack, statement: str) -> list[dict[str, str]]:
 def three_tenants(make_tenant, admin) -> list[Tenant]:
     """One pays from its wallet, one has a quota and a strict policy as well, one has a subscription."""
     # With error codes of its own a refusal marks no account.
-    account = {"concurrency": 1000, "custom_error_codes": [599]}
+    account = {"concurrency": 1000, "custom_error_codes": [599], "quota_total": BALANCE}
     policy = {"period": "monthly", "anchor_time": "2026-01-31T00:00:00Z", "quota": BALANCE, "boundary": "strict",
               "exhausted_action": "reject", "auto_resume": True}
     limits = {"subscription": True, "daily_limit": BALANCE, "weekly_limit": BALANCE, "monthly_limit": BALANCE}
@@ -332,7 +332,13 @@ class Audit:
                 self.fault(f"user {user}: the balance is not its ledger's sum, by {balance['n']}")
             if int(daily["requests"]) != len(rows) or int(settled["rows"]) != len(rows):
                 self.fault(f"key {key}: {len(rows)} rows, {daily['requests']} in days, {settled['rows']} settled")
-            # The account's own count, of what it served to the end and of nothing else.
+            for account in tenant.accounts:
+                number = account.row["id"]
+                cost = sum(int(row["account_cost"]) for row in rows if int(row["account_id"]) == number)
+                quotas = sql(self.stack, f"select total_used as n from account_quotas where account_id = {number}")
+                if [int(row["n"]) for row in quotas] != [cost]:
+                    self.fault(f"account {number}: its rows cost {cost}, its quota says {quotas}")
+            # The simulator's own count, of what it served to the end and of nothing else.
             complete = [row for row in rows if row["end"] in ("complete", "caller_gone") and row["usage_estimated"] == "f"]
             numbers = {int(row["input_tokens"]) for row in complete}
             served = [
@@ -365,6 +371,12 @@ class Audit:
                 if found != [number, 0, 0]:
                     self.fault(f"{name} is {values}, Postgres says {number}")
             self.figures[f"counters of key {key}"] = len(wanted)
+            for account in tenant.accounts:
+                number = account.row["id"]
+                values = store.hgetall(f"tg:{{a{number}}}:quota")
+                [quota] = sql(self.stack, f"select total_used as n from account_quotas where account_id = {number}")
+                if [int(values.get("t", 0)), int(values.get("u", 0))] != [int(quota["n"]), 0]:
+                    self.fault(f"account {number}'s quota is {values}, Postgres says {quota['n']}")
         drift = [line for line in self.stack.log("control-plane").splitlines() if "counter in Redis was wrong" in line]
         self.figures["drift"] = len(drift)
         for line in drift:
