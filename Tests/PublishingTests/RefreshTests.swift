@@ -1,3 +1,4 @@
+import ControlKit
 import Crypto
 import Domain
 import Formats
@@ -10,8 +11,6 @@ import Snapshots
 import Telemetry
 import TestSupport
 import Testing
-
-import ControlKit
 
 @Suite("Renewal of tokens", .serialized, .enabled(if: canRun, requirement))
 struct RefreshTests {

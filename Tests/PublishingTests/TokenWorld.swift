@@ -1,3 +1,4 @@
+import ControlKit
 import Crypto
 import Domain
 import Formats
@@ -10,8 +11,6 @@ import Snapshots
 import Telemetry
 import TestSupport
 import Testing
-
-import ControlKit
 
 /// A token endpoint that does as it is told, and counts.
 final class TokenServer {
