@@ -49,6 +49,8 @@ package enum Migrations {
     /// - Throws: `MigrationError`, `PostgresError`.
     package static func run(_ steps: [Migration] = all, in pool: PostgresPool) async throws {
         try await pool.withConnection { connection in
+            // A step takes as long as the tables are large, and so does waiting for a replica that is at it.
+            try await connection.setStatementTimeout(.zero)
             // A session lock, because the steps are transactions of their own; it ends with the connection as well.
             try await connection.execute("select pg_advisory_lock($1)", [.integer(AdvisoryLock.migrations)])
             let result: Result<Void, any Error>
