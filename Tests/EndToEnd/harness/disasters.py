@@ -270,7 +270,7 @@ class Disasters:
             for line in (self.stack.folder / "run" / "redis.conf").read_text().splitlines()
             if not line.startswith(own)
         ]
-        password = next(line.split()[1] for line in lines if line.startswith("requirepass"))
+        password = self.client().connection_pool.connection_kwargs["password"]
         port = free_port()
         lines += [f"port {port}", f'dir "{folder}"', f"replicaof 127.0.0.1 {master}", f"masterauth {password}"]
         lines += ["repl-diskless-sync-delay 0"]
