@@ -92,6 +92,8 @@ struct ForgottenTests {
             try await stand.server.restart()
             await stand.loop.wait { stand.context.outbox.uncovered == 3 }
             #expect(journal.openRecords == 0)
+            // This is another connection than the worker's.
+            try #require(await stand.redis.waitUntilConnected(.seconds(20)))
             #expect(try await stand.records().map(\.requestID) == before)
         }
     }
