@@ -70,8 +70,20 @@ class Chaos:
             self._all_of([*FORGETS, *self.chance.sample(others, 3)], end)
             self._all_of([*PROVOKED], end)
             if time.monotonic() < end:
-                # What only Redis knows of dead workers stands in Postgres then.
-                until("no reservation of a dead worker", lambda: not orphans(self.disasters), seconds=150)
+                self._calm_down()
+
+    def _calm_down(self) -> None:
+        """Waits until what only Redis knows of dead workers stands in Postgres: their calls are settled, and the records
+        of that have left the streams."""
+        until("no reservation of a dead worker", lambda: not orphans(self.disasters), seconds=150)
+        store = self.disasters.client()
+        streams = [stream for partition in partitions(store) if store.exists(stream := partition + "usage")]
+        last = {stream: store.xinfo_stream(stream)["last-generated-id"] for stream in streams}
+        until(
+            "the records of dead workers are in Postgres",
+            lambda: not any(store.xrange(stream, "-", end, 1) for stream, end in last.items()),
+            seconds=60,
+        )
 
     def _all_of(self, names: list[str], end: float) -> None:
         for name in self.chance.sample(names, len(names)):
