@@ -295,6 +295,34 @@ struct CounterTests {
         }
     }
 
+    @Test("a reservation that is no longer listed as live is given back as well")
+    func sweepUnlisted() async throws {
+        try await withWorld { world in
+            let cast = try await Cast(world, users: 1)
+            let partition = Partition(of: cast.users[0])
+            let counter = CounterNames.wallet(of: cast.users[0])
+            try await world.send("SET", RedisNames.epoch(partition), "e")
+            try await world.send("HSET", RedisNames.holds(partition), "lost", counter + " 5")
+            try await world.send("HSET", counter, "r", "5")
+            var pace = ReservationSweeper.Pace()
+            pace.interval = .milliseconds(20)
+            pace.patience = .milliseconds(60)
+            pace.afterNewEpoch = .zero
+            let sweeper = ReservationSweeper(
+                world.loop,
+                world.redis,
+                log: world.log,
+                metrics: world.metrics,
+                pace: pace
+            )
+            sweeper.start()
+            try await world.wait("swept") { try await world.send("HLEN", RedisNames.holds(partition)).integer == 0 }
+            #expect(try await world.send("HGET", counter, "r").text == "0")
+            #expect(try await world.send("ZCARD", RedisNames.live(partition)).integer == 0)
+            sweeper.stop()
+        }
+    }
+
     @Test("time in which Redis was away does not make a living worker's call a dead one's")
     func sweepAfterOutage() async throws {
         var options = PrivateRedis.Options()

@@ -64,6 +64,15 @@ package final class ReservationSweeper {
 
     private func sweep() async throws {
         let all = Partition.all
+        _ = try await redis.runAll(
+            all.map {
+                RedisScriptCall(
+                    CounterScripts.adopt,
+                    keys: [RedisNames.live($0), RedisNames.holds($0)],
+                    arguments: []
+                )
+            }
+        )
         let answers = try await redis.sendAll(
             all.flatMap { partition in
                 [

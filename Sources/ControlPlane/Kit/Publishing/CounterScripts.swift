@@ -81,6 +81,27 @@ package enum CounterScripts {
             """
     )
 
+    /// Lists reservations again that stand without being listed as live: a Redis that lost the end of its log may have kept
+    /// the one and not the other, and nobody would ever give them back. Of a living call both always stand.
+    ///
+    /// Keys: live, holds. Answer: how many.
+    package static let adopt = RedisScript(
+        name: "adopt",
+        source: """
+            if redis.call('HLEN', KEYS[2]) <= redis.call('ZCARD', KEYS[1]) then return 0 end
+            local time = redis.call('TIME')
+            local now = time[1] * 1000 + math.floor(time[2] / 1000)
+            local holds, count = redis.call('HGETALL', KEYS[2]), 0
+            for i = 1, #holds, 2 do
+              if not redis.call('ZSCORE', KEYS[1], holds[i]) then
+                redis.call('ZADD', KEYS[1], now, holds[i])
+                count = count + 1
+              end
+            end
+            return count
+            """
+    )
+
     /// Settles the reservation of a call whose worker died: gives it back, and bills the call's last checkpoint.
     ///
     /// Keys: live, holds, checkpoints, usage stream, done marker. Arguments: request id, when it was renewed last as the
