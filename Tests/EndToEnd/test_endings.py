@@ -11,8 +11,8 @@ from harness.tenancy import Tenant
 from harness.waiting import until
 
 
-def open_stream(tenant: Tenant, worker: int, words: str) -> RawConnection:
-    connection = RawConnection(tenant.gateway(worker))
+def open_stream(tenant: Tenant, worker: int, words: str, receive_buffer: int | None = None) -> RawConnection:
+    connection = RawConnection(tenant.gateway(worker), receive_buffer=receive_buffer)
     connection.send(request("POST", "/v1/messages", tenant.json_headers, json.dumps(tenant.body(words, stream=True)).encode()))
     return connection
 
@@ -160,7 +160,7 @@ def test_interim_answers_are_swallowed(tenant: Tenant, worker: int) -> None:
 
 def test_a_slow_reader_slows_only_its_own_stream(tenant: Tenant, worker: int) -> None:
     """It holds back an answer of 20 MB while others go on; what it reads at last is whole."""
-    slow = open_stream(tenant, worker, "b20000000-e2000-o5")
+    slow = open_stream(tenant, worker, "b20000000-e2000-o5", receive_buffer=65536)
     head = slow.read_head()
     for _ in range(5):
         assert tenant.post(tenant.body(), worker).status_code == 200

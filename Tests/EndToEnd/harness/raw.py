@@ -35,8 +35,14 @@ class Answer:
 class RawConnection:
     """One connection; nothing is sent that the test did not write."""
 
-    def __init__(self, url: str, timeout: float = 20) -> None:
-        self.socket = socket.create_connection(address_of(url), timeout=timeout)
+    def __init__(self, url: str, timeout: float = 20, receive_buffer: int | None = None) -> None:
+        """With `receive_buffer` the kernel holds about twice so many bytes for a test that does not read, and never more."""
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.socket.settimeout(timeout)
+        if receive_buffer:
+            # Before the connection is made: after that the window's scale is agreed.
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.connect(address_of(url))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 
