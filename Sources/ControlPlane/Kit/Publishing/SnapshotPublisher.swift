@@ -76,6 +76,7 @@ package final class SnapshotPublisher {
     package func redisConnected() {
         for standing in standings { standing.forget() }
         run { publisher in
+            await RedisLogRenewal.run(publisher.redis, log: publisher.log)
             await RedisSettingsCheck.run(publisher.redis, log: publisher.log)
             try await publisher.healRun?.run()
         }
