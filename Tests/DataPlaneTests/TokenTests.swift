@@ -83,7 +83,7 @@ struct TokenTests {
             #expect(stand.upstream.calls.count == 40)
             try await stand.quiesce()
             let marks = AccountMarks(try await stand.run("HGETALL", RedisNames.marks(of: Self.account)))
-            #expect(marks.flags.filter { $0.isLive(Timestamp(microseconds: WallClock.microseconds)) } == [])
+            #expect(marks.flags.filter { $0.isLive(Timestamp.now) } == [])
             #expect(marks.unauthorized == nil)
             #expect(try await stand.ask().head.status == 200)
         }
@@ -180,7 +180,7 @@ struct TokenTests {
             try await stand.quiesce()
             #expect(stand.upstreams.map(\.calls.count) == [1, 1] && Self.questions(stand) == 1)
             let flag = try #require(try await Self.marks(stand).flags.first)
-            let now = Timestamp(microseconds: WallClock.microseconds)
+            let now = Timestamp.now
             #expect(flag.kind == .paused && flag.cause == "unauthorized" && flag.isLive(now + .seconds(590)))
             #expect(!flag.isLive(now + .seconds(601)))
         }

@@ -282,7 +282,7 @@ struct VerdictEffectTests {
     @Test("an account that comes back is tried out by one call; the others wait for it, and go on when it has a head")
     func comesBack() async throws {
         try await standing { (stand) async throws in
-            let now = Timestamp(microseconds: WallClock.microseconds)
+            let now = Timestamp.now
             stand.context.news.carryOut(
                 [.rateLimited(until: now + .seconds(3600), isGuessed: false)],
                 on: Self.account,

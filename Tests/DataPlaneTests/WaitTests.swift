@@ -540,7 +540,7 @@ struct WaitStormTests {
         var ticket = WaitTicket(bound: 1000)
         let guest = room.enter(.account)
         while true {
-            let now = Timestamp(microseconds: WallClock.microseconds)
+            let now = Timestamp.now
             let answer = try await account.acquire(
                 limit: limit,
                 rate: 0,

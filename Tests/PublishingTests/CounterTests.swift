@@ -222,7 +222,7 @@ struct CounterTests {
             await settler.stop()
             #expect(try await world.number("select exhausted_until_ms as n from key_policies") == today + Self.day)
             #expect(try await world.number("select count(*) as n from policy_events where kind = 'exhausted'") == 1)
-            let now = Timestamp(microseconds: WallClock.microseconds)
+            let now = Timestamp.now
             try await KeyPolicyStore.recover(now: now, in: world.pool)
             #expect(try await world.number("select count(*) as n from policy_events") == 1)
             for _ in 0..<2 {

@@ -203,7 +203,7 @@ package final class SnapshotPublisher {
             let groups = try await SnapshotRows.groups(connection)
             let config = builder.config(
                 revision: try await SnapshotRows.configRevision(connection),
-                publishedAt: Timestamp(microseconds: WallClock.microseconds),
+                publishedAt: Timestamp.now,
                 groups: groups,
                 accounts: try await SnapshotRows.accounts(connection),
                 proxies: try await SnapshotRows.proxies(connection),
