@@ -268,7 +268,7 @@ def test_signing_in_again_ends_what_workers_know_of_the_old_login(oauth_tenant: 
     signed_in = sign_in(tenant.admin, "anthropic", account_id=tenant.accounts[0].row["id"])
     assert signed_in["status"] == "active" and signed_in["error_message"] is None
     for worker in (0, 1):
-        until("it serves again", lambda: tenant.post(tenant.body("e3"), worker).status_code == 200, 3)
+        until("it serves again", lambda: tenant.post(tenant.body("e3"), worker).status_code == 200, 10)
     assert account_of(tenant)["status"] == "active"
 
 

@@ -24,7 +24,7 @@ def whole_stack(stack: Stack) -> Iterator[None]:
     for part in ("postgres", "redis", "simulator", "control-plane", "worker-1", "worker-2"):
         stack.local("start", part)
     for gateway in stack.gateways:
-        until("the worker is ready again", lambda: status_of(gateway + "/health/ready") == 200, seconds=30)
+        until("the worker is ready again", lambda: status_of(gateway + "/health/ready") == 200, seconds=90)
 
 
 def status_of(url: str) -> int:
@@ -229,15 +229,18 @@ def test_everything_killed_at_once_bills_each_answer_once(tenant: Tenant, stack:
             call("e3-i10-o20", stream=False)
 
     # Streams that end while nobody is there, and some that the worker's death cuts.
-    streams = [threading.Thread(target=call, args=(f"e{20 + 8 * number}-d100-i10-o20", True)) for number in range(10)]
+    streams = [threading.Thread(target=call, args=(f"e{40 + 8 * number}-d100-i10-o20", True)) for number in range(10)]
     streams += [threading.Thread(target=call, args=("e600-d100-i10-o20", True)) for _ in range(2)]
     others = [threading.Thread(target=load) for _ in range(4)]
-    for thread in streams:
-        thread.start()
-    until("the streams are under way", lambda: len(tenant.calls()) >= len(streams))
     for thread in others:
         thread.start()
     until("calls are answered", lambda: len(answered) >= 40, seconds=30)
+    for thread in streams:
+        thread.start()
+    until(
+        "the streams are under way",
+        lambda: sum(b"-d100-i10-o20" in call.body for call in tenant.calls()) >= len(streams),
+    )
     os.kill(stack.pid("redis"), signal.SIGKILL)
     os.kill(stack.control_pid, signal.SIGKILL)
     stop.set()

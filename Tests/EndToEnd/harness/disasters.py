@@ -29,8 +29,8 @@ class Disasters:
         self.chance = chance
         # (kind, seconds on the monotonic clock)
         self.kills: list[tuple[str, float]] = []
-        # From when until when Redis could not be asked.
-        self.redis_gaps: list[tuple[float, float]] = []
+        # From when until when Redis was away and may have forgotten what it was told before.
+        self.forgetful_gaps: list[tuple[float, float]] = []
         # The log that was cut last, until Redis has another one.
         self._cut: pathlib.Path | None = None
         self._environments: dict[str, dict[str, str]] = {}
@@ -138,10 +138,9 @@ class Disasters:
     def redis_away(self) -> Iterator[None]:
         """Redis killed; it is there again afterwards, with what it had written."""
         self.note("redis")
-        began = self.end_redis()
+        self.end_redis()
         yield
         self.stack.local("start", "redis")
-        self.redis_gaps.append((began, time.monotonic()))
 
     def postgres(self) -> None:
         self.kill_postgres()
@@ -226,7 +225,7 @@ class Disasters:
         self._cut = log
         self.pause(1)
         self.stack.local("start", "redis")
-        self.redis_gaps.append((began, time.monotonic()))
+        self.forgetful_gaps.append((began, time.monotonic()))
 
     def _log(self) -> pathlib.Path:
         folder = self.stack.folder / "redis" / "appendonlydir"
@@ -276,7 +275,7 @@ class Disasters:
             (self.stack.folder / "run" / "redis.pid").write_text(f"{process}\n")
             replica.config_set("port", port)
             until("the replica serves", lambda: self.client().ping(), seconds=10)
-            self.redis_gaps.append((began, time.monotonic()))
+            self.forgetful_gaps.append((began, time.monotonic()))
 
     def _start_replica(self, folder: pathlib.Path, master: int) -> tuple[int, int]:
         own = ("port ", "unixsocket ", "unixsocketperm ", "dir ")
