@@ -320,6 +320,15 @@ struct DigestChainTests {
         #expect(after.likelyName == before.likelyName)
     }
 
+    @Test("what is said counts as it is written, and how the JSON round it is written does not")
+    func written() throws {
+        let one = ##"{"model":"m","messages":[{"role":"assistant","content":"caf\u00e9"}]}"##
+        let same =
+            ##"{ "model" : "m" , "messages" : [ { "content" : "caf\u00e9" , "\u0072ole" : "assist\u0061nt" } ] }"##
+        #expect(try session(one) == session(same))
+        #expect(try session(one) != session(one.replacing(##"\u00e9"##, with: "é")))
+    }
+
     @Test("thoughts and tools' data do not make another conversation")
     func texts() throws {
         let plain = #"{"contents":[{"role":"user","parts":[{"text":"q"}]},{"role":"model","parts":[{"text":"a"}]}]}"#

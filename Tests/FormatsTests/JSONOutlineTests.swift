@@ -103,6 +103,36 @@ struct JSONOutlineTests {
         for end in seed.indices { expectSame(Array(seed[..<end])) }
     }
 
+    @Test(
+        "an escape is judged alike wherever it stands",
+        arguments: [
+            #"\n"#, #"\""#, #"\\"#, #"\/"#, #"\b"#, #"\f"#, #"\r"#, #"\t"#, #"\u00e9"#, #"\uABcd"#, #"\u12\n3"#,
+            #"\u123"#,
+            #"\u"#, #"\ug000"#, #"\u000g"#, #"\x"#, #"\U0041"#, #"\ "#, #"\é"#, #"\\\"#, #"\\\n"#, #"\\\\"#,
+            #"\ud83d\ude00"#,
+            #"\u0041\u0042\n\\\"\u0043"#, #"\1"#, #"\B"#, #"\N"#, #"\2"#, #"\e"#, #"\v"#, #"\a"#, #"\0"#, #"\'"#,
+            #"\?"#, #"\["#,
+        ]
+    )
+    func escapes(escape: String) {
+        for before in 0...130 {
+            let pad = String(repeating: "a", count: before)
+            expectSame(Array(#"["\#(pad)\#(escape)"]"#.utf8))
+            expectSame(Array(#"["\#(pad)\#(escape)\#(String(repeating: "f", count: 130 - before))"]"#.utf8))
+        }
+    }
+
+    @Test("every other backslash of a row is escaped, however long it is and wherever it begins")
+    func rows() {
+        for length in [0, 1, 2, 3, 4, 5, 31, 32, 33, 62, 63, 64, 65, 66, 127, 128, 129] {
+            for before in 55..<67 {
+                let row = String(repeating: "a", count: before) + String(repeating: "\\", count: length)
+                expectSame(Array("[\"\(row)\"]".utf8))
+                expectSame(Array("[\"\(row)n\",\"\(row)x\"]".utf8))
+            }
+        }
+    }
+
     @Test("a document that is shared reads as it does alone, whatever else the parser reads in between")
     func sharing() throws {
         var bytes = Array(#"{"a":[1,{"b":"x\u0041"}],"b":1e999,"c":"y"}"#.utf8)
@@ -137,6 +167,107 @@ struct JSONOutlineTests {
                     #expect((try? parser.parse(bytes) { $0.root.count }) == nil)
                 }
             }
+        }
+    }
+
+    @Test("an outline is kept for a shared document, and found again when another document came between")
+    func sharedOutline() throws {
+        var bytes = Array(#"{"a":[1,{"b":"x"}],"c":"y"}"#.utf8)
+        bytes.reserveCapacity(bytes.count + JSONParser.padding)
+        func inner() throws -> String? {
+            try parser.outline(bytes) { outline in
+                var elements = outline.root["a"]?.elements
+                _ = elements?.next()
+                return elements?.next()?["b"]?.text.map { String(decoding: $0, as: UTF8.self) }
+            }
+        }
+        try parser.sharing(bytes) { () throws in
+            for other in ["", "[[[[[1]]]]]", "[7", #"{"a":[{"b":"z"},1],"c":"y"}"#] {
+                #expect(try inner() == "x" && inner() == "x")
+                _ = try? parser.locate(["a"], in: Array(other.utf8))
+                #expect(try parser.locate(["c"], in: bytes)?.first?.value == 23..<26)
+                _ = try? parser.parse(Array(other.utf8)) { $0.root.count }
+                #expect(try parser.parse(bytes) { $0.root.count } == 2)
+            }
+        }
+        #expect(try inner() == "x")
+    }
+}
+
+@Suite("Values as they stand in the source")
+struct JSONSourceValueTests {
+    private let parser = JSONParser()
+
+    /// What a value says, told by its view of the source.
+    private func json(_ value: JSONSourceValue) -> JSON {
+        if let text = value.text {
+            let decoded =
+                (try? parser.parse(Array("\"".utf8) + Array(text) + Array("\"".utf8)) { $0.root.string }) ?? nil
+            return decoded.map { .string($0) } ?? .null
+        }
+        if value.isArray { return .array(value.elements.map { json($0) }) }
+        if value.isObject {
+            return .object(value.members.map { (String(decoding: $0.key, as: UTF8.self), json($0.value)) })
+        }
+        return value.isNull ? .null : value.isTrue ? .bool(true) : .int(0)
+    }
+
+    private func written(_ random: inout SeededGenerator, depth: Int) -> JSON {
+        let texts = ["", "a", "é😀", "\"q\"\n\\", String(repeating: "long ", count: 30), "]", "},{"]
+        switch random.below(depth > 4 ? 4 : 6) {
+        case 0: return .null
+        case 1: return .bool(true)
+        case 2: return .int(0)
+        case 3: return .string(texts[random.below(texts.count)])
+        case 4: return .array((0..<random.below(5)).map { _ in written(&random, depth: depth + 1) })
+        default: return .object((0..<random.below(5)).map { ("k\($0)", written(&random, depth: depth + 1)) })
+        }
+    }
+
+    @Test("a document reads as it was written, with white space anywhere between")
+    func documents() throws {
+        var random = SeededGenerator(seed: 21)
+        for _ in 0..<500 {
+            let document = JSON.array([written(&random, depth: 0)])
+            #expect(try reading(document.encoded) == document)
+            var spaced: [UInt8] = [0x20, 0x0A]
+            var isInText = false
+            var isEscaped = false
+            for byte in document.encoded {
+                let isQuote = byte == UInt8(ascii: "\"") && !isEscaped
+                isEscaped = byte == UInt8(ascii: "\\") && !isEscaped
+                if isQuote { isInText.toggle() }
+                spaced.append(byte)
+                let isSign = isQuote || [0x2C, 0x3A, 0x5B, 0x5D, 0x7B, 0x7D].contains(byte)
+                if !isInText, isSign { spaced += [0x20, 0x09, 0x0D, 0x0A].prefix(random.below(5)) }
+            }
+            #expect(try reading(spaced) == document)
+        }
+    }
+
+    private func reading(_ bytes: [UInt8]) throws -> JSON {
+        try JSONParser().outline(bytes) { json($0.root) }
+    }
+
+    @Test("a lone value is the whole document")
+    func lone() throws {
+        #expect(try reading(Array(" \"a\" ".utf8)) == "a")
+        #expect(try reading(Array("\"\"".utf8)) == "")
+        #expect(try reading(Array("null".utf8)) == .null)
+        #expect(try reading(Array("[ ]".utf8)) == [])
+        #expect(try reading(Array("{ }".utf8)) == .object([]))
+    }
+
+    @Test("members are found by their decoded keys, the first of them where there are more")
+    func members() throws {
+        try parser.outline(Array(##"{"b":1,"\u0061":"x\n","a":null,"s":"tr\u0075e"}"##.utf8)) { outline in
+            let root = outline.root
+            #expect(root["a"]?.text?.elementsEqual("x\\n".utf8) == true)
+            #expect(root["s"]?.equals("true") == true && root["s"]?.equals("tru") == false)
+            #expect(root["s"]?.isTrue == false && root["b"]?.isTrue == false)
+            #expect(root["c"] == nil && root["b"]?["a"] == nil && root["a"]?["a"] == nil)
+            #expect(root["b"]?.text == nil && root["b"]?.equals("1") == false)
+            #expect(Array(root.elements.map(\.isNull)).isEmpty)
         }
     }
 }

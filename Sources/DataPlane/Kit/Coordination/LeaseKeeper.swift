@@ -7,6 +7,8 @@ package protocol LeaseHolder: AnyObject {
     var requestID: String { get }
     /// The Redis names of the sets in which it has a slot.
     var heldSlots: [String] { get }
+    /// Whether it has slots or a reservation.
+    var holdsLeases: Bool { get }
     /// What it has reserved; nil when it has nothing to settle (any more).
     var reservation: HeldReservation? { get }
     /// Where the keeper has it; the keeper's own.
@@ -49,7 +51,7 @@ package final class LeaseKeeper {
     /// To be called when what the holder has may have changed: it is kept while it has anything.
     package func update(_ holder: any LeaseHolder) {
         let position = holder.leasePosition
-        let holds = holder.reservation != nil || !holder.heldSlots.isEmpty
+        let holds = holder.holdsLeases
         if holds, position == nil {
             holder.leasePosition = holders.count
             holders.append(holder)

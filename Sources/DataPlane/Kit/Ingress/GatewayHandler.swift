@@ -504,11 +504,11 @@ package final class GatewayHandler {
     }
 
     private func price(of model: String, _ config: GatewayConfig) throws -> ModelPrice? {
-        let price = config.prices.price(of: model)
-        guard price != nil || config.settings.allowsUnpricedModels else {
+        if let price = config.prices.price(of: model) { return price }
+        guard config.settings.allowsUnpricedModels else {
             throw GatewayError(.modelNotPriced, "This model has no price.", field: "model")
         }
-        return price
+        return nil
     }
 
     // MARK: The key's own usage

@@ -2,17 +2,21 @@ import Crypto
 
 /// Mints request ids: `req_` and 24 characters of Crockford's base 32, 120 random bits.
 package struct RequestIDs {
-    private static let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
     private static let bytesPerID = 15
     /// Random bytes are drawn for many ids at once: each draw is a system call.
-    private var pool: ArraySlice<UInt8> = []
+    private var pool: [UInt8] = []
+    private var used = 0
 
     package init() {}
 
     package mutating func next() -> String {
-        if pool.count < Self.bytesPerID { pool = SecureRandom.bytes(Self.bytesPerID * 64)[...] }
-        let bytes = pool.prefix(Self.bytesPerID)
-        pool = pool.dropFirst(Self.bytesPerID)
+        if pool.count - used < Self.bytesPerID {
+            pool = SecureRandom.bytes(Self.bytesPerID * 64)
+            used = 0
+        }
+        let bytes = pool[used..<used + Self.bytesPerID]
+        used += Self.bytesPerID
+        let alphabet: StaticString = "0123456789abcdefghjkmnpqrstvwxyz"
         return String(unsafeUninitializedCapacity: 28) { text in
             _ = text.initialize(from: "req_".utf8)
             var position = 4
@@ -23,7 +27,7 @@ package struct RequestIDs {
                 count += 8
                 while count >= 5 {
                     count -= 5
-                    text.initializeElement(at: position, to: Self.alphabet[Int(bits >> UInt32(count) & 31)])
+                    text.initializeElement(at: position, to: alphabet.utf8Start[Int(bits >> UInt32(count) & 31)])
                     position += 1
                 }
             }

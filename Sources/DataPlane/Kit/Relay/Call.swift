@@ -125,6 +125,10 @@ package final class Call: LeaseHolder {
         context.leases.update(self)
     }
 
+    package var holdsLeases: Bool {
+        hasCallerSlots || accountSlots != nil || (isAdmitted && !isSettled && charge != nil)
+    }
+
     package var reservation: HeldReservation? {
         guard isAdmitted, !isSettled, let charge else { return nil }
         return HeldReservation(

@@ -100,6 +100,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
     // MARK: Upstream
 
     private func receive(_ bytes: UnsafeRawBufferPointer) {
+        if !changesEvents { output.reserveCapacity(output.count + parser.pendingCount + bytes.count) }
         do {
             if let unwrapping {
                 try unwrapping.feed(bytes, call.context.parser, into: &unwrapped)
@@ -127,29 +128,39 @@ final class StreamPump: SilentStream, DrainedAnswer {
     }
 
     private func take(_ event: SSEEvent) {
+        // Compared by `switch`: `==` of another module's enumeration is a call, three times for each event.
         let kind = meter.receive(event, call.context.parser)
         switch phase {
         case .finished: return
         case .draining:
             translating?.dropOutput()
-            if kind == .end || kind == .error { settle(.callerGone) }
+            switch kind {
+            case .end, .error: settle(.callerGone)
+            case .preamble, .content, .trailer, .closing, .usage: break
+            }
         case .holding:
-            if kind == .error {
+            if case .error = kind {
                 return failBeforeContent(.errorWithin([UInt8](event.data), response.head.headers))
             }
             append(event, kind)
             if meter.hasContent {
                 contentBegan()
-                if kind == .end { settle(.complete) }
+                if case .end = kind { settle(.complete) }
             } else if output.count > Self.heldLimit {
                 commit()
             }
         case .streaming:
-            if kind == .error { appendError(event) } else { append(event, kind) }
+            switch kind {
+            case .preamble, .content, .trailer, .closing, .usage: append(event, kind)
             // Settlement is sent before the caller can see the end of its answer.
-            if kind == .end { settle(.complete) }
+            case .end:
+                append(event, kind)
+                settle(.complete)
             // Callers hang up at an error: how the call ended is settled before they see it.
-            if kind == .error { settle(.errorEvent) }
+            case .error:
+                appendError(event)
+                settle(.errorEvent)
+            }
         }
     }
 

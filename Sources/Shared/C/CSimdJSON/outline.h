@@ -2,6 +2,7 @@
 #define TOLLGATE_OUTLINE_H
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include <simdjson.h>
@@ -10,10 +11,29 @@
 
 namespace tollgate {
 
-/// Checks the grammar of a document whose structurals stage 1 has found (it has checked UTF-8, control characters and
-/// the ends of strings as well), and lists the members of the outermost object.
-simdjson::error_code outline(const uint8_t *source, size_t length, const uint32_t *structurals, size_t count,
-                             size_t maximum_depth, std::vector<tg_json_member> &members);
+/// What a document is made of, as far as its structurals tell it. The memory is used again for the next one.
+class Outline {
+public:
+    /// Checks the grammar of a document whose structurals stage 1 has found (it has checked UTF-8, control characters and
+    /// the ends of strings as well), and learns where its values end.
+    simdjson::error_code read(const uint8_t *source, size_t length, const uint32_t *structurals, size_t count,
+                              size_t maximum_depth);
+
+    /// Of the outermost object.
+    const std::vector<tg_json_member> &members() const { return members_; }
+    /// For each opening bracket the number of the structural that closes it; whatever for all others.
+    const uint32_t *closings() const { return closings_.get(); }
+
+    /// Gives back what serves documents longer than `bytes`.
+    void release(size_t bytes);
+
+private:
+    std::vector<tg_json_member> members_;
+    std::unique_ptr<uint32_t[]> closings_;
+    size_t closings_capacity_ = 0;
+    /// The brackets that are open, the outermost first.
+    std::vector<uint32_t> open_;
+};
 
 } // namespace tollgate
 

@@ -21,13 +21,16 @@ struct tg_json_parser {
     size_t strings_capacity = 0;
     std::unique_ptr<uint8_t[]> copy;
     size_t copy_capacity = 0;
-    std::vector<tg_json_member> members;
+    tollgate::Outline outline;
     const uint8_t *shared = nullptr;
     size_t shared_length = 0;
     /// Whether `implementation` holds the structurals of the shared document.
     bool knows_shared = false;
+    /// Whether `outline` is that of the shared document.
+    bool has_shared_outline = false;
 
     error_code find_structurals(const uint8_t *bytes, size_t length);
+    error_code find_outline(const uint8_t *bytes, size_t length);
     error_code parse(const uint8_t *bytes, size_t length);
     error_code reserve(size_t length);
     error_code reserve_document(size_t length, size_t structurals);
@@ -102,12 +105,26 @@ error_code tg_json_parser::find_structurals(const uint8_t *bytes, size_t length)
     const bool is_shared = bytes == shared && length == shared_length;
     if (is_shared && knows_shared) { return simdjson::SUCCESS; }
     knows_shared = false;
+    has_shared_outline = false;
     error_code error = reserve(length);
     if (error) { return error; }
     error = implementation->stage1(bytes, length, simdjson::stage1_mode::regular);
     if (error) { return error; }
     if (implementation->n_structural_indexes > maximum_structurals) { return simdjson::CAPACITY; }
     knows_shared = is_shared;
+    return simdjson::SUCCESS;
+}
+
+error_code tg_json_parser::find_outline(const uint8_t *bytes, size_t length) {
+    const bool is_shared = bytes == shared && length == shared_length;
+    if (is_shared && has_shared_outline) { return simdjson::SUCCESS; }
+    error_code error = find_structurals(bytes, length);
+    if (error) { return error; }
+    has_shared_outline = false;
+    error = outline.read(bytes, length, implementation->structural_indexes.get(), implementation->n_structural_indexes,
+                         maximum_depth);
+    if (error) { return error; }
+    has_shared_outline = is_shared;
     return simdjson::SUCCESS;
 }
 
@@ -132,6 +149,7 @@ void tg_json_share(tg_json_parser *parser, const void *bytes, size_t length) {
     parser->shared = static_cast<const uint8_t *>(bytes);
     parser->shared_length = length;
     parser->knows_shared = false;
+    parser->has_shared_outline = false;
 }
 
 void tg_json_parser_free(tg_json_parser *parser) { delete parser; }
@@ -163,21 +181,22 @@ tg_json_status tg_json_parse(tg_json_parser *parser, const void *bytes, size_t l
     return TG_JSON_OK;
 }
 
-tg_json_status tg_json_outline(tg_json_parser *parser, const void *bytes, size_t length, bool is_padded,
-                               const tg_json_member **members, size_t *count) {
+tg_json_status tg_json_find_outline(tg_json_parser *parser, const void *bytes, size_t length, bool is_padded,
+                                    tg_json_outline *outline) {
     if (length == 0) { return TG_JSON_EMPTY; }
     const auto *given = static_cast<const uint8_t *>(bytes);
     const uint8_t *padded = is_padded ? given : parser->copy_of(given, length);
     if (!padded) { return TG_JSON_OUT_OF_MEMORY; }
-    error_code error = parser->find_structurals(padded, length);
-    if (!error) {
-        const auto &found = *parser->implementation;
-        error = tollgate::outline(padded, length, found.structural_indexes.get(), found.n_structural_indexes,
-                                  parser->maximum_depth, parser->members);
-    }
+    const error_code error = parser->find_outline(padded, length);
     if (error) { return status_of(error); }
-    *members = parser->members.data();
-    *count = parser->members.size();
+
+    outline->members = parser->outline.members().data();
+    outline->member_count = parser->outline.members().size();
+    outline->structurals = parser->implementation->structural_indexes.get();
+    outline->closings = parser->outline.closings();
+    outline->structural_count = parser->implementation->n_structural_indexes;
+    outline->source = given;
+    outline->length = length;
     return TG_JSON_OK;
 }
 
@@ -193,7 +212,7 @@ void tg_json_parser_release(tg_json_parser *parser, size_t bytes) {
         parser->document.string_buf.reset();
         parser->strings_capacity = 0;
     }
-    if (parser->members.capacity() * sizeof(tg_json_member) > bytes) { std::vector<tg_json_member>().swap(parser->members); }
+    if (!parser->has_shared_outline) { parser->outline.release(bytes); }
     if (parser->copy_capacity > 2 * bytes) {
         parser->copy.reset();
         parser->copy_capacity = 0;

@@ -6,6 +6,7 @@ extension ModelPrice {
     /// Where a class has both a price for long contexts and one for the tier, the tier's rises in the proportion in which
     /// the long context's does: flex at half the price is half the price there as well.
     package func applied(input tokens: Int64, _ tier: ServiceTier) -> ModelPrice {
+        guard !longContexts.isEmpty || !tiers.isEmpty else { return self }
         let long = longContexts.last { tokens > $0.above }?.rates
         let tier = tiers[tier]
         guard long != nil || tier != nil else { return self }

@@ -26,16 +26,7 @@ package struct PriceList: Sendable {
     ) -> NanoUSD {
         let isUsual = usage.tier == .standard && (price.longContexts.first.map { usage.allInput <= $0.above } ?? true)
         let price = isUsual ? price : price.applied(input: usage.allInput, usage.tier)
-        var scale: Int128 = 1_000_000
-        var factor: Int128 = 1
-        for multiplier in multipliers {
-            scale *= 10_000
-            factor *= Int128(multiplier.raw)
-        }
-        var total: Int128 = 0
-        func add(_ count: Int64, at rate: Int64, per unit: Int128 = 1_000_000) {
-            total += rounded(count, times: rate, times: factor, over: scale / 1_000_000 * unit)
-        }
+        var bill = Bill(multipliers)
         /// Tokens of a medium with a price of its own are taken out of the others.
         func add(_ count: Int64, of media: TokenUsage.Media, at rate: PricePerMillion, _ own: ModelPrice.Media) {
             var text = count
@@ -43,28 +34,56 @@ package struct PriceList: Sendable {
                 let media = media.within(count)
                 for (tokens, rate) in [(media.image, own.image), (media.audio, own.audio)] {
                     guard let rate else { continue }
-                    add(tokens, at: rate.raw)
+                    bill.add(tokens, at: rate)
                     text -= tokens
                 }
             }
-            add(text, at: rate.raw)
+            bill.add(text, at: rate)
         }
         add(usage.input, of: usage.inputMedia, at: price.input, price.inputMedia)
         add(usage.output, of: usage.outputMedia, at: price.output, price.outputMedia)
-        add(usage.cacheWrite5m, at: price.cacheWrite5m.raw)
-        add(usage.cacheWrite1h, at: price.cacheWrite1h.raw)
-        add(usage.cacheRead, at: price.cacheRead.raw)
-        add(usage.webSearches, at: price.webSearch.raw, per: 1)
-        add(1, at: price.request.raw, per: 1)
-        return NanoUSD(Int64(clamping: min(total, Int128(NanoUSD.maximum.raw))))
+        bill.add(usage.cacheWrite5m, at: price.cacheWrite5m)
+        bill.add(usage.cacheWrite1h, at: price.cacheWrite1h)
+        bill.add(usage.cacheRead, at: price.cacheRead)
+        bill.add(usage.webSearches, ofEach: price.webSearch)
+        bill.add(1, ofEach: price.request)
+        return bill.total
     }
 
-    /// The product of one class. Counts come from outside: what would not fit is the greatest amount there is.
-    private static func rounded(_ count: Int64, times rate: Int64, times factor: Int128, over scale: Int128) -> Int128 {
-        guard count > 0, rate > 0, factor > 0 else { return 0 }
-        let (product, overflow) = (Int128(count) * Int128(rate)).multipliedReportingOverflow(by: factor)
-        guard !overflow, product < .max / 2 else { return Int128(NanoUSD.maximum.raw) }
-        return roundedHalfEven(product, over: scale)
+    /// Adds up the classes of a call.
+    struct Bill {
+        /// Of all multipliers together, in `unit` parts.
+        private var factor: Int128 = 1
+        private var unit: Int128 = 1
+        private var sum: Int128 = 0
+
+        init(_ multipliers: [Multiplier]) {
+            for multiplier in multipliers {
+                unit *= 10_000
+                factor *= Int128(multiplier.raw)
+            }
+        }
+
+        mutating func add(_ tokens: Int64, at rate: PricePerMillion) {
+            if tokens > 0, rate.raw > 0 { add(tokens, times: rate.raw, over: unit * 1_000_000) }
+        }
+
+        mutating func add(_ count: Int64, ofEach amount: NanoUSD) {
+            if count > 0, amount.raw > 0 { add(count, times: amount.raw, over: unit) }
+        }
+
+        /// Counts come from outside: what would not fit is the greatest amount there is.
+        private mutating func add(_ count: Int64, times rate: Int64, over scale: Int128) {
+            guard factor > 0 else { return }
+            let (product, overflow) = (Int128(count) * Int128(rate)).multipliedReportingOverflow(by: factor)
+            guard !overflow, product < .max / 2 else {
+                sum += Int128(NanoUSD.maximum.raw)
+                return
+            }
+            sum += PriceList.roundedHalfEven(product, over: scale)
+        }
+
+        var total: NanoUSD { NanoUSD(Int64(clamping: min(sum, Int128(NanoUSD.maximum.raw)))) }
     }
 
     /// Integer division of non-negative numbers; a remainder of exactly one half goes to the even neighbour.

@@ -24,26 +24,21 @@ package struct ReservationSize: Hashable, Sendable {
     ///
     /// - Parameter multipliers: the group's, and the highest of its accounts.
     package func amount(at price: ModelPrice, multipliers: [Multiplier]) -> NanoUSD {
-        func dearest(_ first: PricePerMillion, _ others: PricePerMillion?...) -> PricePerMillion {
-            PricePerMillion(others.reduce(first.raw) { max($0, $1?.raw ?? 0) })
-        }
         let input = min(Int64(clamping: textBytes / 2 + 1), price.maximumInput ?? Self.contextWindow)
         let longest = price.maximumOutput ?? Self.longestAnswer
         let price = price.applied(input: input, tier == .priority ? tier : .standard)
-        var bound = ModelPrice(model: "", match: .exact, revision: 0, request: price.request)
-        bound.input = dearest(
-            price.input,
-            price.cacheWrite5m,
-            price.cacheWrite1h,
-            price.cacheRead,
-            price.inputMedia.image,
-            price.inputMedia.audio
-        )
-        bound.output = dearest(price.output, price.outputMedia.image, price.outputMedia.audio)
-        let usage = TokenUsage(
-            input: input,
-            output: min(max(0, answerTokens ?? longest), longest)
-        )
-        return PriceList.cost(of: usage, at: bound, multipliers: multipliers)
+        let cached = max(price.cacheWrite5m.raw, price.cacheWrite1h.raw, price.cacheRead.raw)
+        let dearestInput = max(price.input.raw, cached, price.inputMedia.dearest)
+        let dearestOutput = max(price.output.raw, price.outputMedia.dearest)
+        var bill = PriceList.Bill(multipliers)
+        bill.add(input, at: PricePerMillion(dearestInput))
+        bill.add(min(max(0, answerTokens ?? longest), longest), at: PricePerMillion(dearestOutput))
+        bill.add(1, ofEach: price.request)
+        return bill.total
     }
+}
+
+extension ModelPrice.Media {
+    /// 0 where neither has a price of its own.
+    fileprivate var dearest: Int64 { max(image?.raw ?? 0, audio?.raw ?? 0) }
 }

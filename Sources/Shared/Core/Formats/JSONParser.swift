@@ -25,8 +25,9 @@ package final class JSONParser {
     package static let padding = 64
 
     private let parser: OpaquePointer
-    /// Where the document stands that is being lent: one of a fixed size, whatever is parsed.
+    // Where the document stands that is being lent: each of a fixed size, whatever is parsed.
     private let document = UnsafeMutablePointer<tg_json_document>.allocate(capacity: 1)
+    private let found = UnsafeMutablePointer<tg_json_outline>.allocate(capacity: 1)
     private var isParsing = false
 
     /// - Parameters:
@@ -43,6 +44,7 @@ package final class JSONParser {
     deinit {
         tg_json_parser_free(parser)
         document.deallocate()
+        found.deallocate()
     }
 
     /// Parses a copy of `bytes` and lends the document to `body`.
@@ -78,41 +80,26 @@ package final class JSONParser {
     /// - Returns: a look-up for each key, in their order. Keys are compared decoded.
     /// - Throws: `JSONError`, for what a parse would throw it for as well.
     package func locate(_ keys: [StaticString], in bytes: [UInt8]) throws -> [JSONLookup]? {
+        try outline(bytes) { $0.locate(keys) }
+    }
+
+    /// Validates a document like a parse, and lends what is known of it without decoding anything.
+    ///
+    /// The outline and its values must not leave `body`, and `body` must not use the same parser.
+    /// - Throws: `JSONError`, or what `body` throws.
+    package func outline<Result>(_ bytes: [UInt8], _ body: (JSONOutline) throws -> Result) throws -> Result {
         let isPadded = bytes.capacity - bytes.count >= Self.padding
         return try bytes.withUnsafeBytes { source in
-            var members: UnsafePointer<tg_json_member>?
-            var count = 0
-            defer { tg_json_parser_release(parser, Self.retainedDocumentBytes) }
-            precondition(!isParsing, "a JSON parser was used from inside its own document")
-            let status = withUnsafeMutablePointer(to: &members) { found in
-                tg_json_outline(parser, source.baseAddress, source.count, isPadded, found, &count)
+            try lending {
+                let status = tg_json_find_outline(parser, source.baseAddress, source.count, isPadded, found)
+                if let error = JSONError(status) { throw error }
+                return try body(JSONOutline(found))
             }
-            if let error = JSONError(status) { throw error }
-            guard source.first(where: { !Self.isSpace($0) }) == UInt8(ascii: "{") else { return nil }
-            var lookups: [JSONLookup] = []
-            lookups.reserveCapacity(keys.count)
-            for _ in keys { lookups.append(.absent) }
-            for member in UnsafeBufferPointer(start: members, count: count) {
-                let key = UnsafeRawBufferPointer(rebasing: source[member.key_start + 1..<member.key_end - 1])
-                for index in keys.indices where Self.decoded(key, equals: keys[index]) {
-                    guard case .absent = lookups[index] else {
-                        lookups[index] = .duplicate
-                        continue
-                    }
-                    lookups[index] = .found(
-                        JSONLocation(
-                            member: member.key_start..<member.value_end,
-                            value: member.value_start..<member.value_end
-                        )
-                    )
-                }
-            }
-            return lookups
         }
     }
 
-    /// Lets `body` read one document several times, by `locate` and `parse`, with one pass over its bytes for all of them.
-    /// Worth while for an array with `padding` bytes of spare capacity: another one is copied each time.
+    /// Lets `body` read one document several times, by `locate`, `outline` and `parse`, with one pass over its bytes for
+    /// all of them. Worth while for an array with `padding` bytes of spare capacity: another one is copied each time.
     package func sharing<Result>(_ bytes: [UInt8], _ body: () throws -> Result) rethrows -> Result {
         try bytes.withUnsafeBytes { source in
             tg_json_share(parser, source.baseAddress, source.count)
@@ -124,45 +111,27 @@ package final class JSONParser {
         }
     }
 
-    private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
-
-    /// Compares a valid key as it stands in the source, which is hardly ever escaped, with an ASCII text.
-    private static func decoded(_ key: UnsafeRawBufferPointer, equals text: StaticString) -> Bool {
-        if key.count == text.utf8CodeUnitCount { return key.equals(text) }
-        // Only an escaped one is longer than the text.
-        guard key.count > text.utf8CodeUnitCount, key.contains(UInt8(ascii: "\\")) else { return false }
-        let wanted = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
-        guard key.count <= 6 * wanted.count else { return false }
-        var rest = key[...]
-        for expected in wanted {
-            guard let byte = rest.popFirst() else { return false }
-            guard byte == UInt8(ascii: "\\") else {
-                guard byte == expected else { return false }
-                continue
-            }
-            // No key of any API has a character of the short escapes.
-            guard rest.popFirst() == UInt8(ascii: "u"), rest.count >= 4 else { return false }
-            let digits = String(decoding: rest.prefix(4), as: UTF8.self)
-            guard UInt16(digits, radix: 16) == UInt16(expected) else { return false }
-            rest = rest.dropFirst(4)
-        }
-        return rest.isEmpty
-    }
-
     private func parse<Result>(
         _ bytes: UnsafeRawBufferPointer,
         isPadded: Bool,
         _ body: (JSONDocument) throws -> Result
     ) throws -> Result {
+        try lending {
+            let status = tg_json_parse(parser, bytes.baseAddress, bytes.count, isPadded, document)
+            if let error = JSONError(status) { throw error }
+            return try body(JSONDocument(document))
+        }
+    }
+
+    /// Keeps the parser from being used again while `body` holds what it has lent.
+    private func lending<Result>(_ body: () throws -> Result) throws -> Result {
         precondition(!isParsing, "a JSON parser was used from inside its own document")
         isParsing = true
         defer {
             isParsing = false
             tg_json_parser_release(parser, Self.retainedDocumentBytes)
         }
-        let status = tg_json_parse(parser, bytes.baseAddress, bytes.count, isPadded, document)
-        if let error = JSONError(status) { throw error }
-        return try body(JSONDocument(document))
+        return try body()
     }
 }
 

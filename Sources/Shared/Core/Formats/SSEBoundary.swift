@@ -14,6 +14,9 @@ internal struct SSEBoundary {
     /// Whether all that was seen is a complete event, to which a LF might still belong.
     var awaitsOptionalLineFeed: Bool { isAfterCR && isBlankLineBeforeCR }
 
+    /// Whether nothing of an event was seen, and a LF could not belong to the one before.
+    var isBetweenEvents: Bool { isLineBlank && !isAfterCR && !endedPreviousLineInCR }
+
     /// The offset after the next event that ends in this chunk; nil when the chunk is used up.
     mutating func nextEnd(in chunk: inout SSELineEnds) -> Int? {
         while chunk.position < chunk.count {
@@ -64,6 +67,9 @@ internal struct SSELineEnds {
         )
         count = bytes.count
     }
+
+    /// Whether there is no CR in all of it.
+    var hasOnlyLF: Bool { find(UInt8(ascii: "\r"), from: 0) == count }
 
     /// The offset of the first CR or LF at or after `offset`; `count` without one.
     mutating func next(_ offset: Int) -> Int {

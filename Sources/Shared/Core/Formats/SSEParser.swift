@@ -1,3 +1,5 @@
+import Glibc
+
 /// One event of a Server-Sent-Events stream while it is being looked at.
 ///
 /// The buffers are valid during the callback only. A block without data (comments, a bare blank line) is lent as well,
@@ -50,19 +52,22 @@ package struct SSEParser {
     package mutating func feed(_ chunk: UnsafeRawBufferPointer, _ onEvent: (SSEEvent) throws -> Void) throws {
         guard let base = chunk.baseAddress, !chunk.isEmpty else { return }
         var lines = SSELineEnds(chunk)
-        var eventStart = 0
-        while let end = boundary.nextEnd(in: &lines) {
-            let part = UnsafeRawBufferPointer(start: base + eventStart, count: end - eventStart)
-            if pending.isEmpty {
+        let hasOnlyLF = lines.hasOnlyLF
+        while lines.position < chunk.count {
+            if hasOnlyLF, !isAtStart, pending.isEmpty, boundary.isBetweenEvents {
+                lines.position = try lendWhole(chunk, from: lines.position, onEvent)
+            }
+            let start = lines.position
+            let end = boundary.nextEnd(in: &lines)
+            let part = UnsafeRawBufferPointer(start: base + start, count: (end ?? chunk.count) - start)
+            if end == nil {
+                if !part.isEmpty { try keep(part) }
+            } else if pending.isEmpty {
                 guard part.count <= maximumEventBytes else { throw SSEError.eventTooLarge }
                 try lend(part, isComplete: true, onEvent)
             } else {
                 try lendPending(with: part, onEvent)
             }
-            eventStart = end
-        }
-        if eventStart < chunk.count {
-            try keep(UnsafeRawBufferPointer(start: base + eventStart, count: chunk.count - eventStart))
         }
     }
 
@@ -98,18 +103,43 @@ package struct SSEParser {
         }
     }
 
-    /// Reads the fields of one event (WHATWG HTML, 9.2.6) and lends it.
+    /// Lends the events that lie in the chunk as a whole, where no line ends in CR: each byte is looked at once.
+    /// - Returns: where the first event begins that the chunk does not complete.
+    private mutating func lendWhole(
+        _ chunk: UnsafeRawBufferPointer,
+        from offset: Int,
+        _ onEvent: (SSEEvent) throws -> Void
+    ) throws -> Int {
+        guard let base = chunk.baseAddress else { return offset }
+        var start = offset
+        var at = offset
+        var fields = Fields(at: base)
+        while at < chunk.count {
+            if chunk[at] == UInt8(ascii: "\n") {
+                at += 1
+                guard at - start <= maximumEventBytes else { throw SSEError.eventTooLarge }
+                let raw = UnsafeRawBufferPointer(start: base + start, count: at - start)
+                try lend(fields, of: raw, isComplete: true, onEvent)
+                start = at
+                fields = Fields(at: base)
+                continue
+            }
+            guard let hit = memchr(base + at, Int32(UInt8(ascii: "\n")), chunk.count - at) else { return start }
+            let end = UnsafeRawPointer(hit) - base
+            add(UnsafeRawBufferPointer(start: base + at, count: end - at), to: &fields)
+            at = end + 1
+        }
+        return start
+    }
+
+    /// Reads the fields of one event and lends it.
     private mutating func lend(
         _ raw: UnsafeRawBufferPointer,
         isComplete: Bool,
         _ onEvent: (SSEEvent) throws -> Void
     ) throws {
         guard let base = raw.baseAddress else { return }
-        let nothing = UnsafeRawBufferPointer(start: base, count: 0)
-        var name = nothing
-        var data = nothing
-        var id = nothing
-        var dataLines = 0
+        var fields = Fields(at: base)
         var lines = SSELineEnds(raw)
         var at = 0
         if isAtStart {
@@ -118,38 +148,60 @@ package struct SSEParser {
         }
         while at < raw.count {
             let end = lines.next(at)
-            let line = UnsafeRawBufferPointer(start: base + at, count: end - at)
+            add(UnsafeRawBufferPointer(start: base + at, count: end - at), to: &fields)
             at = end + 1
-            switch SSEField(line) {
-            case .event(let value): name = value
-            case .id(let value): id = value
-            case .data(let value):
-                dataLines += 1
-                if dataLines == 1 {
-                    data = value
-                } else {
-                    if dataLines == 2 {
-                        joined.removeAll(keepingCapacity: true)
-                        joined.append(contentsOf: data)
-                    }
-                    joined.append(UInt8(ascii: "\n"))
-                    joined.append(contentsOf: value)
+        }
+        try lend(fields, of: raw, isComplete: isComplete, onEvent)
+    }
+
+    /// What the lines of an event have said (WHATWG HTML, 9.2.6).
+    private struct Fields {
+        var name: UnsafeRawBufferPointer
+        /// The first `data:` field; further ones are in `joined`.
+        var data: UnsafeRawBufferPointer
+        var id: UnsafeRawBufferPointer
+        var dataLines = 0
+
+        init(at base: UnsafeRawPointer) {
+            name = UnsafeRawBufferPointer(start: base, count: 0)
+            data = name
+            id = name
+        }
+    }
+
+    private mutating func add(_ line: UnsafeRawBufferPointer, to fields: inout Fields) {
+        switch SSEField(line) {
+        case .event(let value): fields.name = value
+        case .id(let value): fields.id = value
+        case .data(let value):
+            fields.dataLines += 1
+            if fields.dataLines == 1 {
+                fields.data = value
+            } else {
+                if fields.dataLines == 2 {
+                    joined.removeAll(keepingCapacity: true)
+                    joined.append(contentsOf: fields.data)
                 }
-            case .ignored: break
+                joined.append(UInt8(ascii: "\n"))
+                joined.append(contentsOf: value)
             }
+        case .ignored: break
         }
-        if dataLines < 2 {
-            try onEvent(
-                SSEEvent(raw: raw, name: name, data: data, id: id, hasData: dataLines > 0, isComplete: isComplete)
-            )
-        } else {
-            try joined.withUnsafeBytes { joined in
-                try onEvent(
-                    SSEEvent(raw: raw, name: name, data: joined, id: id, hasData: true, isComplete: isComplete)
-                )
-            }
-            if joined.capacity > Self.retainedBytes { joined = [] }
+    }
+
+    private mutating func lend(
+        _ fields: Fields,
+        of raw: UnsafeRawBufferPointer,
+        isComplete: Bool,
+        _ onEvent: (SSEEvent) throws -> Void
+    ) throws {
+        let hasData = fields.dataLines > 0
+        func event(_ data: UnsafeRawBufferPointer) -> SSEEvent {
+            SSEEvent(raw: raw, name: fields.name, data: data, id: fields.id, hasData: hasData, isComplete: isComplete)
         }
+        guard fields.dataLines > 1 else { return try onEvent(event(fields.data)) }
+        try joined.withUnsafeBytes { try onEvent(event($0)) }
+        if joined.capacity > Self.retainedBytes { joined = [] }
     }
 }
 
@@ -161,20 +213,34 @@ private enum SSEField {
     /// A comment, `retry`, an unknown field, a blank line.
     case ignored
 
+    /// `data` and `even`, as a little-endian machine loads them.
+    private static var data: UInt32 { 0x6174_6164 }
+    private static var event: UInt32 { 0x6E65_7665 }
+
+    @inline(__always)
     init(_ line: UnsafeRawBufferPointer) {
-        // The first byte tells the known names apart.
-        switch line.first {
-        case UInt8(ascii: "d"): self = Self.value(of: "data", in: line).map { .data($0) } ?? .ignored
-        case UInt8(ascii: "e"): self = Self.value(of: "event", in: line).map { .event($0) } ?? .ignored
-        case UInt8(ascii: "i"):
-            self = Self.value(of: "id", in: line).flatMap { $0.contains(0) ? nil : .id($0) } ?? .ignored
-        default: self = .ignored
+        self = .ignored
+        guard line.count >= 4 else {
+            if line.starts(with: "id"), let value = Self.value(in: line, after: 2), !value.contains(0) {
+                self = .id(value)
+            }
+            return
+        }
+        let start = UInt32(littleEndian: line.loadUnaligned(as: UInt32.self))
+        if start == Self.data {
+            if let value = Self.value(in: line, after: 4) { self = .data(value) }
+        } else if start == Self.event {
+            if line.count > 4, line[4] == UInt8(ascii: "t"), let value = Self.value(in: line, after: 5) {
+                self = .event(value)
+            }
+        } else if line.starts(with: "id"), let value = Self.value(in: line, after: 2), !value.contains(0) {
+            self = .id(value)
         }
     }
 
-    private static func value(of name: StaticString, in line: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
-        let length = name.utf8CodeUnitCount
-        guard line.starts(with: name) else { return nil }
+    /// What follows a name of so many bytes and its colon; nil where the name is a longer one.
+    @inline(__always)
+    private static func value(in line: UnsafeRawBufferPointer, after length: Int) -> UnsafeRawBufferPointer? {
         if line.count == length { return UnsafeRawBufferPointer(rebasing: line[length...]) }
         guard line[length] == UInt8(ascii: ":") else { return nil }
         let skipsSpace = line.count > length + 1 && line[length + 1] == UInt8(ascii: " ")

@@ -143,7 +143,7 @@ package enum Announcement: Hashable, Sendable {
     }
 
     package init?(_ text: String) {
-        let words = text.split(separator: " ").map(String.init)
+        let words = text.utf8.split(separator: UInt8(ascii: " ")).map { String(Substring($0)) }
         switch (words.first, words.count) {
         case ("config", 2):
             guard let version = SnapshotVersion(words[1]) else { return nil }

@@ -62,11 +62,25 @@ typedef struct tg_json_member {
     size_t value_end;
 } tg_json_member;
 
-/// Validates one document like `tg_json_parse`, and only lists the members of its outermost object; no content is
-/// decoded, which is most of the work for long texts. A document that is no object has no members. They belong to the
-/// parser until its next use.
-tg_json_status tg_json_outline(tg_json_parser *_Nonnull parser, const void *_Nullable bytes, size_t length,
-                               bool is_padded, const tg_json_member *_Nullable *_Nonnull members, size_t *_Nonnull count);
+/// A document of which only the grammar was looked at; every pointer belongs to the parser (`source` to the caller) until
+/// its next parse or outline, or its release.
+typedef struct tg_json_outline {
+    /// The members of the outermost object; none when that is no object.
+    const tg_json_member *_Nullable members;
+    size_t member_count;
+    /// As in `tg_json_document`.
+    const uint32_t *_Nonnull structurals;
+    /// For each opening bracket the number of the structural that closes it; whatever for all others.
+    const uint32_t *_Nonnull closings;
+    size_t structural_count;
+    const uint8_t *_Nonnull source;
+    size_t length;
+} tg_json_outline;
+
+/// Validates one document like `tg_json_parse`, and finds out where its values stand; no content is decoded, which is
+/// most of the work for long texts.
+tg_json_status tg_json_find_outline(tg_json_parser *_Nonnull parser, const void *_Nullable bytes, size_t length,
+                                    bool is_padded, tg_json_outline *_Nonnull outline);
 
 /// Says that one document will be parsed or outlined several times: what is found in the first pass over it is used again.
 /// Until this is called with NULL its bytes must neither move nor change.

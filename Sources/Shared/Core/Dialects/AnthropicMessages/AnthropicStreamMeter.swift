@@ -15,23 +15,23 @@ package final class AnthropicStreamMeter: StreamMeter {
             countContent(event.data.count - Self.deltaOverhead)
             return .content
         }
-        let kind = Kind(name: event.name) ?? typeInData(event.data, parser)
+        let kind = Kind(event.name.equals) ?? typeInData(event.data, parser)
         return receive(kind, event.data, parser)
     }
 
-    private enum Kind: String {
-        case start = "message_start"
-        case blockStart = "content_block_start"
-        case blockDelta = "content_block_delta"
-        case blockStop = "content_block_stop"
-        case delta = "message_delta"
-        case stop = "message_stop"
-        case error
-        case ping
+    private enum Kind {
+        case start, blockStart, blockDelta, blockStop, delta, stop, error, ping
 
-        init?(name: UnsafeRawBufferPointer) {
-            guard !name.isEmpty, name.count <= 32 else { return nil }
-            self.init(rawValue: String(decoding: name, as: UTF8.self))
+        private static let names: [(name: StaticString, kind: Kind)] = [
+            ("message_start", .start), ("content_block_start", .blockStart), ("content_block_delta", .blockDelta),
+            ("content_block_stop", .blockStop), ("message_delta", .delta), ("message_stop", .stop), ("error", .error),
+            ("ping", .ping),
+        ]
+
+        /// - Parameter isNamed: whether the event has this name.
+        init?(_ isNamed: (StaticString) -> Bool) {
+            guard let found = Self.names.first(where: { isNamed($0.name) }) else { return nil }
+            self = found.kind
         }
     }
 
@@ -91,7 +91,9 @@ package final class AnthropicStreamMeter: StreamMeter {
     }
 
     private func typeInData(_ data: UnsafeRawBufferPointer, _ parser: JSONParser) -> Kind? {
-        let type: String?? = try? parser.parse(data) { $0.root["type"]?.string }
-        return (type ?? nil).flatMap { Kind(rawValue: $0) }
+        let kind: Kind?? = try? parser.parse(data) { document in
+            document.root["type"].flatMap { type in Kind { type.equals($0) } }
+        }
+        return kind ?? nil
     }
 }

@@ -33,13 +33,13 @@ package struct DigestChain: Hashable, Sendable {
     }
 }
 
-/// Makes a chain of what the turns of a request say, in their order.
+/// Makes a chain of what the turns of a request say, in their order, with one pass over the texts: what they amount to up
+/// to the end of a turn is that turn's hash.
 struct DigestChainBuilder: ~Copyable {
     private let context: UInt64
     private var texts: XXH64Stream
     private var prefixes: [UInt64] = []
     private var prefix: UInt64 = 0
-    private var turn: UInt64 = 0
     private var speaker: DigestChain.Speaker?
     private var likelyName: SessionName?
 
@@ -55,21 +55,18 @@ struct DigestChainBuilder: ~Copyable {
         endTurn()
         if speaker == .model, likelyName == nil, !prefixes.isEmpty { likelyName = SessionName(texts.digest) }
         self.speaker = speaker
-        turn = 0
     }
 
     /// A text of the turn that has begun.
-    mutating func add(_ text: UnsafeRawBufferPointer) {
-        turn = XXH64.hash(text, seed: turn)
-        texts.update(text)
-    }
+    mutating func add(_ text: UnsafeRawBufferPointer) { texts.update(text) }
 
     private mutating func endTurn() {
         guard let speaker else { return }
         self.speaker = nil
+        let said = texts.digest
         prefix = withUnsafeTemporaryAllocation(byteCount: 18, alignment: 8) { link in
             link.storeBytes(of: prefix, toByteOffset: 0, as: UInt64.self)
-            link.storeBytes(of: turn, toByteOffset: 8, as: UInt64.self)
+            link.storeBytes(of: said, toByteOffset: 8, as: UInt64.self)
             link.storeBytes(of: speaker.rawValue, toByteOffset: 16, as: UInt8.self)
             link.storeBytes(of: UInt8(ascii: ":"), toByteOffset: 17, as: UInt8.self)
             return XXH64.hash(UnsafeRawBufferPointer(link))

@@ -19,8 +19,8 @@ package enum SessionReader {
         if let range = summary.sessionRange, let name = name(in: body[range], route.dialect, scope, parser) {
             return .named(name)
         }
-        let session: CallSession?? = try? parser.parse(body) { document in
-            TurnReader.session(in: document.root, route.dialect, scope)
+        let session: CallSession?? = try? parser.outline(body) { outline in
+            TurnReader.session(in: outline.root, route.dialect, scope)
         }
         return session ?? nil
     }

@@ -4,6 +4,9 @@ import Formats
 
 /// What is said in a request, turn by turn: texts alone, so that what a caller adds or leaves out besides (thinking,
 /// pictures, marks) makes no other conversation of it.
+///
+/// Texts are taken as they stand in the JSON, undecoded. The same program writes the same text in the same way each time,
+/// and what another one sends is no part of its conversations.
 struct TurnReader: ~Copyable {
     private var chain: DigestChainBuilder
     private let key: KeyID
@@ -18,7 +21,7 @@ struct TurnReader: ~Copyable {
     }
 
     /// Reads a request; nil when there is no word in it.
-    static func session(in root: JSONValue, _ dialect: Dialect, _ scope: SessionScope) -> CallSession? {
+    static func session(in root: JSONSourceValue, _ dialect: Dialect, _ scope: SessionScope) -> CallSession? {
         var reader = TurnReader(scope)
         switch dialect {
         case .anthropic: reader.readAnthropic(root)
@@ -36,18 +39,18 @@ struct TurnReader: ~Copyable {
 
     // MARK: Dialects
 
-    private mutating func readAnthropic(_ root: JSONValue) {
+    private mutating func readAnthropic(_ root: JSONSourceValue) {
         if let system = root["system"], !system.isNull { read(.system, system) }
         guard let messages = root["messages"] else { return }
         for message in messages.elements { read(speaker(of: message["role"]), message["content"]) }
     }
 
-    private mutating func readChat(_ root: JSONValue) {
+    private mutating func readChat(_ root: JSONSourceValue) {
         guard let messages = root["messages"] else { return }
         for message in messages.elements { read(speaker(of: message["role"]), message["content"]) }
     }
 
-    private mutating func readResponses(_ root: JSONValue) {
+    private mutating func readResponses(_ root: JSONSourceValue) {
         if let instructions = root["instructions"], !instructions.isNull { read(.system, instructions) }
         guard let input = root["input"] else { return }
         guard input.isArray else { return read(.user, input) }
@@ -62,7 +65,7 @@ struct TurnReader: ~Copyable {
         }
     }
 
-    private mutating func readGemini(_ root: JSONValue) {
+    private mutating func readGemini(_ root: JSONSourceValue) {
         if let system = root["systemInstruction"] ?? root["system_instruction"], !system.isNull {
             read(.system, system)
         }
@@ -70,7 +73,7 @@ struct TurnReader: ~Copyable {
         for content in contents.elements { read(speaker(of: content["role"]), content["parts"]) }
     }
 
-    private func speaker(of role: JSONValue?) -> DigestChain.Speaker {
+    private func speaker(of role: JSONSourceValue?) -> DigestChain.Speaker {
         guard let role else { return .user }
         if role.equals("assistant") || role.equals("model") { return .model }
         return role.equals("system") || role.equals("developer") ? .system : .user
@@ -78,10 +81,10 @@ struct TurnReader: ~Copyable {
 
     // MARK: Texts
 
-    private mutating func read(_ speaker: DigestChain.Speaker, _ content: JSONValue?) {
+    private mutating func read(_ speaker: DigestChain.Speaker, _ content: JSONSourceValue?) {
         chain.begin(speaker)
         guard let content else { return }
-        if let text = content.stringBytes {
+        if let text = content.text {
             chain.add(text)
         } else if content.isArray {
             for part in content.elements { read(part, of: speaker) }
@@ -94,13 +97,13 @@ struct TurnReader: ~Copyable {
         }
     }
 
-    private mutating func read(_ part: JSONValue, of speaker: DigestChain.Speaker) {
-        if let text = part.stringBytes { return chain.add(text) }
+    private mutating func read(_ part: JSONSourceValue, of speaker: DigestChain.Speaker) {
+        if let text = part.text { return chain.add(text) }
         guard part.isObject else { return }
-        let text = part["text"]?.stringBytes
+        let text = part["text"]?.text
         if let text {
             // Gemini's thoughts are parts like others; callers may leave them out of the next turn.
-            if part["thought"]?.bool == true { return }
+            if part["thought"]?.isTrue == true { return }
             chain.add(text)
         }
         if part["cache_control"]?["type"]?.equals("ephemeral") == true { mark(text, part, speaker) }
@@ -109,7 +112,8 @@ struct TurnReader: ~Copyable {
     /// The key is the seed, and each further text's seed the hash of those before it.
     ///
     /// - Parameter text: nil when the part is none (a picture, a tool's result).
-    private mutating func mark(_ text: UnsafeRawBufferPointer?, _ part: JSONValue, _ speaker: DigestChain.Speaker) {
+    private mutating func mark(_ text: UnsafeRawBufferPointer?, _ part: JSONSourceValue, _ speaker: DigestChain.Speaker)
+    {
         let seed = UInt64(bitPattern: key.raw)
         func hash(_ seed: UInt64) -> UInt64 {
             text.map { XXH64.hash($0, seed: seed) } ?? Self.hash(textsOf: part, seed)
@@ -122,8 +126,8 @@ struct TurnReader: ~Copyable {
     }
 
     /// All strings within a part, in order.
-    private static func hash(textsOf value: JSONValue, _ seed: UInt64) -> UInt64 {
-        if let text = value.stringBytes { return XXH64.hash(text, seed: seed) }
+    private static func hash(textsOf value: JSONSourceValue, _ seed: UInt64) -> UInt64 {
+        if let text = value.text { return XXH64.hash(text, seed: seed) }
         var hash = seed
         for element in value.elements { hash = Self.hash(textsOf: element, hash) }
         for (_, member) in value.members { hash = Self.hash(textsOf: member, hash) }

@@ -1,0 +1,13 @@
+#ifndef TOLLGATE_ESCAPES_H
+#define TOLLGATE_ESCAPES_H
+#include <cstddef>
+#include <cstdint>
+
+namespace tollgate {
+
+/// Whether every backslash begins an escape (RFC 8259, 7). One outside a string is no matter: it is no value either.
+bool has_valid_escapes(const uint8_t *source, size_t length);
+
+} // namespace tollgate
+
+#endif
