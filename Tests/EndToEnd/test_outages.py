@@ -143,7 +143,7 @@ def test_without_redis_new_calls_are_turned_away_and_streams_finish(tenant: Tena
     )
     assert int(refused.headers["retry-after"]) >= 1
     assert refused.json()["type"] == "error"
-    until("the probe says so", lambda: status_of(stack.gateways[0] + "/health/ready") == 503, seconds=1)
+    until("the probe says so", lambda: status_of(stack.gateways[0] + "/health/ready") == 503)
     assert status_of(stack.gateways[0] + "/health/live") == 200
     thread.join()
     assert results[0].status_code == 200
@@ -177,7 +177,8 @@ def test_a_killed_worker_leaves_no_slot_behind(make_tenant, stack: Stack) -> Non
     thread.join()
     # The one slot is free again for the other worker, whose call waits for it.
     until("the slot is free", lambda: tenant.post(tenant.body(), 1).status_code == 200, seconds=45)
-    assert time.monotonic() - killed <= 31
+    # Some seconds more than the lease: a machine may be busy.
+    assert time.monotonic() - killed <= 38
 
 
 def test_a_stopped_worker_finishes_its_streams(tenant: Tenant, stack: Stack) -> None:

@@ -196,13 +196,15 @@ private func spawn(_ command: [String], output: String) throws -> pid_t {
     return pid
 }
 
-private func readText(_ path: String) -> String {
-    guard let file = fopen(path, "r") else { return "" }
+func readText(_ path: String) -> String { String(decoding: readBytes(path), as: UTF8.self) }
+
+func readBytes(_ path: String) -> [UInt8] {
+    guard let file = fopen(path, "r") else { return [] }
     defer { fclose(file) }
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 64 * 1024)
     while case let count = fread(&chunk, 1, chunk.count, file), count > 0 { bytes += chunk[..<count] }
-    return String(decoding: bytes, as: UTF8.self)
+    return bytes
 }
 
 /// A TCP port of loopback that was free a moment ago.

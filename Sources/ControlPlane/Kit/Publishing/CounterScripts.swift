@@ -83,7 +83,8 @@ package enum CounterScripts {
     )
 
     /// Lists reservations as live that are not yet. Admission does not: most calls are over before anybody looks. It is
-    /// also how those are found that a Redis which lost the end of its log has kept without their place in the list.
+    /// also how those are found that nobody would ever give back: a Redis that twice started with a log whose end was lost
+    /// may have carried out half a settlement (`RedisLogRenewal`).
     ///
     /// Keys: live, holds. Answer: how many.
     package static let adopt = RedisScript(
