@@ -50,11 +50,8 @@ private struct Bench {
     ) async throws -> SlotAnswer {
         let answer = try await redis.run(
             AccountScripts.acquire,
-            keys: [
-                RedisNames.slots(of: Self.account), marks, RedisNames.requestRate(of: Self.account),
-                RedisNames.probes(of: Self.account),
-            ],
-            arguments: ["\(limit)", "\(rate)", "30000", "model:\(model)", isGuard ? "guard" : "", id]
+            keys: [RedisNames.slots(of: Self.account)],
+            arguments: ["\(limit)", "30000", id, "model:\(model)", "\(rate)", isGuard ? "guard" : ""]
         )
         return try #require(SlotAnswer(answer))
     }

@@ -63,7 +63,7 @@ struct CallerGoneTests {
                 #expect(count == 0)
             }
             #expect(try await stand.count("ZCARD", RedisNames.slots(of: AccountID(1))) == 1)
-            #expect(try await stand.count("ZCARD", RedisNames.live(stand.partition)) == 1)
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 1)
             #expect(!call.isGone)
             call.send(Says.delta("more") + Says.messageDelta(output: 70) + Says.stop)
             call.finish()

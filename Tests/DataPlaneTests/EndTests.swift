@@ -57,7 +57,7 @@ struct EndTests {
             let records = try await stand.records()
             #expect(records.count == 2 && records.allSatisfy { $0.end == .callerGone && $0.isEstimated })
             #expect(stand.context.outbox.unsettled == 0 && stand.context.openCalls == 0)
-            #expect(try await stand.count("ZCARD", RedisNames.live(stand.partition)) == 0)
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
             #expect(try await stand.count("ZCARD", RedisNames.slots(of: stand.key.user)) == 0)
             #expect(try await stand.count("ZCARD", RedisNames.slots(of: AccountID(1))) == 0)
             for call in stand.upstream.calls { await stand.loop.wait { call.isGone } }

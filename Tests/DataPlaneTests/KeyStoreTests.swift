@@ -260,7 +260,7 @@ struct KeyStoreTests {
             try await stand.publishKey()
             try await until { try await all() == [200, 200, 200, 200] }
             try await stand.quiesce()
-            #expect(try await stand.count("ZCARD", RedisNames.live(stand.partition)) == 0)
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
         }
     }
 

@@ -40,7 +40,7 @@ struct MessageTests {
             #expect(record.end == .complete && !record.isEstimated && record.status == 200 && record.priceVersion == 4)
             #expect(record.user == stand.key.user && record.key == stand.key.id && record.group == stand.key.group)
             try await stand.quiesce()
-            #expect(try await stand.count("ZCARD", RedisNames.live(stand.partition)) == 0)
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
             #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
             #expect(try await stand.count("ZCARD", RedisNames.slots(of: AccountID(1))) == 0)
         }
@@ -74,7 +74,7 @@ struct MessageTests {
             try await stand.quiesce()
             #expect(stand.upstreams[1].calls.isEmpty)
             #expect(try await stand.records().isEmpty)
-            #expect(try await stand.count("ZCARD", RedisNames.live(stand.partition)) == 0)
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
         }
     }
 
@@ -257,7 +257,7 @@ struct MessageTests {
             try await stand.quiesce()
             #expect(try await stand.records().isEmpty)
             #expect(try await stand.count("ZCARD", RedisNames.slots(of: AccountID(1))) == 0)
-            #expect(try await stand.count("ZCARD", RedisNames.live(stand.partition)) == 0)
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
         }
     }
 
@@ -271,7 +271,7 @@ struct MessageTests {
             let call = try await stand.upstream.call()
             #expect(call.exchange.request.target == "/v1/messages/count_tokens?beta=true")
             #expect(try await stand.count("ZCARD", RedisNames.slots(of: AccountID(1))) == 1)
-            #expect(try await stand.count("ZCARD", RedisNames.live(stand.partition)) == 0)
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
             call.answer(200, #"{"input_tokens":5}"#)
             #expect(try await asked.wait().text() == #"{"input_tokens":5}"#)
             try await stand.quiesce()

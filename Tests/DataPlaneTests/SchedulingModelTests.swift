@@ -95,6 +95,8 @@ struct SchedulingModelTests {
                 case 11..<17:
                     guard let held = pool.accounts[account]?.calls.first else { continue }
                     worker.slots.of(account).release(requestID: held)
+                    // The other worker asks in the same turn.
+                    worker.slots.of(account).writeGathered()
                     pool.accounts[account]?.calls.remove(held)
                 case 17:
                     let end = Self.now + .seconds(3600)

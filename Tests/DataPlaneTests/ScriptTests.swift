@@ -43,16 +43,14 @@ private struct Bench {
         bound: String = "",
         since: String = ""
     ) async throws -> (code: String, epoch: String) {
+        let more = limits == (0, 0) ? [] : ["wallet", "\(limits.0) \(limits.1) \(lease) 0 0 0", ""]
+        let state = "\(isLenient ? 1 : 0) \(bound.isEmpty ? "-" : bound) \(since.isEmpty ? "-" : since)"
         let answer = try await stand.redis.run(
             CallScripts.admit,
-            keys: [
-                keys.epoch, keys.revisions, keys.live, keys.holds, userSlots, keySlots, wallet, "ru", "rk", "ex", "us",
-            ],
-            arguments: [
-                "me", "k1", key, "u3", user, "g2", group, "\(limits.0)", "\(limits.1)", "\(lease)", "0", "0", "0",
-                "", "0", "", "0", isLenient ? "1" : "0", id, "0", bound, since,
-            ]
+            keys: [keys.epoch, keys.revisions, keys.holds, wallet],
+            arguments: ["me", "k1", "u3", "g2", "\(key) \(user) \(group)"] + more + [id, "0", state]
         )
+        if let epoch = answer.text { return ("ok", epoch) }
         let parts = try #require(answer.array?.map { $0.text ?? "" })
         place = parts.count > 2 ? WaitPlace(parts[2]) : nil
         return (parts[0], parts[1])
@@ -67,25 +65,19 @@ private struct Bench {
     ) async throws -> (epoch: String, id: String) {
         let answer = try await stand.redis.run(
             CallScripts.settle,
-            keys: [
-                keys.epoch, keys.live, keys.holds, userSlots, keySlots, keys.usage, keys.checkpoints, "rk", "ex",
-                keys.done(id),
-            ],
-            arguments: [id, "me", record, phase, "900", cost, counters, "", ""]
+            keys: [keys.epoch, keys.holds, keys.usage, userSlots, keySlots],
+            arguments: ["me", id, record, cost, counters, phase == "final" ? "" : "\(phase) 1 1 - "]
         )
-        let parts = try #require(answer.array?.map { $0.text ?? "" })
-        return (parts[0], parts[1])
+        let parts = try #require(answer.text).split(separator: " ", omittingEmptySubsequences: false)
+        return (String(parts[0]), String(parts[1]))
     }
 
     func acquire(_ id: String, limit: Int, lease: Int = 30_000) async throws -> Int64? {
         let account = AccountID(1)
         let answer = try await stand.redis.run(
             AccountScripts.acquire,
-            keys: [
-                RedisNames.slots(of: account), RedisNames.marks(of: account), RedisNames.requestRate(of: account),
-                RedisNames.probes(of: account),
-            ],
-            arguments: ["\(limit)", "0", "\(lease)", "model:m", "", id]
+            keys: [RedisNames.slots(of: account)],
+            arguments: ["\(limit)", "\(lease)", id, "model:m"]
         )
         return answer.array?.first?.integer
     }
@@ -119,7 +111,7 @@ struct ScriptTests {
                 let answer = try await bench.admit("r1", key: key, user: user, group: group, isLenient: isLenient)
                 #expect(answer.code == expected)
             }
-            let taken = try await bench.count("ZCARD", bench.keys.live)
+            let taken = try await bench.count("HLEN", bench.keys.holds)
             #expect(taken == (expected == "ok" ? 1 : 0))
         }
     }
@@ -140,7 +132,7 @@ struct ScriptTests {
             let bench = Bench(stand)
             try await stand.run("HDEL", bench.keys.revisions, field)
             #expect(try await bench.admit("r1").code == "forgotten")
-            #expect(try await bench.count("ZCARD", bench.keys.live) == 0)
+            #expect(try await bench.count("HLEN", bench.keys.holds) == 0)
             #expect(try await bench.admit("r1", isLenient: true).code == "ok")
             #expect(try await bench.admit("r1", user: "4", group: "4", isLenient: true).code == "stale")
         }
@@ -227,7 +219,7 @@ struct ScriptTests {
                 #expect(again == first)
             }
             #expect(try await bench.count("XLEN", bench.keys.usage) == 1)
-            for name in [bench.keys.live, bench.userSlots, bench.keySlots] {
+            for name in [bench.userSlots, bench.keySlots] {
                 #expect(try await bench.count("ZCARD", name) == 0)
             }
             #expect(try await bench.count("HLEN", bench.keys.holds) == 0)
@@ -257,23 +249,31 @@ struct ScriptTests {
     func admittedTwice() async throws {
         try await standing { (stand) async throws in
             let bench = Bench(stand)
-            for amount in ["700", "700", "300"] {
+            for amount in ["700", "700", "0", "0", "300"] {
                 let answer = try await stand.redis.run(
                     CallScripts.admit,
-                    keys: [
-                        bench.keys.epoch, bench.keys.revisions, bench.keys.live, bench.keys.holds, bench.userSlots,
-                        bench.keySlots, bench.wallet, "ru", "rk", "ex", "us", "tg:counter",
-                    ],
+                    keys: [bench.keys.epoch, bench.keys.revisions, bench.keys.holds, bench.wallet, "tg:counter"],
                     arguments: [
-                        "me", "k1", "5", "u3", "5", "g2", "5", "0", "0", "30000", "0", "0", "0", "", "0", "", "1",
-                        "quota", "1000000", "0", "0", "0", "1", "r1", amount, "", "",
+                        "me", "k1", "u3", "g2", "5 5 5", "quota 1000000 0 0 0", "", "", "r1", amount, "1 - -",
                     ]
                 )
-                #expect(answer.array?.first?.text == "ok")
+                #expect(answer.text?.hasPrefix("me.") == true)
                 #expect(try await stand.run("HGET", "tg:counter", "r").text == amount)
             }
             _ = try await bench.settle("r1", "")
             #expect(try await stand.run("HGET", "tg:counter", "r").text == "0")
+        }
+    }
+
+    @Test("a call that costs nothing reserves nothing, and is settled as any other")
+    func free() async throws {
+        try await standing { (stand) async throws in
+            let bench = Bench(stand)
+            _ = try await bench.admit("r1")
+            #expect(try await stand.run("HGET", bench.keys.holds, "r1").text == bench.wallet + " 0")
+            #expect(try await !bench.settle("r1", "record", charging: bench.wallet).id.isEmpty)
+            #expect(try await bench.count("HLEN", bench.keys.holds) == 0)
+            #expect(try await stand.run("HGET", bench.wallet, "r").text == "0")
         }
     }
 
@@ -299,7 +299,7 @@ struct ScriptTests {
             #expect(try await bench.settle("r1", "").id.isEmpty)
             #expect(try await bench.count("EXISTS", bench.keys.usage) == 0)
             #expect(try await bench.count("EXISTS", RedisNames.done("r1", bench.keys.partition)) == 0)
-            #expect(try await bench.count("ZCARD", bench.keys.live) == 0)
+            #expect(try await bench.count("HLEN", bench.keys.holds) == 0)
             #expect(try await bench.count("ZCARD", bench.userSlots) == 0)
         }
     }
@@ -353,11 +353,11 @@ struct ScriptTests {
             _ = try await bench.admit("r1", limits: (5, 5))
             try await stand.run("CONFIG", "SET", "maxmemory", "1")
             await #expect(throws: RedisError.self) { _ = try await bench.admit("r2", limits: (5, 5)) }
-            #expect(try await bench.count("ZCARD", bench.keys.live) == 1)
+            #expect(try await bench.count("HLEN", bench.keys.holds) == 1)
             #expect(try await bench.count("ZCARD", bench.userSlots) == 1)
             #expect(try await !bench.settle("r1", "record").id.isEmpty)
             #expect(try await bench.count("XLEN", bench.keys.usage) == 1)
-            #expect(try await bench.count("ZCARD", bench.keys.live) == 0)
+            #expect(try await bench.count("HLEN", bench.keys.holds) == 0)
             #expect(try await !bench.settle("never admitted", "record").id.isEmpty)
             try await stand.run("SCRIPT", "FLUSH")
             #expect(try await !bench.settle("r3", "record").id.isEmpty)

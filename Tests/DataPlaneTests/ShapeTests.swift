@@ -148,7 +148,7 @@ struct ShapeTests {
             #expect(try error(in: text).type == (status == 413 ? "request_too_large" : "invalid_request_error"))
             #expect(stand.upstream.calls.isEmpty)
             try await stand.quiesce()
-            #expect(try await stand.count("ZCARD", RedisNames.live(stand.partition)) == 0)
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
         }
     }
 

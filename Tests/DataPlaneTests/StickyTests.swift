@@ -249,7 +249,7 @@ struct StickyTests {
         }
     }
 
-    @Test("a binding lives an hour from its last use")
+    @Test("a binding lives an hour from its last use, which is noted once in a minute")
     func life() async throws {
         try await standing(Bench.options()) { (stand) async throws in
             let bench = Bench(stand)
@@ -258,13 +258,27 @@ struct StickyTests {
             let names = try await stand.run("KEYS", "tg:{s*").array?.compactMap(\.text) ?? []
             let chains = try await stand.run("KEYS", "tg:{k1}:turns:*").array?.compactMap(\.text) ?? []
             #expect(names.count == 2 && chains.count == 1)
+            func ask() async throws {
+                _ = try await bench.ask(Bench.body(session: Bench.id(1)))
+                _ = try await bench.ask(Bench.body(turns: ["a"]))
+            }
             for name in names + chains {
                 let life = try await stand.count("TTL", name)
-                #expect((3590...3600).contains(life))
+                #expect((3600...3660).contains(life))
                 try await stand.run("EXPIRE", name, "100")
             }
-            _ = try await bench.ask(Bench.body(session: Bench.id(1)))
-            _ = try await bench.ask(Bench.body(turns: ["a"]))
+            try await ask()
+            for name in names + chains { #expect(try await stand.count("TTL", name) <= 100) }
+            // As a minute later.
+            stand.context.sessions.forget()
+            let now = try #require(try await stand.run("TIME").array?.first?.integer)
+            for chain in chains {
+                let turns = try await stand.run("HGETALL", chain).array?.compactMap(\.text) ?? []
+                for place in stride(from: 0, to: turns.count, by: 2) {
+                    try await stand.run("HSET", chain, turns[place], "\(turns[place + 1].prefix(16))\(now + 3599)")
+                }
+            }
+            try await ask()
             for name in names + chains { #expect(try await stand.count("TTL", name) > 3590) }
         }
     }
@@ -325,6 +339,26 @@ struct TurnScriptTests {
             #expect(try await find(stand, Self.name("a"), [prefixes[63]]) == Self.name("a"))
             #expect(try await find(stand, Self.name("b"), prefixes) == Self.name("a"))
         }
+    }
+}
+
+@Suite("Bindings that were used a moment ago")
+struct RecentUseTests {
+    @Test("a binding is renewed once in a minute, each group's by itself")
+    func once() {
+        var uses = RecentUses()
+        let now = MonotonicTime.now
+        func note(_ session: UInt64, _ group: Int64, after: Duration) -> Bool {
+            uses.note(session, GroupID(group), at: now + after)
+        }
+        #expect(note(7, 1, after: .zero))
+        #expect(!note(7, 1, after: .seconds(59)))
+        #expect(note(7, 2, after: .seconds(59)))
+        #expect(note(7, 1, after: .seconds(60)))
+        #expect(!note(7, 1, after: .seconds(119)))
+        // Of two in the same place the earlier one is forgotten: it is renewed too often, not too rarely.
+        #expect(note(7 + 1 << 12, 1, after: .seconds(119)))
+        #expect(note(7, 1, after: .seconds(119)))
     }
 }
 

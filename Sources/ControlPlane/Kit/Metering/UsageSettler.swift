@@ -250,24 +250,25 @@ package final class UsageSettler {
             let limits: FrozenLimits
         }
         var lists: [Payer: Int] = [:]
-        var texts: [String] = []
-        var entries: [String] = []
-        entries.reserveCapacity(slice.entries.count * 3)
+        var payers: [(counters: String, cost: Int64)] = []
+        var entries = ""
+        entries.reserveCapacity(slice.entries.count * 32)
         for entry in slice.entries {
             guard let record = records[entry.streamID] else {
-                entries += [entry.id, "0", "0"]
+                entries += "\(entry.id) 0 0 "
                 continue
             }
             let payer = Payer(key: record.key, user: record.user, limits: record.limits)
-            let number: Int
-            if let known = lists[payer] {
-                number = known
-            } else {
-                texts.append(CounterNames.all(of: record).joined(separator: " "))
-                number = texts.count
+            let cost = max(0, record.cost.raw)
+            var number = lists[payer] ?? 0
+            // A sum is no larger than what any counter holds.
+            if number == 0 || payers[number - 1].cost > NanoUSD.maximum.raw - min(cost, NanoUSD.maximum.raw) {
+                payers.append((CounterNames.all(of: record).joined(separator: " "), 0))
+                number = payers.count
                 lists[payer] = number
             }
-            entries += [entry.id, String(number), String(record.cost.raw)]
+            payers[number - 1].cost += cost
+            entries += "\(entry.id) \(number) \(cost) "
         }
         let bases = numbers.flatMap { number in
             [
@@ -275,7 +276,9 @@ package final class UsageSettler {
                 String(SnapshotVersion(epoch: databaseEpoch, revision: number.sequence).stamp),
             ]
         }
-        return [String(texts.count), String(numbers.count)] + texts + bases + entries
+        guard let first = slice.entries.first, let last = slice.entries.last else { return [] }
+        return [first.id, last.id, "\(last.streamID.next)", String(payers.count), String(numbers.count)]
+            + payers.flatMap { [$0.counters, String($0.cost)] } + bases + [entries]
     }
 
     /// Looks at the streams while nothing can be settled, so that the lag shows.

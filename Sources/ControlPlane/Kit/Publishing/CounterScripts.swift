@@ -31,59 +31,60 @@ package enum CounterScripts {
     /// Postgres says now, and tells how far the partition is settled; does nothing when Redis has forgotten since the
     /// entries were read.
     ///
-    /// Keys: epoch, usage stream. Arguments: 1 the epoch they were read in, 2 channel, 3 announcement, 4 how many lists
-    /// of counters, 5 how many numbers; the lists, each in one text; counter, number and sequence for each number; then
-    /// for each entry its id, the number of its list (0: none) and its cost. Answer: how many entries were removed, −1
-    /// in another epoch.
+    /// Keys: epoch, usage stream. Arguments: 1 the epoch they were read in, 2 channel, 3 announcement, 4 and 5 the first
+    /// and the last entry's id, 6 the id after that, 7 how many lists of counters, 8 how many numbers; for each list its
+    /// counters in one text and the sum of its entries' costs; counter, number and sequence for each number; and at last
+    /// all entries in one text: for each its id, the number of its list (0: none) and its cost. Answer: how many entries
+    /// were removed, −1 in another epoch.
     ///
-    /// An entry counts only if it stood there: an acknowledgement that is sent twice takes nothing out twice. Windows
-    /// that have been forgotten stay so.
+    /// The entries are the oldest of the stream. An entry counts only if it stood there: an acknowledgement that is sent
+    /// twice takes nothing out twice. Acknowledgements remove from the beginning, and a Redis that lost the end of its log
+    /// lacks the last; so where the first and the last entry stand, all do. Windows that have been forgotten stay so.
     package static let acknowledge = RedisScript(
         name: "acknowledge_usage",
         source: """
-            if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return -1 end
-            local lists, numbers = tonumber(ARGV[4]), tonumber(ARGV[5])
+            local call = redis.call
+            if (call('GET', KEYS[1]) or '') ~= ARGV[1] then return -1 end
+            local lists, numbers = tonumber(ARGV[7]), tonumber(ARGV[8])
             local function stands(name)
               return not (string.find(name, ':policy:', 1, true) or string.find(name, ':sub:', 1, true))
-                or redis.call('EXISTS', name) == 1
+                or call('EXISTS', name) == 1
             end
-            local counters = {}
-            for i = 1, lists do
-              counters[i] = {}
-              for name in string.gmatch(ARGV[5 + i], '%S+') do
-                if stands(name) then table.insert(counters[i], name) end
+            local function lower(list, cost)
+              if cost == '0' then return end
+              for name in string.gmatch(ARGV[7 + 2 * list], '%S+') do
+                if stands(name) then call('HINCRBY', name, 'u', '-' .. cost) end
               end
             end
-            local at = 6 + lists
-            local first = at + 3 * numbers
             local removed = 0
-            for i = first, #ARGV, 3 do
-              if redis.call('XDEL', KEYS[2], ARGV[i]) == 1 then
-                removed = removed + 1
-                if ARGV[i + 1] ~= '0' and ARGV[i + 2] ~= '0' then
-                  for _, name in ipairs(counters[tonumber(ARGV[i + 1])]) do
-                    redis.call('HINCRBY', name, 'u', '-' .. ARGV[i + 2])
-                  end
+            if call('XRANGE', KEYS[2], ARGV[4], ARGV[4])[1] and call('XRANGE', KEYS[2], ARGV[5], ARGV[5])[1] then
+              removed = call('XTRIM', KEYS[2], 'MINID', '=', ARGV[6])
+              for list = 1, lists do lower(list, ARGV[8 + 2 * list]) end
+            else
+              for id, list, cost in string.gmatch(ARGV[#ARGV], '(%S+) (%d+) (%d+)') do
+                if call('XDEL', KEYS[2], id) == 1 then
+                  removed = removed + 1
+                  if list ~= '0' then lower(tonumber(list), cost) end
                 end
               end
             end
-            for i = at, first - 1, 3 do
+            for i = 9 + 2 * lists, 8 + 2 * lists + 3 * numbers, 3 do
               local name = ARGV[i]
               if stands(name) then
-                local known = redis.call('HGET', name, 's')
+                local known = call('HGET', name, 's')
                 if not known or tonumber(known) < tonumber(ARGV[i + 2]) then
-                  redis.call('HSET', name, 'b', ARGV[i + 1], 's', ARGV[i + 2])
+                  call('HSET', name, 'b', ARGV[i + 1], 's', ARGV[i + 2])
                 end
               end
             end
-            redis.call('PUBLISH', ARGV[2], ARGV[3])
+            call('PUBLISH', ARGV[2], ARGV[3])
             return removed
             """
     )
 
-    /// Lists reservations again that stand without being listed as live: a Redis that twice started with a log whose end
-    /// was lost may have carried out half a settlement (`RedisLogRenewal`), and nobody would ever give them back. Of a
-    /// living call both always stand.
+    /// Lists reservations as live that are not yet. Admission does not: most calls are over before anybody looks. It is
+    /// also how those are found that nobody would ever give back: a Redis that twice started with a log whose end was lost
+    /// may have carried out half a settlement (`RedisLogRenewal`).
     ///
     /// Keys: live, holds. Answer: how many.
     package static let adopt = RedisScript(
@@ -91,13 +92,20 @@ package enum CounterScripts {
         source: """
             if redis.call('HLEN', KEYS[2]) <= redis.call('ZCARD', KEYS[1]) then return 0 end
             local time = redis.call('TIME')
-            local now = time[1] * 1000 + math.floor(time[2] / 1000)
-            local holds, count = redis.call('HGETALL', KEYS[2]), 0
-            for i = 1, #holds, 2 do
-              if not redis.call('ZSCORE', KEYS[1], holds[i]) then
-                redis.call('ZADD', KEYS[1], now, holds[i])
-                count = count + 1
+            local now = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
+            local holds, count = redis.call('HKEYS', KEYS[2]), 0
+            for first = 1, #holds, 1000 do
+              local last = math.min(first + 999, #holds)
+              local scores = redis.call('ZMSCORE', KEYS[1], unpack(holds, first, last))
+              local added = {}
+              for i = first, last do
+                if not scores[i - first + 1] then
+                  added[#added + 1] = now
+                  added[#added + 1] = holds[i]
+                end
               end
+              count = count + #added / 2
+              if added[1] then redis.call('ZADD', KEYS[1], unpack(added)) end
             end
             return count
             """
@@ -123,7 +131,7 @@ package enum CounterScripts {
               redis.call('SET', KEYS[5], 'swept ' .. id .. ' ' .. cost, 'EX', ARGV[3])
             end
             for name, amount in string.gmatch(hold or '', '(%S+) (%d+)') do
-              redis.call('HINCRBY', name, 'r', '-' .. amount)
+              if amount ~= '0' then redis.call('HINCRBY', name, 'r', '-' .. amount) end
               if cost then redis.call('HINCRBY', name, 'u', cost) end
             end
             redis.call('HDEL', KEYS[2], ARGV[1])

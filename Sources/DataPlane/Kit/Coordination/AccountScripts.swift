@@ -8,10 +8,11 @@ package enum AccountScripts {
 
     /// Takes a slot of an account, if its flags, its rate and its other calls let it.
     ///
-    /// Keys: slots, marks, calls of the last minute, probes, and where it has quotas what was spent. Arguments: calls at once and calls a minute (0: no limit),
-    /// lease in ms, the field in which the asked model would be limited, `guard` to try out an account all of whose
-    /// flags are guesses, `credits` where what is beyond the plan's limits may be paid with AI credits, request id; and
-    /// for a call that waits (`WaitLine`) how many may, and since when it does; and its quotas (`AccountQuotaScripts`).
+    /// Keys: slots; the account's marks, its calls of the last minute, its probes and what was spent are named after
+    /// them. Arguments: calls at once (0: no limit), lease in ms, request id, the field in which the asked model would be
+    /// limited; and where there is more to say calls a minute (0: no limit), `guard` to try out an account all of whose
+    /// flags are guesses, `credits` where what is beyond the plan's limits may be paid with AI credits; for a call that
+    /// waits (`WaitLine`) how many may, and since when it does; and its quotas (`AccountQuotaScripts`).
     ///
     /// Answer: `{calls in flight with this one, time}`, and where the account has marks, `marked`, `half_open` (the call
     /// is a probe) or `guard`, the marks, and `credits` for a call that is paid with them. Or a refusal:
@@ -24,18 +25,21 @@ package enum AccountScripts {
     /// be tried out from 5 s after they were set, by whom `enterGuard` has let.
     package static let acquire = RedisScript(
         name: "acquire",
-        source: WaitLine.functions + """
-            local time = redis.call('TIME')
-            local now = time[1] * 1000 + math.floor(time[2] / 1000)
+        source: """
+            local call = redis.call
+            local account = string.sub(KEYS[1], 1, -6)
+            local flags, line = account .. 'flags', KEYS[1] .. ':line'
+            local limit, id = tonumber(ARGV[1]), ARGV[3]
+            local hasMore = ARGV[5] ~= nil
+            local time = call('TIME')
             local micros = time[1] * 1000000 + time[2]
-            local id = ARGV[6]
-            local function text(number) return string.format('%.0f', number) end
-            local marks = redis.call('HGETALL', KEYS[2])
+            local now = (micros - micros % 1000) / 1000
+            local marks = call('HGETALL', flags)
             local state, half, paid = 'marked', nil, ''
-            local pays = ARGV[5] == 'credits'
-            if #marks > 0 then
+            if marks[1] then
+              local pays = ARGV[6] == 'credits'
               if pays then
-                local broke = redis.call('HGET', KEYS[2], 'model:\(AccountEffect.credits)')
+                local broke = call('HGET', flags, 'model:\(AccountEffect.credits)')
                 pays = not broke or tonumber(string.match(broke, '^%d+')) <= micros
               end
               local known = {}
@@ -62,7 +66,7 @@ package enum AccountScripts {
                 end
               end
               if live > 0 then
-                if not guessed or ARGV[5] ~= 'guard' or micros < set + 5000000 then
+                if not guessed or ARGV[6] ~= 'guard' or micros < set + 5000000 then
                   return {0, micros, 'flagged', marks}
                 end
                 state = 'guard'
@@ -74,40 +78,46 @@ package enum AccountScripts {
               end
             end
             """ + AccountQuotaScripts.check + """
-                redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-                local count = redis.call('ZCARD', KEYS[1])
-                local limit, rate = tonumber(ARGV[1]), tonumber(ARGV[2])
+                call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+                local count = call('ZCARD', KEYS[1])
                 local bound = ARGV[7] or ''
-                if limit > 0 then
-                  local place = stand(KEYS[1], id, limit - count, bound, ARGV[8], now, micros)
-                  if place == 'full' then return {-count, micros} end
-                  if place then return {-count, micros, 'line', place} end
-                end
-                if rate > 0 then
-                  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - 60000)
-                  if redis.call('ZCARD', KEYS[3]) >= rate then
-                    local first = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
-                    return {0, micros, 'rate', tonumber(first[2]) + 60000}
-                  end
-                end
-                local lease = now + tonumber(ARGV[3])
-                if half then
-                  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
-                  if redis.call('ZCARD', KEYS[4]) >= 2 ^ half[2] then return {0, micros, 'half_open'} end
-                  state = 'half_open'
-                  redis.call('ZADD', KEYS[4], lease, id)
-                  redis.call('PEXPIRE', KEYS[4], 60000)
-                  redis.call('HSET', KEYS[2], 'half', text(half[1]) .. ' ' .. half[2])
-                end
-                redis.call('ZADD', KEYS[1], lease, id)
-                if bound ~= '' then quit(KEYS[1], id) end
-                if rate > 0 then
-                  redis.call('ZADD', KEYS[3], now, id .. ' ' .. text(micros))
-                  redis.call('PEXPIRE', KEYS[3], 61000)
-                end
-                if #marks == 0 then return {count + 1, micros} end
-                return {count + 1, micros, state, marks, paid}
-                """
+                if limit > 0 and (count >= limit or call('EXISTS', line) == 1) then
+                """ + WaitLine.functions + """
+                      local place = stand(KEYS[1], id, limit - count, bound, ARGV[8], now, micros)
+                      if place == 'full' then return {-count, micros} end
+                      if place then return {-count, micros, 'line', place} end
+                    end
+                    local recent, rate = nil, hasMore and tonumber(ARGV[5]) or 0
+                    if rate > 0 then
+                      recent = account .. 'rpm'
+                      call('ZREMRANGEBYSCORE', recent, '-inf', now - 60000)
+                      if call('ZCARD', recent) >= rate then
+                        local first = call('ZRANGE', recent, 0, 0, 'WITHSCORES')
+                        return {0, micros, 'rate', tonumber(first[2]) + 60000}
+                      end
+                    end
+                    local lease = string.format('%d', now + ARGV[2])
+                    if half then
+                      local probes = account .. 'probes'
+                      call('ZREMRANGEBYSCORE', probes, '-inf', now)
+                      if call('ZCARD', probes) >= 2 ^ half[2] then return {0, micros, 'half_open'} end
+                      state = 'half_open'
+                      call('ZADD', probes, lease, id)
+                      call('PEXPIRE', probes, 60000)
+                      call('HSET', flags, 'half', string.format('%d', half[1]) .. ' ' .. half[2])
+                    end
+                    call('ZADD', KEYS[1], lease, id)
+                    if bound ~= '' then
+                      call('ZREM', KEYS[1] .. ':alive', id)
+                      call('ZREM', line, id)
+                    end
+                    if recent then
+                      call('ZADD', recent, now, id .. string.format(' %d', micros))
+                      call('PEXPIRE', recent, 61000)
+                    end
+                    if not marks[1] then return {count + 1, micros} end
+                    return {count + 1, micros, state, marks, paid}
+                    """
     )
 
     /// Ends a probe of an account that comes back from a pause.

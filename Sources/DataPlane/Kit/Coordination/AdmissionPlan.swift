@@ -8,16 +8,21 @@ package import Snapshots
 /// Of each limit with windows two are prepared, n and n + 1: Redis' clock decides between them. A call in neither is
 /// planned anew.
 package final class AdmissionPlan {
-    /// Adds whether what Redis has forgotten is accepted, request id, amount, and the call's ticket.
+    /// Adds request id, amount, and what `admit` calls the state.
     package let run: PreparedRun
+    /// Whether calls may have to wait for others of their user or key.
+    let hasLines: Bool
     let group: ServingGroup
     /// Of the subscription that it rests on; `nil` without.
     let subscription: SubscriptionSnapshot?
     private let key: KeySnapshot
     private let counters: [Counter]
     private var charges: [[UInt8]: CallCharge] = [:]
+    /// What a call is charged to that was admitted in the first windows.
+    private(set) lazy var charge = charge(Array(repeating: UInt8(ascii: "0"), count: counters.count))
 
     private struct Counter {
+        static let wallet = "wallet"
         let kind: String
         let limit: NanoUSD
         var windows: (first: LimitWindow, second: LimitWindow)?
@@ -43,11 +48,12 @@ package final class AdmissionPlan {
             return (isSecond ? windows.second : windows.first).start.milliseconds
         }
 
-        var arguments: [String] {
+        /// As the script `admit` takes it.
+        var text: String {
+            guard kind != Self.wallet else { return kind }
             let bounds =
-                windows.map { [$0.first.start, $0.second.start, $0.second.end].map { String($0.milliseconds) } }
-                ?? ["0", "0", "0"]
-            return [kind, String(limit.raw)] + bounds
+                windows.map { [$0.first.start, $0.second.start, $0.second.end].map(\.milliseconds) } ?? [0, 0, 0]
+            return "\(kind) \(limit.raw) \(bounds[0]) \(bounds[1]) \(bounds[2])"
         }
     }
 
@@ -96,7 +102,7 @@ package final class AdmissionPlan {
                 )
             }
         } else {
-            counters.append(Counter("wallet", .zero, name: CounterNames.wallet(of: snapshot.user)))
+            counters.append(Counter(Counter.wallet, .zero, name: CounterNames.wallet(of: snapshot.user)))
         }
         self.counters = counters
         let lasting =
@@ -105,21 +111,34 @@ package final class AdmissionPlan {
             case .some(let policy) where policy.action == .disableKey: "1"
             default: "0"
             }
+        hasLines = snapshot.userConcurrency > 0 || snapshot.concurrency > 0
+        let hasMinute = snapshot.userRPM > 0 || snapshot.rpm > 0 || snapshot.tpm > 0
+        var more: [String] = []
+        // The wallet alone goes without saying.
+        if counters.count != 1 || subscription != nil || hasLines || hasMinute {
+            more.append(counters.map(\.text).joined(separator: " "))
+            more.append(
+                hasLines || hasMinute
+                    ? "\(key.userLimit) \(key.keyLimit) \(Leases.durationText) "
+                        + "\(snapshot.userRPM) \(snapshot.rpm) \(snapshot.tpm)"
+                    : ""
+            )
+            more.append(
+                snapshot.policy.map {
+                    "\(CounterNames.exhaustionField($0)) \(lasting) "
+                        + PolicyExhaustion.opening(snapshot.id, snapshot.user, $0)
+                } ?? ""
+            )
+        }
         run = PreparedRun(
             CallScripts.admit,
-            keys: [
-                partition.epoch, partition.revisions, partition.live, partition.holds, key.userSlots, key.keySlots,
-                key.wallet, key.userRate, key.keyRate, key.exhaustion, partition.usage,
-            ] + counters.flatMap(\.names),
+            keys: [partition.epoch, partition.revisions, partition.holds, key.wallet]
+                + counters.filter { $0.kind != Counter.wallet }.flatMap(\.names),
             arguments: [
-                epoch, key.keyField, key.keyRevision, key.userField, key.userRevision, group.revisionField,
-                group.revision, key.userLimit, key.keyLimit, Leases.durationText, String(snapshot.userRPM),
-                String(snapshot.rpm), String(snapshot.tpm),
-                snapshot.policy.map { CounterNames.exhaustionField($0) } ?? "", lasting,
-                snapshot.policy.map { PolicyExhaustion.opening(snapshot.id, snapshot.user, $0) } ?? "",
-                String(counters.count),
-            ] + counters.flatMap(\.arguments),
-            furtherArguments: 5
+                epoch, key.keyField, key.userField, group.revisionField,
+                "\(key.keyRevision) \(key.userRevision) \(group.revision)",
+            ] + more,
+            furtherArguments: 3
         )
     }
 
@@ -144,7 +163,7 @@ package final class AdmissionPlan {
                 watch =
                     "\(name) \(policy.quota.raw) \(CounterNames.exhaustionField(policy)) \(start) "
                     + PolicyExhaustion.opening(key.id, key.user, policy) + "\(start)}"
-            case "wallet": break
+            case Counter.wallet: break
             default: starts.append(start)
             }
         }

@@ -88,13 +88,14 @@ package final class AdmissionStore {
         var plan = key.plan(for: group, now: now, epoch: proposedEpoch)
         for _ in 0..<Self.maximumPlans {
             var rest = RedisArguments(capacity: 128)
-            rest.add(isLenient ? "1" : "0")
             rest.add(requestID)
             rest.add(max(0, amount.raw))
-            let (bound, since) = WaitTicket.texts(ticket)
-            rest.add(bound)
-            rest.add(since)
+            rest.add(Self.state(isLenient: isLenient, plan.hasLines ? ticket : nil))
             let answer = try await redis.run(plan.run, rest)
+            if case .string(let epoch) = answer, let charge = plan.charge {
+                onEpoch?(key.partition.partition, epoch)
+                return .admitted(AdmissionGrant(charge: charge, amount: amount, minute: nil))
+            }
             guard case .array(let parts) = answer, parts.count >= 2, case .string(let code) = parts[0],
                 case .string(let epoch) = parts[1]
             else { throw RedisError.unexpectedAnswer }
@@ -115,6 +116,13 @@ package final class AdmissionStore {
             plan = key.plan(for: group, now: now, at: time, epoch: proposedEpoch)
         }
         throw RedisError.unexpectedAnswer
+    }
+
+    /// As the script takes it: nothing for almost all calls.
+    private static func state(isLenient: Bool, _ ticket: WaitTicket?) -> String {
+        guard isLenient || ticket != nil else { return "" }
+        let (bound, since) = WaitTicket.texts(ticket)
+        return "\(isLenient ? 1 : 0) \(bound.isEmpty ? "-" : bound) \(since.isEmpty ? "-" : since)"
     }
 
     private static func refusal(_ code: String, _ number: Int64, _ time: Timestamp) throws -> AdmissionAnswer {

@@ -11,14 +11,18 @@ package enum CallScripts {
     package static let all =
         [admit, settle, checkpoint, reserve, beat, count, release, renew] + AccountScripts.all + WaitLine.all
 
-    /// Gives a slot back. Keys: a set of slots and, of an account with quotas, what was spent. Arguments: request id, and
-    /// of a call that cost the account something how much. Answer: calls still in flight.
+    /// Gives slots back. Keys: a set of slots and, of an account with quotas, what was spent. Arguments: request ids; with
+    /// the second key one, and how much that call cost the account. Answer: calls still in flight.
     package static let release = RedisScript(
         name: "release",
-        source: WaitLine.wake + """
-            if redis.call('ZREM', KEYS[1], ARGV[1]) == 1 then
-              wake(KEYS[1])
+        source: """
+            local given = redis.call('ZREM', KEYS[1], unpack(ARGV, 1, KEYS[2] and 1))
+            if given > 0 then
+              \(WaitLine.wake("KEYS[1]"))
+              if KEYS[2] then
+                local id, cost = ARGV[1], ARGV[2]
             """ + AccountQuotaScripts.count + """
+                  end
                 end
                 return redis.call('ZCARD', KEYS[1])
                 """

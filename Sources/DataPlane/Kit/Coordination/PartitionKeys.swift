@@ -10,8 +10,6 @@ package final class PartitionKeys: Sendable {
     package let holds: String
     package let usage: String
     package let checkpoints: String
-    /// With a request id after it, the name of that call's done marker.
-    package let donePrefix: String
 
     private init(_ partition: Partition) {
         self.partition = partition
@@ -21,10 +19,9 @@ package final class PartitionKeys: Sendable {
         holds = RedisNames.holds(partition)
         usage = RedisNames.usage(partition)
         checkpoints = CounterNames.checkpoints(partition)
-        donePrefix = RedisNames.done("", partition)
     }
 
-    package func done(_ requestID: String) -> String { donePrefix + requestID }
+    package func done(_ requestID: String) -> String { RedisNames.done(requestID, partition) }
 
     private static let all = Partition.all.map { PartitionKeys($0) }
 

@@ -3,6 +3,8 @@ package import Redis
 /// The scripts that keep conversations on their accounts.
 package enum SessionScripts {
     package static let all = [bind, unbind, turns]
+    /// What is used again within this time need not be written again.
+    package static let slackSeconds = 60
 
     /// Binds a session to an account unless it is bound. Keys: the binding. Arguments: account, life in seconds.
     /// Answer: the account that it is bound to now; its life begins anew.
@@ -35,7 +37,8 @@ package enum SessionScripts {
     /// Arguments: the session if none came before (16 digits), life in seconds, how many prefixes are kept, the
     /// prefixes, longest first. Answer: the session.
     ///
-    /// Beyond the number the oldest of a few picked by chance goes, as Redis does it itself.
+    /// The last turn is noted anew once in a minute: what is kept a minute longer than its life is known that long after
+    /// its last use. Beyond the number the oldest of a few picked by chance goes, as Redis does it itself.
     package static let turns = RedisScript(
         name: "turns",
         source: """
@@ -43,13 +46,16 @@ package enum SessionScripts {
             local known = redis.call('HMGET', KEYS[1], unpack(ARGV, 4))
             local session = ARGV[1]
             for i = 1, #known do
-              if known[i] and tonumber(string.sub(known[i], 17)) > now then
+              local ends = known[i] and tonumber(string.sub(known[i], 17))
+              if ends and ends > now then
                 session = string.sub(known[i], 1, 16)
+                if i == 1 and ends - now > tonumber(ARGV[2]) then return session end
                 break
               end
             end
-            redis.call('HSET', KEYS[1], ARGV[4], session .. string.format('%d', now + ARGV[2]))
-            redis.call('EXPIRE', KEYS[1], ARGV[2])
+            local life = ARGV[2] + \(Self.slackSeconds)
+            redis.call('HSET', KEYS[1], ARGV[4], session .. string.format('%d', now + life))
+            redis.call('EXPIRE', KEYS[1], string.format('%d', life))
             if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[3]) then
               local picked = redis.call('HRANDFIELD', KEYS[1], 16, 'WITHVALUES')
               local oldest, least

@@ -2,6 +2,7 @@ import Bytes
 package import Dialects
 package import Domain
 import Formats
+import Reactor
 package import Redis
 import Snapshots
 
@@ -9,12 +10,16 @@ import Snapshots
 /// to a caller: a Redis that does not answer is a session that is bound to nothing.
 package final class SessionStore {
     /// A binding, and a chain of turns, lives so long after its last use.
-    package static let lifeSeconds = "3600"
+    package static let lifeSeconds = 3600
     /// Chains of turns that are kept for one caller's program in one group: each takes about 100 bytes.
     package static let maximumChains = 10_000
 
+    /// A binding that this loop has renewed a minute ago or later is only read.
+    private static let bindingSeconds = "\(lifeSeconds + SessionScripts.slackSeconds)"
+
     private let redis: RedisClient
     private let maximumChains: String
+    private var uses = RecentUses()
     private let binding = PreparedRun(SessionScripts.bind, keys: [], furtherKeys: 1, furtherArguments: 2)
     /// By how many prefixes are looked for.
     private var searches: [PreparedRun?] = Array(repeating: nil, count: DigestChain.maximumPrefixes + 1)
@@ -26,10 +31,13 @@ package final class SessionStore {
 
     /// The account that a session is bound to; nil for none. Its life begins anew.
     package func bound(_ session: SessionName, _ group: GroupID, _ body: @escaping (AccountID?) -> Void) {
-        var command = RedisCommand("GETEX", capacity: RedisNames.longestOfSession + 48)
+        let isFresh = !uses.note(session.raw, group, at: .now)
+        var command = RedisCommand(isFresh ? "GET" : "GETEX", capacity: RedisNames.longestOfSession + 48)
         command.add(atMost: RedisNames.longestOfSession) { RedisNames.writeBinding(session.raw, group, to: &$0) }
-        command.add("EX")
-        command.add(Self.lifeSeconds)
+        if !isFresh {
+            command.add("EX")
+            command.add(Self.bindingSeconds)
+        }
         redis.send(command) { body(Self.account($0)) }
     }
 
@@ -44,9 +52,12 @@ package final class SessionStore {
         var rest = RedisArguments(capacity: RedisNames.longestOfSession + 72)
         rest.add(atMost: RedisNames.longestOfSession) { RedisNames.writeBinding(session.raw, group, to: &$0) }
         rest.add(account.raw)
-        rest.add(Self.lifeSeconds)
+        rest.add(Self.bindingSeconds)
         redis.run(binding, rest) { body(Self.account($0)) }
     }
+
+    /// To be called at each new connection: the Redis may be another one, which lacks what was renewed last.
+    package func forget() { uses = RecentUses() }
 
     /// Unbinds a session from an account that cannot serve.
     package func unbind(_ session: SessionName, _ group: GroupID, from account: AccountID) {
@@ -72,7 +83,7 @@ package final class SessionStore {
             RedisNames.writeTurns(of: key, group, context: chain.context, to: &$0)
         }
         rest.add(atMost: 16) { $0.write(hexadecimal: chain.name.raw) }
-        rest.add(Self.lifeSeconds)
+        rest.add(Int64(Self.lifeSeconds))
         rest.add(maximumChains)
         for prefix in prefixes.reversed() { rest.add(atMost: 16) { $0.write(hexadecimal: prefix) } }
         redis.run(search, rest) { body(Self.session($0)) }
@@ -91,5 +102,27 @@ package final class SessionStore {
             name = name << 4 | UInt64(value)
         }
         return SessionName(name)
+    }
+}
+
+/// Which bindings were renewed within the slack, of the last few thousand.
+struct RecentUses {
+    private struct Use {
+        var name: UInt64
+        var at: MonotonicTime
+    }
+
+    private static let bits = 12
+    private static let slack = Duration.seconds(SessionScripts.slackSeconds)
+    /// By the lowest bits of the name; a later one takes the place of an earlier.
+    private var uses: [Use?] = Array(repeating: nil, count: 1 << bits)
+
+    /// - Returns: whether the binding is to be renewed; then it counts as renewed.
+    mutating func note(_ session: UInt64, _ group: GroupID, at now: MonotonicTime) -> Bool {
+        let name = session &+ UInt64(bitPattern: group.raw) &* 0x9E37_79B9_7F4A_7C15
+        let place = Int(truncatingIfNeeded: name & (1 << Self.bits - 1))
+        if let use = uses[place], use.name == name, now - use.at < Self.slack { return false }
+        uses[place] = Use(name: name, at: now)
+        return true
     }
 }

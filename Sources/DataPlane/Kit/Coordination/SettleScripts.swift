@@ -4,65 +4,78 @@ extension CallScripts {
     /// Ends a call: gives back what admission took and, with a record, appends it to the partition's stream and charges
     /// its cost, once.
     ///
-    /// Keys: 1 epoch, 2 live, 3 holds, 4 the user's slots, 5 the key's slots, 6 usage stream, 7 checkpoints, 8 the key's
-    /// rate, 9 the key's exhaustion, 10 done marker.
-    /// Arguments: 1 request id, 2 an epoch in case there is none, 3 record (empty: nothing to bill), 4 phase, 5 life of
-    /// the marker in seconds, 6 cost, 7 the counters that are charged, 8 tokens that count for the key's minute (empty:
-    /// nobody counts them), 9 empty or what exhausts the key's policy: its counter, quota, field, window and event.
-    /// Answer: `{epoch, stream id}`, the id empty when nothing was appended.
+    /// Keys: 1 epoch, 2 holds, 3 usage stream, then the sets of slots of user and key, where they are limited. What few
+    /// calls need is named after the first, whose tag all of it carries.
+    /// Arguments: 1 an epoch in case there is none; 2 request id, 3 record (empty: nothing to bill), 4 cost, 5 the
+    /// counters that are charged, 6 empty for a final record of a call that has noted no checkpoint, or, with blanks
+    /// between them: phase; `1` unless no checkpoint was noted; the key's number; tokens that count for the key's minute
+    /// (`-`: nobody counts them); and where that may exhaust the key's policy: its counter, quota, field, window and event.
+    /// Answer: the epoch, a blank and the stream id, which is empty when nothing was appended.
     ///
     /// What is given back are the amounts that the hold names, whatever they are counted against now; all their names
-    /// carry the partition's tag. A final record after a swept one charges
+    /// carry the partition's tag. A call that holds something is not done: who settles it takes the hold and leaves the
+    /// marker, and nobody holds again what is marked. A final record after a swept one charges
     /// its whole cost: what is unsettled is the sum of the stream, from which each entry is taken out when it is booked.
     /// The first write frees memory, so that a full Redis still settles.
     package static let settle = RedisScript(
         name: "settle",
-        source: WaitLine.wake + """
-            local epoch = redis.call('GET', KEYS[1])
-            local done = redis.call('GET', KEYS[10])
-            local hold = redis.call('HGET', KEYS[3], ARGV[1])
-            redis.call('ZREM', KEYS[2], ARGV[1])
-            local id, phase = '', ''
-            if done then phase, id = string.match(done, '^(%S+) (%S+)') end
-            local isFresh = ARGV[3] ~= '' and (not done or (phase == 'swept' and ARGV[4] == 'final'))
-            if isFresh then
-              id = redis.call('XADD', KEYS[6], '*', 'r', ARGV[3])
-              redis.call('SET', KEYS[10], ARGV[4] .. ' ' .. id .. ' ' .. ARGV[6], 'EX', ARGV[5])
-              for name in string.gmatch(ARGV[7], '%S+') do redis.call('HINCRBY', name, 'u', ARGV[6]) end
-              if ARGV[8] ~= '' then
-                local time = redis.call('TIME')
+        source: """
+            local call = redis.call
+            local id, record, cost, counters = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+            local tag = string.sub(KEYS[1], 1, -6)
+            local phase, noted, key, tokens, watch = 'final', '0', nil, '-', ''
+            if ARGV[6] ~= '' then
+              phase, noted, key, tokens, watch = string.match(ARGV[6], '^(%S+) (%d) (%d+) (%S+) ?(.*)$')
+            end
+            local epoch = call('GET', KEYS[1])
+            local hold = call('HGET', KEYS[2], id)
+            call('ZREM', tag .. 'live', id)
+            local marker, entry, before = tag .. 'done:' .. id, '', nil
+            local done = not hold and call('GET', marker)
+            if done then before, entry = string.match(done, '^(%S+) (%S+)') end
+            if record ~= '' and (not done or (before == 'swept' and phase == 'final')) then
+              entry = call('XADD', KEYS[3], '*', 'r', record)
+              call('SET', marker, phase .. ' ' .. entry .. ' ' .. cost, 'EX', '\(Leases.doneMarkerSeconds)')
+              for name in string.gmatch(counters, '%S+') do call('HINCRBY', name, 'u', cost) end
+              if tokens ~= '-' then
+                local rate = tag .. 'rate:k' .. key
+                local time = call('TIME')
                 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-                if now >= tonumber(redis.call('HGET', KEYS[8], 's') or '0') + 60000 then
-                  redis.call('HSET', KEYS[8], 's', string.format('%.0f', now), 'c', '0', 't', ARGV[8])
-                  redis.call('PEXPIRE', KEYS[8], '120000')
+                if now >= tonumber(call('HGET', rate, 's') or '0') + 60000 then
+                  call('HSET', rate, 's', string.format('%d', now), 'c', '0', 't', tokens)
+                  call('PEXPIRE', rate, '120000')
                 else
-                  redis.call('HINCRBY', KEYS[8], 't', ARGV[8])
+                  call('HINCRBY', rate, 't', tokens)
                 end
               end
-              if ARGV[9] ~= '' then
-                local name, quota, field, window, event = string.match(ARGV[9], '^(%S+) (%S+) (%S+) (%S+) (.*)$')
-                local values = redis.call('HMGET', name, 'b', 'u')
-                if tonumber(values[1] or '0') + tonumber(values[2] or '0') >= tonumber(quota)
-                  and redis.call('HGET', KEYS[9], field) ~= window then
-                  redis.call('HSET', KEYS[9], field, window)
-                  redis.call('XADD', KEYS[6], '*', 'e', event)
+              if watch ~= '' then
+                local name, quota, field, window, event = string.match(watch, '^(%S+) (%S+) (%S+) (%S+) (.*)$')
+                local exhausted = tag .. 'exhausted:' .. key
+                local values = call('HMGET', name, 'b', 'u')
+                if (values[1] or 0) + (values[2] or 0) >= tonumber(quota)
+                  and call('HGET', exhausted, field) ~= window then
+                  call('HSET', exhausted, field, window)
+                  call('XADD', KEYS[3], '*', 'e', event)
                 end
               end
             end
             if hold then
-              for name, amount in string.gmatch(hold, '(%S+) (%d+)') do redis.call('HINCRBY', name, 'r', '-' .. amount) end
-              redis.call('HDEL', KEYS[3], ARGV[1])
+              for name, amount in string.gmatch(hold, '(%S+) (%d+)') do
+                if amount ~= '0' then call('HINCRBY', name, 'r', '-' .. amount) end
+              end
+              call('HDEL', KEYS[2], id)
             end
-            redis.call('HDEL', KEYS[7], ARGV[1])
-            for place = 4, 5 do
-              if redis.call('ZREM', KEYS[place], ARGV[1]) == 1 then wake(KEYS[place]) end
+            if noted ~= '0' then call('HDEL', tag .. 'checkpoint', id) end
+            for place = 4, #KEYS do
+              local slots = KEYS[place]
+              if call('ZREM', slots, id) == 1 then \(WaitLine.wake("slots")) end
             end
             if not epoch then
-              local time = redis.call('TIME')
-              epoch = ARGV[2] .. '.' .. time[1] .. '.' .. time[2]
-              redis.call('SET', KEYS[1], epoch)
+              local time = call('TIME')
+              epoch = ARGV[1] .. '.' .. time[1] .. '.' .. time[2]
+              call('SET', KEYS[1], epoch)
             end
-            return {epoch, id}
+            return epoch .. ' ' .. entry
             """
     )
 

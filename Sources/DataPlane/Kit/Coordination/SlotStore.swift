@@ -40,7 +40,7 @@ package final class SlotStore {
 }
 
 /// The slots of one account as one loop sees them.
-package final class AccountSlots {
+package final class AccountSlots: RedisGatherer {
     package enum Answer: Sendable {
         case granted(SlotGrant)
         case refused(SkipReason)
@@ -62,8 +62,18 @@ package final class AccountSlots {
     private var hints = AccountHints()
     private let board: SlotStore.Board
     private let redis: RedisClient
-    private var acquisition: (limit: Int, rate: Int, quota: AccountQuota, run: PreparedRun)?
-    private let giveBack: PreparedRun
+    /// What almost all calls ask, and what those ask that have more to say.
+    private struct Acquisition {
+        let limit: Int
+        let short: PreparedRun
+        let long: PreparedRun
+    }
+    private var acquisition: Acquisition?
+    /// Of this turn.
+    private var released: [String] = []
+    private static let mostReleases = 64
+    /// By how many slots are given back.
+    private var giveBack: [PreparedRun?] = Array(repeating: nil, count: mostReleases + 1)
     private lazy var giveBackWithCost = PreparedRun(
         CallScripts.release,
         keys: [name, RedisNames.quota(of: account)],
@@ -82,7 +92,6 @@ package final class AccountSlots {
         name = RedisNames.slots(of: account)
         marks = RedisNames.marks(of: account)
         probes = RedisNames.probes(of: account)
-        giveBack = PreparedRun(CallScripts.release, keys: [name], furtherArguments: 1)
     }
 
     package var state: AccountState {
@@ -145,17 +154,25 @@ package final class AccountSlots {
         now: Timestamp
     ) async throws -> Answer {
         do {
-            let run = acquisition(limit, rate, quota)
+            // What is given back in this turn may be what this call gets.
+            writeGathered()
+            let runs = acquisition(limit)
+            let isLong = rate > 0 || isGuard || takesCredits || ticket != nil || quota.isLimited
             func ask(isLenient: Bool) async throws -> SlotAnswer {
                 var rest = RedisArguments(capacity: 112 + model.utf8.count)
-                rest.add(AccountFlag.Kind.modelLimited(model).field)
-                rest.add(isGuard ? "guard" : takesCredits ? "credits" : "")
                 rest.add(requestID)
-                let (bound, since) = WaitTicket.texts(ticket)
-                rest.add(bound)
-                rest.add(since)
-                if quota.isLimited { rest.add(quota.text(isLenient: isLenient)) }
-                guard let answer = SlotAnswer(try await redis.run(run, rest)) else { throw RedisError.unexpectedAnswer }
+                rest.add(AccountFlag.Kind.modelLimited(model).field)
+                if isLong {
+                    rest.add(Int64(rate))
+                    rest.add(isGuard ? "guard" : takesCredits ? "credits" : "")
+                    let (bound, since) = WaitTicket.texts(ticket)
+                    rest.add(bound)
+                    rest.add(since)
+                    rest.add(quota.isLimited ? quota.text(isLenient: isLenient) : "")
+                }
+                guard let answer = SlotAnswer(try await redis.run(isLong ? runs.long : runs.short, rest)) else {
+                    throw RedisError.unexpectedAnswer
+                }
                 return answer
             }
             var answer = try await ask(isLenient: false)
@@ -203,27 +220,45 @@ package final class AccountSlots {
     ///
     /// - Parameter cost: what the call has cost an account with quotas; counted once, whatever is sent again.
     package func release(requestID: String, cost: NanoUSD = .zero) {
+        guard cost > .zero else {
+            released.append(requestID)
+            if released.count == 1 { redis.gather(self) }
+            return
+        }
         var rest = RedisArguments([requestID])
-        if cost > .zero { rest.add(cost.raw) }
-        redis.run(cost > .zero ? giveBackWithCost : giveBack, rest) { [self] result in
-            if case .success(.integer(let count)) = result { note(Int(clamping: count.magnitude)) }
+        rest.add(cost.raw)
+        redis.run(giveBackWithCost, rest) { [self] in noteReleased($0) }
+    }
+
+    /// Gives back what this turn has released, many in one run.
+    package func writeGathered() {
+        while !released.isEmpty {
+            let count = min(released.count, Self.mostReleases)
+            let rest = RedisArguments(Array(released.suffix(count)))
+            released.removeLast(count)
+            let run = giveBack[count] ?? PreparedRun(CallScripts.release, keys: [name], furtherArguments: count)
+            giveBack[count] = run
+            redis.run(run, rest) { [self] in noteReleased($0) }
         }
     }
 
-    private func acquisition(_ limit: Int, _ rate: Int, _ quota: AccountQuota) -> PreparedRun {
-        if let acquisition, acquisition.limit == limit, acquisition.rate == rate, acquisition.quota == quota {
-            return acquisition.run
+    private func noteReleased(_ result: Result<RedisValue, RedisError>) {
+        if case .success(.integer(let count)) = result { note(Int(clamping: count.magnitude)) }
+    }
+
+    private func acquisition(_ limit: Int) -> Acquisition {
+        if let acquisition, acquisition.limit == limit { return acquisition }
+        func run(_ count: Int) -> PreparedRun {
+            PreparedRun(
+                AccountScripts.acquire,
+                keys: [name],
+                arguments: [String(limit), Leases.durationText],
+                furtherArguments: count
+            )
         }
-        // Without quotas nothing of them is sent.
-        let keys = [name, marks, RedisNames.requestRate(of: account), probes]
-        let run = PreparedRun(
-            AccountScripts.acquire,
-            keys: keys + (quota.isLimited ? [RedisNames.quota(of: account)] : []),
-            arguments: [String(limit), String(rate), Leases.durationText],
-            furtherArguments: quota.isLimited ? 6 : 5
-        )
-        acquisition = (limit, rate, quota, run)
-        return run
+        let made = Acquisition(limit: limit, short: run(2), long: run(7))
+        acquisition = made
+        return made
     }
 
     /// Redis does not know what was spent. Where nobody can tell, calls go on rather than not at all; not every one of

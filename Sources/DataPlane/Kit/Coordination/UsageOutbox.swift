@@ -33,9 +33,19 @@ package final class UsageOutbox {
         /// How often Redis was there and did not take it.
         var refusals = 0
 
+        /// Whether Redis may have a checkpoint of the call.
+        let hasCheckpoint: Bool
+
         var isSafe: Bool { record.isEmpty || isJournaled }
         /// What a call of an earlier run had come to, not what it came to in the end.
         var isCheckpoint: Bool { phase == .swept && key != nil }
+
+        /// What the script `settle` is told beyond what it is told of every call: nothing of most.
+        func rarities(of key: ServingKey) -> String {
+            let watch = record.isEmpty ? "" : bill.charge?.policyWatch ?? ""
+            guard hasCheckpoint || phase != .final || bill.tokens != nil || !watch.isEmpty else { return "" }
+            return "\(phase.rawValue) \(hasCheckpoint ? 1 : 0) \(key.id) \(bill.tokens.map { "\($0)" } ?? "-") \(watch)"
+        }
 
         init(
             requestID: String,
@@ -43,6 +53,7 @@ package final class UsageOutbox {
             record: [UInt8],
             phase: SettlementPhase,
             bill: Bill,
+            hasCheckpoint: Bool = true,
             isJournaled: Bool = false
         ) {
             self.requestID = requestID
@@ -50,6 +61,7 @@ package final class UsageOutbox {
             self.record = record
             self.phase = phase
             self.bill = bill
+            self.hasCheckpoint = hasCheckpoint
             self.isJournaled = isJournaled
         }
     }
@@ -150,8 +162,16 @@ package final class UsageOutbox {
     /// Records that Redis has taken and that Postgres may not have yet.
     package var uncovered: Int { coveredCount }
 
-    /// - Parameter charge: what the call was admitted against.
-    package func settle(_ requestID: String, _ key: ServingKey, record: UsageRecord?, charge: CallCharge? = nil) {
+    /// - Parameters:
+    ///   - charge: what the call was admitted against.
+    ///   - hasCheckpoint: false where none was noted.
+    package func settle(
+        _ requestID: String,
+        _ key: ServingKey,
+        record: UsageRecord?,
+        charge: CallCharge? = nil,
+        hasCheckpoint: Bool = true
+    ) {
         let entry = Entry(
             requestID: requestID,
             key: key,
@@ -163,7 +183,8 @@ package final class UsageOutbox {
                     charge: charge ?? CallCharge(of: $0),
                     tokens: key.countsTokens ? $0.usage.total : nil
                 )
-            } ?? .nothing
+            } ?? .nothing,
+            hasCheckpoint: hasCheckpoint
         )
         // Without Redis the record is on the disk before the caller can see the end of its answer.
         if redis.isConnected || entry.record.isEmpty { send(entry) } else { keep(entry) }
@@ -194,39 +215,29 @@ package final class UsageOutbox {
         if entry.isCheckpoint, let charge = entry.bill.charge { return restore(entry, key, charge) }
         sending += 1
         let charge = entry.record.isEmpty ? nil : entry.bill.charge
+        let rarities = entry.rarities(of: key)
         var rest = RedisArguments(
-            capacity: 2 * entry.requestID.utf8.count + entry.record.count + (charge?.names.utf8.count ?? 0)
-                + (charge?.policyWatch.utf8.count ?? 0) + 200
+            capacity: entry.requestID.utf8.count + entry.record.count + (charge?.names.utf8.count ?? 0)
+                + rarities.utf8.count + 100
         )
-        let donePrefix = key.partition.donePrefix
-        rest.add(atMost: donePrefix.utf8.count + entry.requestID.utf8.count) {
-            $0.write(donePrefix)
-            $0.write(entry.requestID)
-        }
         rest.add(entry.requestID)
-        rest.add(proposedEpoch)
         rest.add(entry.record)
-        rest.add(entry.phase.rawValue)
-        rest.add(Leases.doneMarkerSeconds)
         rest.add(entry.bill.cost.raw)
         rest.add(charge?.names ?? "")
-        if let tokens = entry.bill.tokens { rest.add(tokens) } else { rest.add("") }
-        rest.add(charge?.policyWatch ?? "")
+        rest.add(rarities)
         // Not weakly: what somebody refers to weakly is slow to count, and each call counts this a few times.
-        redis.run(key.settlement, rest) { [self] result in didSend(entry, key, result) }
+        redis.run(key.settlement(proposedEpoch), rest) { [self] result in didSend(entry, key, result) }
     }
 
     private func didSend(_ entry: Entry, _ key: ServingKey, _ result: Result<RedisValue, RedisError>) {
         sending -= 1
-        guard case .success(.array(let parts)) = result, parts.count == 2, case .string(let epoch) = parts[0],
-            case .string(let id) = parts[1]
-        else {
+        guard case .success(.string(let answer)) = result, let blank = answer.firstIndex(of: UInt8(ascii: " ")) else {
             if redis.isConnected { entry.refusals += 1 }
             return keep(entry)
         }
         if entry.isJournaled { journal?.taken() }
-        noteEpoch(key.partition.partition, epoch)
-        guard !entry.record.isEmpty, let streamID = StreamID(id) else { return }
+        noteEpoch(key.partition.partition, Array(answer[..<blank]))
+        guard !entry.record.isEmpty, let streamID = StreamID(Array(answer[(blank + 1)...])) else { return }
         entry.streamID = streamID
         entry.isJournaled = false
         entry.refusals = 0

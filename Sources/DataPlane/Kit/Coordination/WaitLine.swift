@@ -19,8 +19,9 @@ package enum WaitLine {
     /// `full` without a ticket, when `bound` (how many may wait) is empty, or `crowded`, when so many do. `since` is an
     /// earlier answer, or empty. Its first write is one that a full Redis refuses.
     ///
-    /// `quit(slots, id)` takes the ticket back. `wake(slots)` tells those who wait that a slot has become free.
+    /// `quit(slots, id)` takes the ticket back.
     package static let functions = """
+
         local function stand(slots, id, free, bound, since, now, micros)
           local line, alive = slots .. ':line', slots .. ':alive'
           local length = redis.call('ZCARD', line)
@@ -58,20 +59,20 @@ package enum WaitLine {
           redis.call('ZREM', slots .. ':alive', id)
           return redis.call('ZREM', slots .. ':line', id)
         end
-        """ + "\n" + wake
 
-    /// The last of `functions` alone, for scripts that give slots back.
-    package static let wake = """
-        local function wake(slots)
-          if redis.call('EXISTS', slots .. ':line') == 1 then redis.call('PUBLISH', '\(channel)', slots) end
-        end
-        """ + "\n"
+        """
+
+    /// Lua that tells those who wait that a slot of this set has become free. Not a function: one is made anew whenever
+    /// the script runs.
+    package static func wake(_ slots: String) -> String {
+        "if redis.call('EXISTS', \(slots) .. ':line') == 1 then redis.call('PUBLISH', '\(channel)', \(slots)) end"
+    }
 
     /// Gives a ticket back. Keys: a set of slots. Arguments: request id.
     package static let leave = RedisScript(
         name: "leave",
         source: functions + """
-            if quit(KEYS[1], ARGV[1]) == 1 then wake(KEYS[1]) end
+            if quit(KEYS[1], ARGV[1]) == 1 then \(wake("KEYS[1]")) end
             return 1
             """
     )

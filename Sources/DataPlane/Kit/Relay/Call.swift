@@ -338,7 +338,13 @@ package final class Call: LeaseHolder {
         guard isAdmitted else { return }
         dropCallerSlots()
         context.leases.update(self)
-        context.outbox.settle(requestID, key, record: record, charge: charge)
+        context.outbox.settle(
+            requestID,
+            key,
+            record: record,
+            charge: charge,
+            hasCheckpoint: checkpointedAt != nil
+        )
         journaledCheckpoints.drop(from: context)
     }
 

@@ -13,7 +13,7 @@ package final class ServingKey {
     package let userRevision: String
     package let userLimit: String
     package let keyLimit: String
-    /// Without a limit there is no set; the scripts still need a name of the partition to stand there.
+    /// Sets that are there where calls at once are limited.
     package let userSlots: String
     package let keySlots: String
     /// The sets in which a call of this key has a slot while it runs.
@@ -22,19 +22,20 @@ package final class ServingKey {
     package let wallet: String
     package let userRate: String
     package let keyRate: String
-    package let exhaustion: String
     private var plan: AdmissionPlan?
-    /// Adds the done marker; and request id, proposed epoch, record, phase, the marker's life, cost, counters, tokens and
-    /// what exhausts the policy.
-    package private(set) lazy var settlement = PreparedRun(
-        CallScripts.settle,
-        keys: [
-            partition.epoch, partition.live, partition.holds, userSlots, keySlots, partition.usage,
-            partition.checkpoints, keyRate, exhaustion,
-        ],
-        furtherKeys: 1,
-        furtherArguments: 9
-    )
+    /// Adds request id, record, cost, counters, and what `settle` calls the rest.
+    package func settlement(_ epoch: String) -> PreparedRun {
+        if let preparedSettlement { return preparedSettlement }
+        let made = PreparedRun(
+            CallScripts.settle,
+            keys: [partition.epoch, partition.holds, partition.usage] + heldSlots,
+            arguments: [epoch],
+            furtherArguments: 5
+        )
+        preparedSettlement = made
+        return made
+    }
+    private var preparedSettlement: PreparedRun?
 
     /// Adds request id, record and its cost.
     package private(set) lazy var checkpoint = PreparedRun(
@@ -56,15 +57,13 @@ package final class ServingKey {
         userRevision = String(snapshot.userRevision)
         userLimit = String(snapshot.userConcurrency)
         keyLimit = String(snapshot.concurrency)
-        let userSlots = snapshot.userConcurrency > 0 ? RedisNames.slots(of: snapshot.user) : nil
-        let keySlots = snapshot.concurrency > 0 ? RedisNames.slots(of: snapshot.id, partition.partition) : nil
-        self.userSlots = userSlots ?? partition.live
-        self.keySlots = keySlots ?? partition.live
-        heldSlots = [userSlots, keySlots].compactMap { $0 }
+        userSlots = RedisNames.slots(of: snapshot.user)
+        keySlots = RedisNames.slots(of: snapshot.id, partition.partition)
+        heldSlots =
+            (snapshot.userConcurrency > 0 ? [userSlots] : []) + (snapshot.concurrency > 0 ? [keySlots] : [])
         wallet = CounterNames.wallet(of: snapshot.user)
         userRate = CounterNames.rate(of: snapshot.user)
         keyRate = CounterNames.rate(of: snapshot.id, partition.partition)
-        exhaustion = CounterNames.exhaustion(of: snapshot.id, partition.partition)
     }
 
     /// How a call in this group is admitted.

@@ -5,7 +5,7 @@ import Snapshots
 /// that is full into the next one, for which the oldest goes.
 ///
 /// Nothing waits for it, and nothing depends on it: a trace that cannot be kept is not missed by the call.
-package final class TraceStore {
+package final class TraceStore: RedisGatherer {
     /// How often a loop looks how large the present hash has become, in traces.
     private static let measuredEvery = 32
     private static let mebibyte = 1 << 20
@@ -18,6 +18,8 @@ package final class TraceStore {
     private var name = ""
     private var written = 0
     private var isAsking = false
+    /// Request ids and traces of this turn.
+    private var gathered = RedisArguments()
     /// What all hashes together may take, in bytes; 0 keeps no traces.
     package var memory = 0
 
@@ -26,14 +28,25 @@ package final class TraceStore {
     package var isOn: Bool { memory > 0 && redis.isConnected }
 
     package func keep(_ requestID: String, _ trace: [UInt8]) {
-        guard let generation else { return find(requestID, trace) }
-        var command = RedisCommand("HSET", capacity: name.utf8.count + requestID.utf8.count + trace.count + 36)
+        guard generation != nil else { return find(requestID, trace) }
+        gathered.add(requestID)
+        gathered.add(trace)
+        if gathered.count == 2 { redis.gather(self) }
+        if gathered.count == 2 * Self.measuredEvery { writeGathered() }
+    }
+
+    /// The traces of a turn leave in one command.
+    package func writeGathered() {
+        guard let generation, gathered.count > 0 else { return gathered = RedisArguments() }
+        let before = written
+        written += gathered.count / 2
+        var command = RedisCommand("HSET", capacity: name.utf8.count + gathered.size + 12)
         command.add(name)
-        command.add(requestID)
-        command.add(trace)
+        command.add(contentsOf: gathered)
+        gathered = RedisArguments()
         redis.send(command) { _ in }
-        written += 1
-        if written % Self.measuredEvery == 1 { measure(generation) }
+        // The first one in a hash gives it its life.
+        if before == 0 || before / Self.measuredEvery != written / Self.measuredEvery { measure(generation) }
     }
 
     /// Learns which hash is the present one; traces of that moment but the first are not kept.
@@ -59,7 +72,6 @@ package final class TraceStore {
         ) { [self] answer in
             guard case .success(let value) = answer, let now = value.integer, now != self.generation else { return }
             self.generation = now
-            // The first one in a hash gives it its life.
             written = 0
         }
     }

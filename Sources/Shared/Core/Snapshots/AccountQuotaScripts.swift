@@ -6,15 +6,16 @@
 /// has it. Where that comes first, a `-` stands for the call until its slot is given back. An account without quotas has
 /// no hash.
 package enum AccountQuotaScripts {
-    /// Refuses a call whose account has an exhausted quota; for the script `acquire`, which has `now`, `micros`.
+    /// Refuses a call whose account has an exhausted quota; for the script `acquire`, which has `now`, `micros` and
+    /// `account`, the beginning of the hash's name.
     ///
-    /// `KEYS[5]` is the hash; `ARGV[9]` has the daily, weekly and total quota (0: none), and `1` to go on where Redis has
+    /// `ARGV[9]` has the daily, weekly and total quota (0: none), and `1` to go on where Redis has
     /// forgotten what was used. Answers `{0, time, 'quota', kind, end in ms or 0}` or `{0, time, 'quota_forgotten'}`.
     package static let check = """
 
         if (ARGV[9] or '') ~= '' then
           local daily, weekly, total, lenient = string.match(ARGV[9], '^(%d+) (%d+) (%d+) (%d)')
-          local spent = redis.call('HMGET', KEYS[5], 's', 't', 'w', 'we', 'd', 'de', 'u')
+          local spent = redis.call('HMGET', account .. 'quota', 's', 't', 'w', 'we', 'd', 'de', 'u')
           if not spent[1] and lenient ~= '1' then return {0, micros, 'quota_forgotten'} end
           local open = tonumber(spent[7] or '0')
           local function refusal(kind, quota, used, ending)
@@ -34,14 +35,14 @@ package enum AccountQuotaScripts {
 
     /// Counts a call that has given its slot back; for the script `release`, after it has made sure of that.
     ///
-    /// `KEYS[2]` is the hash, `ARGV[2]` the cost.
+    /// `KEYS[2]` is the hash; `id` and `cost` are the call's.
     package static let count = """
 
-        if ARGV[2] and redis.call('HDEL', KEYS[2], ARGV[1]) == 0 then
+        if redis.call('HDEL', KEYS[2], id) == 0 then
           local time = redis.call('TIME')
-          local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
-          redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. now)
-          redis.call('HINCRBY', KEYS[2], 'u', ARGV[2])
+          local now = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
+          redis.call('HSET', KEYS[2], id, cost .. ' ' .. now)
+          redis.call('HINCRBY', KEYS[2], 'u', cost)
         end
 
         """

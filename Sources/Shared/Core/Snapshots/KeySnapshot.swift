@@ -194,6 +194,16 @@ package struct StreamID: Hashable, Comparable, Sendable, CustomStringConvertible
 
     package var description: String { "\(milliseconds)-\(sequence)" }
 
+    /// The smallest one above.
+    package var next: Self {
+        Self(milliseconds: sequence == .max ? milliseconds &+ 1 : milliseconds, sequence: sequence &+ 1)
+    }
+
+    private init(milliseconds: UInt64, sequence: UInt64) {
+        self.milliseconds = milliseconds
+        self.sequence = sequence
+    }
+
     package static func < (left: Self, right: Self) -> Bool {
         (left.milliseconds, left.sequence) < (right.milliseconds, right.sequence)
     }

@@ -15,7 +15,8 @@ package enum RedisNames {
     /// is missing, because Redis has then forgotten it. The publisher's own fields: `h12` is the hash under which key 12
     /// stands, `all:v1` tells whether this partition has all of its keys in that format.
     package static func revisions(_ partition: Partition) -> String { tag(partition) + "rev" }
-    /// Sorted set: request ids of reservations by the time of their last renewal.
+    /// Sorted set: request ids of reservations by the time of their last renewal. Who looks for dead workers lists them;
+    /// workers renew what is listed and take it out.
     package static func live(_ partition: Partition) -> String { tag(partition) + "live" }
     /// Hash: request id → renewal count and what the call would be billed if its worker died now.
     package static func holds(_ partition: Partition) -> String { tag(partition) + "hold" }

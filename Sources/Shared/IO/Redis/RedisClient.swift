@@ -189,6 +189,13 @@ package final class RedisClient {
         return try result.get()
     }
 
+    /// Has `writeGathered` called before what this turn sends leaves: for who puts into one command what came up during
+    /// the turn. Without a connection it is called at once.
+    package func gather(_ gatherer: any RedisGatherer) {
+        guard let connection = current else { return gatherer.writeGathered() }
+        connection.gather(gatherer)
+    }
+
     private func refuse(_ completion: @escaping RedisCompletion) {
         refused.append(completion)
         if refusalTimer == nil { refusalTimer = LoopTimer(loop) { [unowned self] in deliverRefusals() } }
@@ -202,4 +209,9 @@ package final class RedisClient {
         refused = []
         for completion in completions { completion(.failure(.unavailable)) }
     }
+}
+
+/// Who sends at the end of a turn what came up during it.
+package protocol RedisGatherer: AnyObject {
+    func writeGathered()
 }

@@ -4,7 +4,7 @@ package import Bytes
 package struct RedisArguments: Sendable {
     /// In RESP, without the head that counts them.
     private(set) var encoded: [UInt8] = []
-    private(set) var count = 0
+    package private(set) var count = 0
 
     package init(_ arguments: [String] = []) {
         for argument in arguments { add(argument) }
@@ -12,6 +12,14 @@ package struct RedisArguments: Sendable {
 
     /// - Parameter capacity: bytes of all of them together, each with 12 more than its text.
     package init(capacity: Int) { encoded.reserveCapacity(capacity) }
+
+    /// Bytes of all of them.
+    package var size: Int { encoded.count }
+
+    package mutating func add(contentsOf other: RedisArguments) {
+        encoded.append(contentsOf: other.encoded)
+        count += other.count
+    }
 
     package mutating func add(_ text: String) {
         encoded.appendBulk(text)
@@ -54,6 +62,7 @@ package struct RedisCommand: Sendable {
     /// A command with its arguments: `["SET", key, value]`.
     package init(_ arguments: [String]) { self.arguments = RedisArguments(arguments) }
 
+    package mutating func add(contentsOf other: RedisArguments) { arguments.add(contentsOf: other) }
     package mutating func add(_ text: String) { arguments.add(text) }
     package mutating func add(_ bytes: [UInt8]) { arguments.add(bytes) }
     package mutating func add(_ number: Int64) { arguments.add(number) }

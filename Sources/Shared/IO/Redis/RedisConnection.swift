@@ -33,6 +33,7 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
     private var output: [UInt8] = []
     private var unsent = 0
     private var isFlushScheduled = false
+    private var gatherers: [any RedisGatherer] = []
     /// What the stream held when last looked at, and what it got since.
     private var backlog = 0
     private var isRetiring = false
@@ -58,7 +59,8 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
         stream.setReading(true)
     }
 
-    var inFlight: Int { pending.count }
+    /// Commands without an answer, with those that are still being gathered.
+    var inFlight: Int { pending.count + gatherers.count }
     var endsTurnFirst: Bool { true }
 
     /// Whether another command can be taken: the queue is bounded, or a Redis that hangs would fill our memory.
@@ -96,6 +98,11 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
         enqueue(call)
     }
 
+    func gather(_ gatherer: any RedisGatherer) {
+        willWrite()
+        gatherers.append(gatherer)
+    }
+
     private func willWrite() {
         guard !isFlushScheduled else { return }
         isFlushScheduled = true
@@ -113,6 +120,10 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
     }
 
     func turnDidEnd() {
+        // Each once: what one of them makes come up has its turn with the others of the next.
+        let gathered = gatherers
+        gatherers.removeAll(keepingCapacity: true)
+        for gatherer in gathered { gatherer.writeGathered() }
         isFlushScheduled = false
         guard isOpen, !output.isEmpty else { return }
         stream.write(output)
