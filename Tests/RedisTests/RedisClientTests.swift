@@ -244,6 +244,7 @@ struct RedisClientTests {
                 }
                 await loop.sleep(.milliseconds(50))
                 isSending = false
+                try #require(await client.waitUntilConnected(.seconds(30)))
                 _ = try await client.send(RedisCommand("PING"))
                 await loop.sleep(.milliseconds(5))
                 #expect(calls.allSatisfy { $0 == 1 })
