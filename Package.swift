@@ -101,7 +101,7 @@ let package = Package(
         library("Snapshots", in: "Shared/Core", ["Bytes", "Domain", "Formats", "Crypto"]),
 
         // IO: mechanisms that know no gateway noun.
-        library("Telemetry", in: "Shared/IO", ["Bytes", "CGatewayShims"]),
+        library("Telemetry", in: "Shared/IO", ["Bytes", "Domain", "CGatewayShims"]),
         library("Reactor", in: "Shared/IO", ["Bytes", "Telemetry", "CUV", "CGatewayShims"]),
         library("TLS", in: "Shared/IO", ["Reactor", "COpenSSL"]),
         library("HTTPWire", in: "Shared/IO", ["HTTPMessages", "CNGHTTP2", "CHTTPParser", "CGatewayShims"]),

@@ -191,7 +191,7 @@ extension AdminAPITests {
         func passive() async throws {
             try await probing { admin, upstream in
                 let id = try await admin.makeLogin("openai", "o", upstream, token: "chatgpt-o")
-                let now = Timestamp(microseconds: WallClock.microseconds)
+                let now = Timestamp.now
                 let sample = WindowsSample(
                     account: AccountID(id),
                     at: now,
@@ -230,7 +230,7 @@ extension AdminAPITests {
                     Issue.record("it answered")
                     return
                 }
-                #expect(failure.code == .networkError && started.elapsed < .seconds(5))
+                #expect(failure.code == .networkError && started.elapsed < .seconds(12))
 
                 let proxy = try await admin.call(
                     "POST",

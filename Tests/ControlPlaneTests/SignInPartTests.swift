@@ -145,7 +145,7 @@ struct SignInPartTests {
         let candidates = [
             RefreshPlanner.Candidate(AccountID(1), expiresAt: Self.time(10_300)),
             .init(AccountID(2), expiresAt: Self.time(9_000)), .init(AccountID(3), expiresAt: Self.time(90_000)),
-            .init(AccountID(4)), .init(AccountID(5), hasAccessToken: false),
+            .init(AccountID(4)), .init(AccountID(5), isComplete: false),
             .init(AccountID(6), expiresAt: Self.time(9_000), retryAt: Self.time(10_001)),
             .init(AccountID(7), expiresAt: Self.time(9_500), retryAt: Self.time(9_999)),
         ]

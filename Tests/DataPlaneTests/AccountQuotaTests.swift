@@ -62,7 +62,7 @@ extension Stand {
             quota: quota,
             model: "m",
             requestID: id,
-            now: Timestamp(microseconds: WallClock.microseconds)
+            now: Timestamp.now
         )
     }
 

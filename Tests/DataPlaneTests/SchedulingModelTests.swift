@@ -47,7 +47,7 @@ struct SchedulingModelTests {
         }
     }
 
-    private static var now: Timestamp { Timestamp(microseconds: WallClock.microseconds) }
+    private static var now: Timestamp { Timestamp.now }
 
     @Test(
         "two workers never exceed a concurrency, never choose an ineligible account, and find one whenever there is one",

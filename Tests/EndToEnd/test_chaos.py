@@ -192,7 +192,7 @@ class Audit:
         self.stack, self.tenants = stack, tenants
         self.attempts = {attempt.number: attempt for attempt in load.attempts}
         self.served = upstream.by_number()
-        self.gaps = disasters.redis_gaps
+        self.gaps = disasters.forgetful_gaps
         self.faults: list[str] = []
         self.figures: dict[str, object] = {}
         self.lacking: list[float] = []
@@ -284,7 +284,7 @@ class Audit:
     def _killed(self, what: str, attempt: Attempt, row: dict[str, str] | None) -> str:
         """Its worker was killed: what came in the last 5 seconds may be missing, and nothing else."""
         end = attempt.ended
-        # Without Redis nobody can be told how far a call is.
+        # What such a Redis had of the call only its worker could have told once more.
         for began, over in self.gaps:
             if began <= end <= over + SLACK or end - CHECKPOINT - SLACK <= over <= end:
                 end = min(end, began)

@@ -87,14 +87,14 @@ def test_a_caller_gone_before_a_whole_answer(tenant: Tenant, worker: int) -> Non
 
 def test_the_callers_slot_is_free_at_once_when_they_leave(make_tenant, worker: int) -> None:
     tenant = make_tenant(key={"concurrency": 1})
-    connection = open_stream(tenant, worker, "e40-d50")
+    connection = open_stream(tenant, worker, "e160-d50")
     connection.read_head()
     read_events(connection, 2)
     connection.abort()
     began = time.monotonic()
     assert tenant.post(tenant.body(), worker).status_code == 200
-    # The first answer is read on for two seconds; its place is not taken.
-    assert time.monotonic() - began < 1.5
+    # The first answer is read on for eight seconds; its place is not taken.
+    assert time.monotonic() - began < 6
     tenant.rows(2)
 
 
@@ -118,7 +118,8 @@ def test_events_arrive_when_they_are_sent(tenant: Tenant, worker: int) -> None:
                 times.append(time.monotonic())
     assert len(times) == 5
     gaps = [later - earlier for earlier, later in zip(times, times[1:])]
-    assert all(gap > 0.1 for gap in gaps), gaps
+    # A busy machine may be late with one, and then the next one comes sooner after it.
+    assert sum(gap > 0.1 for gap in gaps) >= 3 and sum(gaps) > 0.6, gaps
 
 
 def test_a_stream_cut_anywhere_by_the_network_is_the_same_stream(tenant: Tenant, worker: int) -> None:

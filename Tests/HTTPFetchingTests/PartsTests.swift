@@ -65,7 +65,7 @@ struct PartsTests {
             queue.add(sooner, at: start + .milliseconds(5))
             queue.add(sooner, at: start + .seconds(50))
             await loop.wait { queue.count == 1 }
-            #expect(start.elapsed < .seconds(1))
+            #expect(start.elapsed < .seconds(40))
             await loop.wait { queue.count == 0 }
             #expect(passes == 2)
             #expect(start.elapsed >= .milliseconds(50))

@@ -70,7 +70,7 @@ struct TimeoutTests {
                     link.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n")
                     loop.spawn {
                         for _ in 0..<6 {
-                            await loop.sleep(.milliseconds(120))
+                            await loop.sleep(.milliseconds(300))
                             link.send("x")
                         }
                     }
@@ -79,7 +79,7 @@ struct TimeoutTests {
                     link.head(200, on: id)
                     loop.spawn {
                         for _ in 0..<6 {
-                            await loop.sleep(.milliseconds(120))
+                            await loop.sleep(.milliseconds(300))
                             link.body([UInt8(ascii: "x")], on: id, isEnd: false)
                         }
                     }
@@ -87,7 +87,7 @@ struct TimeoutTests {
             )
             defer { peers.close() }
             var request = FetchRequest.get(peers.address(wire), wire)
-            request.timeouts.idle = .milliseconds(500)
+            request.timeouts.idle = .milliseconds(1500)
             let reading = Reading(try await client.send(request))
             await loop.wait { reading.isEnded }
             #expect(reading.ends == [.idleTimedOut])

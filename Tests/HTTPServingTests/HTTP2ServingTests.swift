@@ -8,7 +8,7 @@ import Testing
 
 extension TestServer {
     func connectHTTP2(streamWindow: UInt32 = 1 << 20) async throws -> HTTP2TestClient {
-        let stream = try await TCPStream.connect(loop, to: address, timeout: .seconds(5))
+        let stream = try await TCPStream.connect(loop, to: address, timeout: .seconds(30))
         return try HTTP2TestClient(loop, stream, streamWindow: streamWindow)
     }
 }

@@ -29,8 +29,8 @@ struct TLSServingTests {
         -> any ByteStream
     {
         let context = try TLSContext.client(alpn: alpn, authorityFile: TestCertificates.shared().authority.certificate)
-        let socket = try await TCPStream.connect(loop, to: address, timeout: .seconds(5))
-        return try await context.connect(socket, serverName: "localhost", timeout: .seconds(5))
+        let socket = try await TCPStream.connect(loop, to: address, timeout: .seconds(30))
+        return try await context.connect(socket, serverName: "localhost", timeout: .seconds(30))
     }
 
     @Test("a caller that offers h2 gets it, with large bodies both ways")
@@ -68,7 +68,7 @@ struct TLSServingTests {
     func plain() async throws {
         try await onLoop { loop in
             let (server, address, tls) = try Self.serve(loop)
-            let client = RawClient(loop, try await TCPStream.connect(loop, to: address, timeout: .seconds(5)))
+            let client = RawClient(loop, try await TCPStream.connect(loop, to: address, timeout: .seconds(30)))
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             try await client.wait { $0.hasEnded }
             #expect(server.openConnections == 0)

@@ -26,7 +26,7 @@ final class TestServer {
     }
 
     func connect() async throws -> RawClient {
-        RawClient(loop, try await TCPStream.connect(loop, to: address, timeout: .seconds(5)))
+        RawClient(loop, try await TCPStream.connect(loop, to: address, timeout: .seconds(30)))
     }
 
     func stop() async { _ = await server.drain(deadline: .zero) }

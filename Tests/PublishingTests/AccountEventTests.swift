@@ -10,7 +10,7 @@ import Testing
 
 @Suite("News of accounts", .serialized, .enabled(if: canRun, requirement))
 struct AccountEventTests {
-    private let now = Timestamp(microseconds: WallClock.microseconds)
+    private let now = Timestamp.now
 
     private func tell(_ world: World, _ event: AccountEvent) async throws {
         let fields = event.fields.flatMap { [$0.name, $0.value] }

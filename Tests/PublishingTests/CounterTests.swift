@@ -222,7 +222,7 @@ struct CounterTests {
             await settler.stop()
             #expect(try await world.number("select exhausted_until_ms as n from key_policies") == today + Self.day)
             #expect(try await world.number("select count(*) as n from policy_events where kind = 'exhausted'") == 1)
-            let now = Timestamp(microseconds: WallClock.microseconds)
+            let now = Timestamp.now
             try await KeyPolicyStore.recover(now: now, in: world.pool)
             #expect(try await world.number("select count(*) as n from policy_events") == 1)
             for _ in 0..<2 {
@@ -335,7 +335,7 @@ struct CounterTests {
             try await world.send("ZADD", RedisNames.live(partition), "1763731200000", "alive")
             var pace = ReservationSweeper.Pace()
             pace.interval = .milliseconds(50)
-            pace.patience = .milliseconds(500)
+            pace.patience = .milliseconds(2000)
             pace.afterNewEpoch = .zero
             let sweeper = ReservationSweeper(
                 world.loop,
@@ -345,15 +345,19 @@ struct CounterTests {
                 pace: pace
             )
             sweeper.start()
-            // Long enough to be seen, and then away for longer than a worker may be silent.
-            await world.loop.sleep(.milliseconds(200))
+            try await world.wait("looked at") {
+                let text = try await world.send("INFO", "commandstats").text ?? ""
+                let calls = text.split(separator: "cmdstat_zrange:calls=").dropFirst().first?.prefix { $0 != "," }
+                return calls.flatMap { Int($0) } ?? 0 > 2 * Partition.count
+            }
+            // Away for longer than a worker may be silent.
             try await world.server.kill()
-            await world.loop.sleep(.milliseconds(800))
+            await world.loop.sleep(pace.patience)
             let back = MonotonicTime.now
             try await world.server.restart()
             try await world.wait { world.redis.isConnected }
             try await world.wait("swept") { try await world.send("HLEN", RedisNames.holds(partition)).integer == 0 }
-            #expect(back.elapsed >= .milliseconds(400))
+            #expect(back.elapsed >= pace.patience)
             sweeper.stop()
         }
     }

@@ -47,7 +47,7 @@ struct HealingTests {
                 let key = try await world.publishedKey("secret")
                 return isComplete && config != nil && key != nil
             }
-            #expect(started.elapsed < .seconds(7))
+            #expect(started.elapsed < .seconds(15))
         }
     }
 

@@ -107,7 +107,8 @@ struct PublishingTests {
             try await world.outbox("key", key.raw)
             try await world.wait { try await world.publishedKey("secret") != nil }
             try await world.wait { ear.heard == [.key(hash: world.hash("secret"))] }
-            #expect(started.elapsed < .seconds(1))
+            // Sooner than everything is looked through again.
+            #expect(started.elapsed < .milliseconds(4500))
             ear.close()
         }
     }

@@ -327,7 +327,7 @@ struct SettlementTests {
                 """
             )
             await Housekeeping(world.loop, world.pool, log: world.log)
-                .run(now: Timestamp(microseconds: WallClock.microseconds))
+                .run(now: Timestamp.now)
             #expect(try await world.number("select count(*) as n from settled") == 44)
         }
     }

@@ -169,7 +169,7 @@ struct Cast {
         let place = number % users.count
         var record = UsageRecord(
             requestID: "req_\(number)",
-            createdAt: Timestamp(microseconds: WallClock.microseconds),
+            createdAt: Timestamp.now,
             user: users[place],
             key: keys[place],
             group: group,

@@ -34,7 +34,7 @@ struct TCPTests {
                 stream.handler = collector
                 stream.setReading(true)
             }
-            let client = try await TCPStream.connect(loop, to: listener.address, timeout: .seconds(5))
+            let client = try await TCPStream.connect(loop, to: listener.address, timeout: .seconds(30))
             client.write([UInt8]((0..<count).lazy.map { UInt8(truncatingIfNeeded: $0 &* 31) }))
             client.close()
             try await collector.ended.wait()
@@ -58,7 +58,7 @@ struct TCPTests {
             listener.close()
             await loop.sleep(.milliseconds(1))
             await #expect(throws: UVError.self) {
-                _ = try await TCPStream.connect(loop, to: address, timeout: .seconds(5))
+                _ = try await TCPStream.connect(loop, to: address, timeout: .seconds(30))
             }
         }
     }
@@ -70,7 +70,7 @@ struct TCPTests {
             let listener = try TCPListener(loop, on: #require(SocketAddress("127.0.0.1:0")), sharesPort: false) {
                 accepted = $0
             }
-            let client = try await TCPStream.connect(loop, to: listener.address, timeout: .seconds(5))
+            let client = try await TCPStream.connect(loop, to: listener.address, timeout: .seconds(30))
             let collector = Collector()
             client.handler = collector
             while accepted == nil { await loop.sleep(.milliseconds(1)) }
@@ -92,7 +92,7 @@ struct TCPTests {
             let listener = try TCPListener(loop, on: #require(SocketAddress("127.0.0.1:0")), sharesPort: false) {
                 accepted = $0
             }
-            let client = try await TCPStream.connect(loop, to: listener.address, timeout: .seconds(5))
+            let client = try await TCPStream.connect(loop, to: listener.address, timeout: .seconds(30))
             while accepted == nil { await loop.sleep(.milliseconds(1)) }
             accepted?.write([UInt8](repeating: 7, count: count))
             accepted?.close()

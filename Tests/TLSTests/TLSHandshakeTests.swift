@@ -16,11 +16,11 @@ struct TLSHandshakeTests {
             let peer = try TLSPeer(loop, .testServer(certificate))
             defer { peer.close() }
             let client = try trusting ? TLSContext.testClient() : TLSContext.client(alpn: ["h2"])
-            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(5))
+            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(30))
             let server = try await peer.next()
             defer { server.abort() }
             do {
-                let stream = try await client.connect(tcp, serverName: name, timeout: .seconds(5))
+                let stream = try await client.connect(tcp, serverName: name, timeout: .seconds(30))
                 stream.close()
                 return nil
             } catch let error as TLSError {
@@ -77,13 +77,13 @@ struct TLSHandshakeTests {
         let (client, server) = try await onLoop { loop in
             let peer = try TLSPeer(loop, .testServer())
             defer { peer.close() }
-            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(5))
+            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(30))
             let accepted = try await peer.next()
             let collector = Collector()
             accepted.handler = collector
             accepted.setReading(true)
             let stream = try await TLSContext.testClient()
-                .connect(tcp, serverName: "localhost", timeout: .seconds(5), alpn: offered)
+                .connect(tcp, serverName: "localhost", timeout: .seconds(30), alpn: offered)
             stream.write("x")
             try await collector.wait(for: 1)
             defer {
@@ -101,13 +101,13 @@ struct TLSHandshakeTests {
         try await onLoop { loop in
             let peer = try TLSPeer(loop, .testServer(alpn: ["h2"]))
             defer { peer.close() }
-            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(5))
+            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(30))
             let accepted = try await peer.next()
             let collector = Collector()
             accepted.handler = collector
             await #expect(throws: TLSError.handshake("tlsv1 alert no application protocol")) {
                 _ = try await TLSContext.testClient(alpn: ["http/1.1"])
-                    .connect(tcp, serverName: "localhost", timeout: .seconds(5))
+                    .connect(tcp, serverName: "localhost", timeout: .seconds(30))
             }
             #expect(await collector.endError() as? TLSError == .handshake("no application protocol"))
         }
@@ -140,7 +140,7 @@ struct TLSHandshakeTests {
         try await onLoop { loop in
             let peer = try TLSPeer(loop, .testServer())
             defer { peer.close() }
-            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(5))
+            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(30))
             tcp.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n")
             let collector = Collector()
             let accepted = try await peer.next()
@@ -155,7 +155,7 @@ struct TLSHandshakeTests {
         try await onLoop { loop in
             let peer = try TLSPeer(loop, nil)
             defer { peer.close() }
-            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(5))
+            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(30))
             await #expect(throws: ConnectError.timedOut) {
                 _ = try await TLSContext.testClient().connect(tcp, serverName: "localhost", timeout: .milliseconds(30))
             }
@@ -168,11 +168,11 @@ struct TLSHandshakeTests {
         try await onLoop { loop in
             let peer = try TLSPeer(loop, nil)
             defer { peer.close() }
-            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(5))
+            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(30))
             try await peer.next().close()
             // In order or by a reset, as the unread hello has it.
             await #expect(throws: (any Error).self) {
-                _ = try await TLSContext.testClient().connect(tcp, serverName: "localhost", timeout: .seconds(5))
+                _ = try await TLSContext.testClient().connect(tcp, serverName: "localhost", timeout: .seconds(30))
             }
         }
     }
@@ -185,7 +185,7 @@ struct TLSHandshakeTests {
             context.acceptLimit = .milliseconds(30)
             let peer = try TLSPeer(loop, context)
             defer { peer.close() }
-            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(5))
+            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(30))
             let collector = Collector()
             let accepted = try await peer.next()
             accepted.handler = collector
@@ -202,8 +202,8 @@ struct TLSHandshakeTests {
             let context = try TLSContext.testClient()
             var resumed: [Bool] = []
             for _ in 0..<3 {
-                let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(5))
-                let stream = try await context.connect(tcp, serverName: "localhost", timeout: .seconds(5))
+                let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(30))
+                let stream = try await context.connect(tcp, serverName: "localhost", timeout: .seconds(30))
                 let collector = Collector()
                 stream.handler = collector
                 stream.setReading(true)

@@ -33,10 +33,10 @@ struct TLSStreamTests {
             serverWire = wire
             return wire
         }
-        let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(5))
+        let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(30))
         let clientWire = Chopper(tcp, size: size)
         let client = try await TLSContext.testClient()
-            .connect(clientWire, serverName: "localhost", timeout: .seconds(5))
+            .connect(clientWire, serverName: "localhost", timeout: .seconds(30))
         let server = try await peer.next()
         let both = try Connected(
             client: client,
@@ -111,11 +111,11 @@ struct TLSStreamTests {
         try await onLoop { loop in
             let peer = try TLSPeer(loop, .testServer())
             defer { peer.close() }
-            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(5))
+            let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(30))
             let accepted = try await peer.next()
             accepted.write("good-bye")
             accepted.close()
-            let client = try await TLSContext.testClient().connect(tcp, serverName: "localhost", timeout: .seconds(5))
+            let client = try await TLSContext.testClient().connect(tcp, serverName: "localhost", timeout: .seconds(30))
             let collector = Collector()
             client.handler = collector
             client.setReading(true)

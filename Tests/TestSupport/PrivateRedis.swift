@@ -82,6 +82,22 @@ package final class PrivateRedis: Sendable {
         }
     }
 
+    /// Cuts the log of a server that was killed behind the last place where this text stands, as a loss of power may.
+    package func cutLog(behind text: String) throws {
+        let logs = folder.path + "/appendonlydir/"
+        let names = readText(logs + "appendonly.aof.manifest").split(separator: "\n")
+            .filter { $0.hasSuffix("type i") }.map { $0.split(separator: " ")[1] }
+        guard let name = names.last, let end = end(of: text, in: readBytes(logs + name)),
+            truncate(logs + name, end) == 0
+        else { throw ServerLaunchError(description: "the log has no \(text)") }
+    }
+
+    private func end(of text: String, in log: [UInt8]) -> Int? {
+        let wanted = Array(text.utf8)
+        return stride(from: log.count, through: wanted.count, by: -1)
+            .first { log[($0 - wanted.count)..<$0].elementsEqual(wanted) }
+    }
+
     /// Stops the server where it stands (SIGSTOP): it keeps its connections and answers nothing.
     package func freeze() { process.signal(SIGSTOP) }
     package func thaw() { process.signal(SIGCONT) }

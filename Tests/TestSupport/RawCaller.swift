@@ -12,7 +12,7 @@ package final class RawCaller: ByteStreamHandler {
 
     package init(_ loop: EventLoop, to address: SocketAddress) async throws {
         self.loop = loop
-        stream = try await TCPStream.connect(loop, to: address, timeout: .seconds(5))
+        stream = try await TCPStream.connect(loop, to: address, timeout: .seconds(30))
         stream.handler = self
         stream.setReading(true)
     }

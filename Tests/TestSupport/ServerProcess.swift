@@ -196,28 +196,37 @@ private func spawn(_ command: [String], output: String) throws -> pid_t {
     return pid
 }
 
-private func readText(_ path: String) -> String {
-    guard let file = fopen(path, "r") else { return "" }
+func readText(_ path: String) -> String { String(decoding: readBytes(path), as: UTF8.self) }
+
+func readBytes(_ path: String) -> [UInt8] {
+    guard let file = fopen(path, "r") else { return [] }
     defer { fclose(file) }
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 64 * 1024)
     while case let count = fread(&chunk, 1, chunk.count, file), count > 0 { bytes += chunk[..<count] }
-    return String(decoding: bytes, as: UTF8.self)
+    return bytes
 }
 
-/// A TCP port of loopback that was free a moment ago.
-func freePort() throws -> UInt16 {
+/// A TCP port of loopback that was free a moment ago, and none of those that the system hands out to who asks for any:
+/// a server that is killed and started again finds it free.
+package func freePort() throws -> UInt16 {
+    for _ in 0..<100 {
+        let port = UInt16.random(in: 10_000..<30_000)
+        if isFree(port) { return port }
+    }
+    throw ServerLaunchError(description: "no free port")
+}
+
+private func isFree(_ port: UInt16) -> Bool {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = port.bigEndian
     address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let code = withUnsafeMutablePointer(to: &address) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-            bind(descriptor, address, length) == 0 ? getsockname(descriptor, address, &length) : -1
+    return withUnsafePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
         }
     }
-    guard code == 0 else { throw ServerLaunchError(description: "bind: errno \(errno)") }
-    return UInt16(bigEndian: address.sin_port)
 }

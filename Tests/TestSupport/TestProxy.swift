@@ -157,7 +157,7 @@ package final class TestProxy {
                 do {
                     let addresses = try await loop.resolve(String(parts[0]), port: UInt16(parts[1]) ?? 0)
                     guard let address = addresses.first(where: { $0.isIPv4 }) else { throw ConnectError.noAddress }
-                    let upstream = try await TCPStream.connect(loop, to: address, timeout: .seconds(5))
+                    let upstream = try await TCPStream.connect(loop, to: address, timeout: .seconds(30))
                     upstream.handler = Return(client, upstream)
                     self.upstream = upstream
                     answer(true)

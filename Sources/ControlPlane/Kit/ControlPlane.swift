@@ -86,7 +86,7 @@ package final class ControlPlane {
         context.refresher = refresher
         context.redis = services?.redis
         let api = AdminAPI(routes: context.routes, Authenticator(pool), log: log) {
-            Timestamp(microseconds: WallClock.microseconds)
+            Timestamp.now
         }
         api.trust = ProxyTrust(pool)
         housekeeping.start()
@@ -191,7 +191,7 @@ package final class ControlPlane {
         log.info("stopped")
     }
 
-    private var now: Timestamp { Timestamp(microseconds: WallClock.microseconds) }
+    private var now: Timestamp { .now }
 
     private func plantAdmin() async throws {
         guard let admin = config.firstAdmin else {

@@ -241,7 +241,8 @@ final class Stand {
         var proxied = HTTPClient.Options()
         proxied.authorityFile = options.proxyAuthority
         let api = InternalAPI(client, control.target, token: Secret("token"))
-        let journal = try options.journal.map { [log] in try RecordJournal(folder: $0, log: log) }
+        var journal: RecordJournal?
+        if let folder = options.journal { journal = try await Self.openJournal(folder, loop, log) }
         context = WorkerContext(
             loop: loop,
             redis: own,
@@ -371,6 +372,17 @@ final class Stand {
             guard fields.first?.text == "r" else { return nil }
             return try decoder.decode(try #require(fields.last?.bytes))
         }
+    }
+
+    /// The stand of an earlier run may be about to let go of it, and a program that some other test starts has our files,
+    /// and their locks, for as long as it takes to begin.
+    private static func openJournal(_ folder: String, _ loop: EventLoop, _ log: Log) async throws -> RecordJournal {
+        let start = MonotonicTime.now
+        while start.elapsed < .seconds(10) {
+            if let journal = try? RecordJournal(folder: folder, log: log) { return journal }
+            await loop.sleep(.milliseconds(10))
+        }
+        return try RecordJournal(folder: folder, log: log)
     }
 
     /// Waits until the partition has so many records.

@@ -29,8 +29,10 @@ class Disasters:
         self.chance = chance
         # (kind, seconds on the monotonic clock)
         self.kills: list[tuple[str, float]] = []
-        # From when until when Redis could not be asked.
-        self.redis_gaps: list[tuple[float, float]] = []
+        # From when until when Redis was away and may have forgotten what it was told before.
+        self.forgetful_gaps: list[tuple[float, float]] = []
+        # The log that was cut last, until Redis has another one.
+        self._cut: pathlib.Path | None = None
         self._environments: dict[str, dict[str, str]] = {}
         self._children: list[int] = []
         self._sizes: collections.deque[tuple[float, pathlib.Path, int]] = collections.deque(maxlen=100)
@@ -119,15 +121,26 @@ class Disasters:
         with self.redis_away():
             self.pause(5)
 
+    def end_redis(self) -> float:
+        """Kills Redis, and says when. One whose log was cut dies again only when it has written that anew: what would
+        become of half a step is put right later, but noted as drift."""
+        if self._cut is not None:
+            until("Redis has written its log anew", self._has_new_log, seconds=60)
+            self._cut = None
+        began = time.monotonic()
+        self.end(self.stack.pid("redis"))
+        return began
+
+    def _has_new_log(self) -> bool:
+        return self._log() != self._cut and not self.client().info("persistence")["aof_rewrite_in_progress"]
+
     @contextmanager
     def redis_away(self) -> Iterator[None]:
         """Redis killed; it is there again afterwards, with what it had written."""
         self.note("redis")
-        began = time.monotonic()
-        self.end(self.stack.pid("redis"))
+        self.end_redis()
         yield
         self.stack.local("start", "redis")
-        self.redis_gaps.append((began, time.monotonic()))
 
     def postgres(self) -> None:
         self.kill_postgres()
@@ -204,15 +217,15 @@ class Disasters:
     def cut_log(self) -> None:
         """Redis dies and its log lacks up to the last second, as after a loss of power."""
         self.note("cut log")
-        began = time.monotonic()
-        self.end(self.stack.pid("redis"))
+        began = self.end_redis()
         log = self._log()
         end = log.stat().st_size
         older = [size for at, path, size in list(self._sizes) if path == log and began - at <= 1]
         os.truncate(log, self.chance.randint(min(older, default=end), end))
+        self._cut = log
         self.pause(1)
         self.stack.local("start", "redis")
-        self.redis_gaps.append((began, time.monotonic()))
+        self.forgetful_gaps.append((began, time.monotonic()))
 
     def _log(self) -> pathlib.Path:
         folder = self.stack.folder / "redis" / "appendonlydir"
@@ -254,6 +267,7 @@ class Disasters:
             self.note("failover")
             began = time.monotonic()
             self.end(self.stack.pid("redis"))
+            self._cut = None
             replica.replicaof("NO", "ONE")
             # deploy/local knows its Redis by folder and pid.
             shutil.rmtree(home)
@@ -261,7 +275,7 @@ class Disasters:
             (self.stack.folder / "run" / "redis.pid").write_text(f"{process}\n")
             replica.config_set("port", port)
             until("the replica serves", lambda: self.client().ping(), seconds=10)
-            self.redis_gaps.append((began, time.monotonic()))
+            self.forgetful_gaps.append((began, time.monotonic()))
 
     def _start_replica(self, folder: pathlib.Path, master: int) -> tuple[int, int]:
         own = ("port ", "unixsocket ", "unixsocketperm ", "dir ")

@@ -29,7 +29,7 @@ func fetching<Value: Sendable>(
 extension EventLoop {
     /// Waits until the condition holds, at most some seconds.
     func wait(for condition: () -> Bool) async {
-        for _ in 0..<4000 where !condition() { await sleep(.milliseconds(1)) }
+        for _ in 0..<15_000 where !condition() { await sleep(.milliseconds(1)) }
     }
 
     /// Starts a child whose result can be waited for.

@@ -27,7 +27,7 @@ package struct MarkRestorer {
         let rows = try await pool.query(
             "select id, flags from accounts where flags <> '{}' and deleted_at is null and status = 'active'"
         )
-        let now = Timestamp(microseconds: WallClock.microseconds)
+        let now = Timestamp.now
         let flagged = try rows.compactMap { row -> (id: AccountID, flags: [AccountFlag])? in
             let live = try AccountStandingStore.flags(row).filter { $0.isLive(now) }
             return live.isEmpty ? nil : (AccountID(try row.int("id")), live)

@@ -15,7 +15,7 @@ package struct AccountHealth {
     /// - Returns: whether there was anything to end.
     package func recover(_ account: AccountID, by author: ChangeAuthor) async throws -> Bool {
         try await changes.commit(by: author) { change in
-            let now = Timestamp(microseconds: WallClock.microseconds)
+            let now = Timestamp.now
             let before = try await AccountStandingStore.find(account, on: change.connection)
             let isEnded = before?.status == .error || before?.flags.values.contains { $0.isLive(now) } == true
             try await AccountFlagRoutes.recover(account, with: change)

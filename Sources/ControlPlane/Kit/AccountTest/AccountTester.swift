@@ -48,7 +48,7 @@ struct AccountTester {
         health = AccountHealth(context.changes)
     }
 
-    private var now: Timestamp { Timestamp(microseconds: WallClock.microseconds) }
+    private var now: Timestamp { .now }
 
     /// What ends a test early.
     private struct Failure: Error {

@@ -52,7 +52,7 @@ package final class UsageProber {
         _ keys: MasterKeyRing,
         log: Log,
         pace: Pace = Pace(),
-        now: @escaping () -> Timestamp = { Timestamp(microseconds: WallClock.microseconds) },
+        now: @escaping () -> Timestamp = { Timestamp.now },
         chance: @escaping () -> UInt64 = { UInt64.random(in: .min ... .max) }
     ) {
         self.loop = loop

@@ -193,7 +193,7 @@ package final class InternalAPI {
     private func settle(_ body: [UInt8]) async throws -> InternalAnswer {
         var items: [SettlementItem] = []
         var rejected: [(record: [UInt8], reason: String)] = []
-        let now = Timestamp(microseconds: WallClock.microseconds)
+        let now = Timestamp.now
         do {
             try parser.parse(body) { document in
                 guard document.root.isArray else { throw JSONError.malformed }

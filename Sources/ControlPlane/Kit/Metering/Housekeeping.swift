@@ -29,7 +29,7 @@ package final class Housekeeping {
             first: .zero,
             log: log,
             failure: "housekeeping failed, will be tried again"
-        ) { [weak self] in await self?.run(now: Timestamp(microseconds: WallClock.microseconds)) }
+        ) { [weak self] in await self?.run(now: Timestamp.now) }
     }
 
     package func stop() { task = nil }

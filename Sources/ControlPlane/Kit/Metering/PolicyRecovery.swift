@@ -24,7 +24,7 @@ package final class PolicyRecovery {
             log: log,
             failure: "recovery of policies failed, will be tried again"
         ) { [pool] in
-            try await KeyPolicyStore.recover(now: Timestamp(microseconds: WallClock.microseconds), in: pool)
+            try await KeyPolicyStore.recover(now: Timestamp.now, in: pool)
         }
     }
 

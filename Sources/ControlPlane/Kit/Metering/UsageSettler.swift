@@ -173,7 +173,7 @@ package final class UsageSettler {
         into items: inout [SettlementItem],
         _ connection: PostgresConnection
     ) async throws {
-        let now = Timestamp(microseconds: WallClock.microseconds)
+        let now = Timestamp.now
         for entry in slice.entries {
             let reason: String
             if let event = entry.event {

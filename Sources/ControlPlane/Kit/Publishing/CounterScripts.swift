@@ -81,8 +81,9 @@ package enum CounterScripts {
             """
     )
 
-    /// Lists reservations again that stand without being listed as live: a Redis that lost the end of its log may have kept
-    /// the one and not the other, and nobody would ever give them back. Of a living call both always stand.
+    /// Lists reservations again that stand without being listed as live: a Redis that twice started with a log whose end
+    /// was lost may have carried out half a settlement (`RedisLogRenewal`), and nobody would ever give them back. Of a
+    /// living call both always stand.
     ///
     /// Keys: live, holds. Answer: how many.
     package static let adopt = RedisScript(

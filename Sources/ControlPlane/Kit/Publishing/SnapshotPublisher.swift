@@ -76,6 +76,7 @@ package final class SnapshotPublisher {
     package func redisConnected() {
         for standing in standings { standing.forget() }
         run { publisher in
+            await RedisLogRenewal.run(publisher.redis, log: publisher.log)
             await RedisSettingsCheck.run(publisher.redis, log: publisher.log)
             try await publisher.healRun?.run()
         }
@@ -202,7 +203,7 @@ package final class SnapshotPublisher {
             let groups = try await SnapshotRows.groups(connection)
             let config = builder.config(
                 revision: try await SnapshotRows.configRevision(connection),
-                publishedAt: Timestamp(microseconds: WallClock.microseconds),
+                publishedAt: Timestamp.now,
                 groups: groups,
                 accounts: try await SnapshotRows.accounts(connection),
                 proxies: try await SnapshotRows.proxies(connection),

@@ -134,7 +134,7 @@ package enum AccountStore {
         refresh.error = try row.optionalText("refresh_error")
         refresh.failures = try row.int("refresh_failures")
         refresh.retryAt = try row.optionalTime("refresh_retry_at")
-        let now = Timestamp(microseconds: WallClock.microseconds)
+        let now = Timestamp.now
         return AccountRecord(
             id: AccountID(try row.int("id")),
             fields: fields,

@@ -64,7 +64,7 @@ package final class Change {
     package let connection: PostgresConnection
     package let author: ChangeAuthor
     /// When it was asked for.
-    package let now = Timestamp(microseconds: WallClock.microseconds)
+    package let now = Timestamp.now
     private var entries: [OutboxEntry] = []
     private var seen: Set<OutboxEntry> = []
     private var audits: [(action: String, resource: String, id: Int64?, detail: JSON)] = []

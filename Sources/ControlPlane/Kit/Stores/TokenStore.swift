@@ -86,8 +86,11 @@ package enum TokenStore {
     )] {
         try await connection.query(
             """
-            select id, secrets_version, credentials_plain ->> 'expires_at' as expires_at, credentials_sealed_fields ? 'access_token'
-                as has_access_token, \(SQL.microseconds("token_issued_at", as: "token_issued_at")),
+            select id, secrets_version, credentials_plain ->> 'expires_at' as expires_at,
+                credentials_sealed_fields ? 'access_token' as has_access_token,
+                platform = 'antigravity' and token_issued_at is null and not credentials_plain ? 'project_id'
+                    as lacks_project,
+                \(SQL.microseconds("token_issued_at", as: "token_issued_at")),
                 \(SQL.microseconds("refresh_retry_at", as: "refresh_retry_at"))
             from accounts
             where deleted_at is null and type = 'oauth' and status = 'active' and not needs_sign_in
@@ -98,7 +101,7 @@ package enum TokenStore {
                 AccountID(try row.int("id")),
                 expiresAt: try row.optionalText("expires_at").flatMap { Timestamp(rfc3339: $0) },
                 issuedAt: try row.optionalTime("token_issued_at"),
-                hasAccessToken: try row.bool("has_access_token"),
+                isComplete: try row.bool("has_access_token") && !row.bool("lacks_project"),
                 retryAt: try row.optionalTime("refresh_retry_at")
             )
             return (candidate, try row.int("secrets_version"))

@@ -80,7 +80,7 @@ package final class RefreshKeeper {
                 [.integer(AdvisoryLock.refresh)]
             )
             guard try lock.first?.bool("taken") == true else { return [] }
-            let now = Timestamp(microseconds: WallClock.microseconds)
+            let now = Timestamp.now
             let candidates = try await TokenStore.candidates(connection)
             let due = RefreshPlanner.due(candidates.map(\.candidate), now: now).prefix(Self.batch)
             guard !due.isEmpty else { return [] }

@@ -7,7 +7,8 @@ package enum RefreshPlanner {
         /// Nil when the endpoint did not say.
         package var expiresAt: Timestamp?
         package var issuedAt: Timestamp?
-        package var hasAccessToken: Bool
+        /// False without an access token, and while what a renewal finds out beside it was never asked for.
+        package var isComplete: Bool
         /// Not before, after a failure or while another control plane is at it.
         package var retryAt: Timestamp?
 
@@ -15,13 +16,13 @@ package enum RefreshPlanner {
             _ account: AccountID,
             expiresAt: Timestamp? = nil,
             issuedAt: Timestamp? = nil,
-            hasAccessToken: Bool = true,
+            isComplete: Bool = true,
             retryAt: Timestamp? = nil
         ) {
             self.account = account
             self.expiresAt = expiresAt
             self.issuedAt = issuedAt
-            self.hasAccessToken = hasAccessToken
+            self.isComplete = isComplete
             self.retryAt = retryAt
         }
     }
@@ -43,7 +44,7 @@ package enum RefreshPlanner {
     /// Each account has a moment of its own within half a lead before the latest one, so that accounts that were signed
     /// in together are not renewed together.
     package static func due(_ candidate: Candidate) -> Timestamp? {
-        guard candidate.hasAccessToken else { return Timestamp(microseconds: 0) }
+        guard candidate.isComplete else { return Timestamp(microseconds: 0) }
         guard let end = candidate.expiresAt else { return nil }
         let lead = lead(lifetime: candidate.issuedAt.map { end - $0 })
         let spread = lead * Double(scatter(candidate.account, end) % 1000) / 2000

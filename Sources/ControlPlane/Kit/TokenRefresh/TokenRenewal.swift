@@ -33,7 +33,7 @@ struct TokenRenewal {
     }
 
     private var id: AccountID { account.id }
-    private var now: Timestamp { Timestamp(microseconds: WallClock.microseconds) }
+    private var now: Timestamp { .now }
 
     /// - Throws: `PostgresError`, `RedisError`.
     func run(isPatient: Bool) async throws -> RefreshOutcome {

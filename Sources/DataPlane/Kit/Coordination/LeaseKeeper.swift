@@ -23,9 +23,31 @@ package struct HeldReservation {
     /// The last one of the call, as the hash of checkpoints has it; empty before the first.
     package let checkpoint: [UInt8]
 
+    /// A checkpoint as the hash of checkpoints has it.
+    package static func checkpoint(_ record: [UInt8], cost: NanoUSD) -> [UInt8] { Array("\(cost.raw) ".utf8) + record }
+
     /// As a hold, with the whole amount for each counter.
-    var text: String {
+    private var text: String {
         charge.names.split(separator: " ").map { "\($0) \(amount.raw)" }.joined(separator: " ")
+    }
+
+    /// Reserves this for a call unless it stands or the call is over, and notes the checkpoint unless one stands that is
+    /// further on.
+    func reserve(
+        _ requestID: String,
+        in redis: RedisClient,
+        _ completion: @escaping (Result<RedisValue, RedisError>) -> Void
+    ) {
+        var rest = RedisArguments(capacity: 200 + checkpoint.count)
+        rest.add(requestID)
+        rest.add(text)
+        rest.add(checkpoint)
+        let run = PreparedRun(
+            CallScripts.reserve,
+            keys: [partition.live, partition.holds, partition.done(requestID), partition.checkpoints],
+            furtherArguments: 3
+        )
+        redis.run(run, rest, completion)
     }
 }
 
@@ -102,17 +124,7 @@ package final class LeaseKeeper {
     package func reserveAgain(in partition: Partition) {
         for holder in holders {
             guard let reservation = holder.reservation, reservation.partition.partition == partition else { continue }
-            let keys = reservation.partition
-            var rest = RedisArguments(capacity: 200 + reservation.checkpoint.count)
-            rest.add(holder.requestID)
-            rest.add(reservation.text)
-            rest.add(reservation.checkpoint)
-            let run = PreparedRun(
-                CallScripts.reserve,
-                keys: [keys.live, keys.holds, keys.done(holder.requestID), keys.checkpoints],
-                furtherArguments: 3
-            )
-            redis.run(run, rest) { [weak self] result in
+            reservation.reserve(holder.requestID, in: redis) { [weak self] result in
                 if case .failure = result { self?.retry(partition) }
             }
         }

@@ -95,8 +95,8 @@ extension CallScripts {
             """
     )
 
-    /// Reserves again what a call under way had reserved before Redis forgot, and notes its last checkpoint; does nothing
-    /// to a reservation that still stands.
+    /// Reserves again what a call had reserved before Redis forgot or was away, and notes its last checkpoint, unless one
+    /// stands that has cost as much; does nothing to a reservation that still stands.
     ///
     /// Keys: live, holds, done marker, checkpoints. Arguments: request id, the hold, the checkpoint (empty: none yet).
     /// Answer: 1, or 0 when nothing was to be reserved.
@@ -104,7 +104,9 @@ extension CallScripts {
         name: "reserve",
         source: """
             if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
-            if ARGV[3] ~= '' then redis.call('HSET', KEYS[4], ARGV[1], ARGV[3]) end
+            local known = redis.call('HGET', KEYS[4], ARGV[1]) or ''
+            local cost = tonumber(string.match(ARGV[3], '^%d+') or '-1')
+            if cost > tonumber(string.match(known, '^%d+') or '-1') then redis.call('HSET', KEYS[4], ARGV[1], ARGV[3]) end
             if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 0 end
             for name, amount in string.gmatch(ARGV[2], '(%S+) (%d+)') do redis.call('HINCRBY', name, 'r', amount) end
             redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])

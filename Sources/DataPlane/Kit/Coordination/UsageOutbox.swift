@@ -34,6 +34,8 @@ package final class UsageOutbox {
         var refusals = 0
 
         var isSafe: Bool { record.isEmpty || isJournaled }
+        /// What a call of an earlier run had come to, not what it came to in the end.
+        var isCheckpoint: Bool { phase == .swept && key != nil }
 
         init(
             requestID: String,
@@ -138,7 +140,7 @@ package final class UsageOutbox {
     /// Settlements that Redis has not taken yet.
     package var unsettled: Int { failed.count + sending + posting.count }
     /// Records that this worker alone has.
-    package var held: Int { sending + posting.count + failed.count { !$0.record.isEmpty } }
+    package var held: Int { sending + posting.count + failed.count { !$0.record.isEmpty && !$0.isCheckpoint } }
     /// Whether all that is held would survive this process.
     package var isSafe: Bool { sending == 0 && posting.allSatisfy(\.isJournaled) && failed.allSatisfy(\.isSafe) }
     /// Whether somebody may take a record now: Redis is there, or the control plane took the last one or was not asked.
@@ -189,6 +191,7 @@ package final class UsageOutbox {
 
     private func send(_ entry: Entry) {
         guard let key = entry.key else { return keep(entry) }
+        if entry.isCheckpoint, let charge = entry.bill.charge { return restore(entry, key, charge) }
         sending += 1
         let charge = entry.record.isEmpty ? nil : entry.bill.charge
         var rest = RedisArguments(
@@ -230,6 +233,24 @@ package final class UsageOutbox {
         covered[key.partition.partition.number].append(entry)
         coveredCount += 1
         if coveredCount > Self.maximumCovered { dropOldest() }
+    }
+
+    /// Puts a checkpoint of an earlier run back where Redis would have had it: the sweeper settles the call from it, unless
+    /// Redis knows the call to be over or further on.
+    private func restore(_ entry: Entry, _ key: ServingKey, _ charge: CallCharge) {
+        sending += 1
+        let cost = entry.bill.cost
+        let reservation = HeldReservation(
+            partition: key.partition,
+            charge: charge,
+            amount: cost,
+            checkpoint: HeldReservation.checkpoint(entry.record, cost: cost)
+        )
+        reservation.reserve(entry.requestID, in: redis) { [self] result in
+            sending -= 1
+            guard case .success = result else { return keep(entry) }
+            journal?.taken()
+        }
     }
 
     private func dropOldest() {
@@ -277,7 +298,9 @@ package final class UsageOutbox {
         if let postFailedAt, postFailedAt.elapsed < Self.postPause { return }
         let isAway = !redis.isConnected
         func isDue(_ entry: Entry) -> Bool {
-            !entry.record.isEmpty && (isAway || entry.key == nil || entry.refusals >= Self.patience)
+            // Redis may know more of a call than its checkpoint says.
+            !entry.record.isEmpty && !entry.isCheckpoint
+                && (isAway || entry.key == nil || entry.refusals >= Self.patience)
         }
         var rest: [Entry] = []
         for entry in failed {

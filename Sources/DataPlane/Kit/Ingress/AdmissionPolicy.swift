@@ -64,4 +64,10 @@ package enum AdmissionPolicy {
         guard group.snapshot.isSubscription, key.subscription(to: group.id, at: now) == nil else { return }
         throw GatewayError(.subscriptionRequired, "This API key's group needs an active subscription.")
     }
+
+    static func requireAntigravity(_ group: ServingGroup) throws(GatewayError) {
+        guard group.snapshot.platform == .antigravity else {
+            throw GatewayError(.accessDenied, "This path is for API keys of antigravity groups.")
+        }
+    }
 }

@@ -26,7 +26,7 @@ struct Attempt {
     var credentialVersion: Int64 = 0
     /// Whether the account's token is over and none came in its place.
     var lacksToken = false
-    let startedAt = Timestamp(microseconds: WallClock.microseconds)
+    let startedAt = Timestamp.now
 
     /// Callers are not told where their calls go.
     var hiddenHosts: [String] { [account.target.host] }

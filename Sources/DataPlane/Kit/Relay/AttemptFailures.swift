@@ -1,8 +1,21 @@
+import Dialects
 import Domain
 import HTTPFetching
+import HTTPMessages
 
 /// What failed attempts are called, and what of them a caller is told: never whose account or host it was.
 extension AttemptFailure {
+    /// - Parameter headers: of the refusal, which may say when to try again; else the flags that it sets do.
+    init(status: Int, verdict: UpstreamVerdict, _ headers: HeaderFields, now: Timestamp) {
+        let stated = headers["retry-after"].flatMap { Int($0) }
+        let end = verdict.effects.compactMap { AccountFlag($0, setAt: now)?.until }.max()
+        self.init(
+            status: status,
+            verdict: verdict,
+            retryAfterSeconds: stated ?? end.map { ($0 - now).wholeSecondsUp }
+        )
+    }
+
     /// The upstream answered with an error that another account may not have.
     ///
     /// Refused credentials and empty wallets are the operator's affair: the caller sees a bad gateway.
@@ -125,4 +138,18 @@ extension AttemptFailure {
         usefulness: 0,
         isFree: true
     )
+}
+
+extension Attempt {
+    /// A refusal in the upstream's words, as far as they are the caller's to hear.
+    func refusal(_ error: UpstreamErrorBody?, _ status: Int) -> GatewayError {
+        let message = error?.message ?? ""
+        return GatewayError(
+            .upstreamError,
+            message.isEmpty
+                ? "The provider refused the request."
+                : LeakScrubber.scrub(message, hiding: hiddenHosts) ?? message,
+            status: status
+        )
+    }
 }

@@ -44,6 +44,7 @@ package final class Call: LeaseHolder {
     private var checkpointedAt: MonotonicTime?
     /// The last one: Redis may forget it.
     private var lastCheckpoint: [UInt8] = []
+    private var journaledCheckpoints = JournaledCheckpoints()
 
     /// Whether the caller's slots are this call's; they end before it when the caller leaves.
     private var hasCallerSlots = false
@@ -316,14 +317,20 @@ package final class Call: LeaseHolder {
         record.phase = .swept
         let encoded = record.encoded
         reserved = max(reserved, record.cost)
-        lastCheckpoint = Array("\(record.cost.raw) ".utf8) + encoded
+        lastCheckpoint = HeldReservation.checkpoint(encoded, cost: record.cost)
         var rest = RedisArguments(capacity: encoded.count + requestID.utf8.count + 60)
         rest.add(requestID)
         rest.add(encoded)
         rest.add(record.cost.raw)
-        let (outbox, partition) = (context.outbox, key.partition.partition)
-        context.redis.run(key.checkpoint, rest) { result in
-            if case .success(.string(let epoch)) = result, !epoch.isEmpty { outbox.noteEpoch(partition, epoch) }
+        context.redis.run(key.checkpoint, rest) { [self] result in
+            switch result {
+            case .success(let answer):
+                if case .string(let epoch) = answer, !epoch.isEmpty {
+                    context.outbox.noteEpoch(key.partition.partition, epoch)
+                }
+                journaledCheckpoints.drop(from: context)
+            case .failure: if !isSettled { journaledCheckpoints.keep(encoded, in: context) }
+            }
         }
     }
 
@@ -332,6 +339,7 @@ package final class Call: LeaseHolder {
         dropCallerSlots()
         context.leases.update(self)
         context.outbox.settle(requestID, key, record: record, charge: charge)
+        journaledCheckpoints.drop(from: context)
     }
 
     private func log(_ record: UsageRecord) {

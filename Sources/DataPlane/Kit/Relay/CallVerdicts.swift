@@ -8,7 +8,7 @@ import Telemetry
 extension Call {
     /// - Parameter marks: what is known of the account's refusals.
     func verdictContext(_ attempt: Attempt, _ marks: AccountMarks?) -> VerdictContext {
-        let now = Timestamp(microseconds: WallClock.microseconds)
+        let now = Timestamp.now
         let account = attempt.account
         return VerdictContext(
             now: now,
@@ -57,7 +57,7 @@ extension Call {
         for case .invalidateToken(let version) in verdict.effects {
             context.tokens.refuse(account.id, version: version)
         }
-        let now = Timestamp(microseconds: WallClock.microseconds)
+        let now = Timestamp.now
         context.news.carryOut(
             verdict.effects,
             on: account.id,

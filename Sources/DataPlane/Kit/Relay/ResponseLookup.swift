@@ -29,7 +29,7 @@ struct ResponseLookup {
     func answer(_ id: String) async throws {
         let missing = GatewayError(.notFound, "There is no such response.")
         let owner = try await ResponseBindings.owner(of: id, for: standing.key.id, context.redis)
-        let now = Timestamp(microseconds: WallClock.microseconds)
+        let now = Timestamp.now
         guard let account = standing.group.accounts.first(where: { $0.id == owner.account }),
             account.isUsable(now: now),
             let head = account.provider.lookup(

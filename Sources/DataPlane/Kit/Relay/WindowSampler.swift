@@ -42,7 +42,7 @@ package final class WindowSampler {
     package func sample(_ head: HTTPResponseHead, _ account: ServingAccount) {
         let now = MonotonicTime.now
         if let known = accounts[account.id], now < known.due, WallClock.microseconds < known.nextEnd { return }
-        read(head, account, now, Timestamp(microseconds: WallClock.microseconds))
+        read(head, account, now, Timestamp.now)
     }
 
     private func read(_ head: HTTPResponseHead, _ account: ServingAccount, _ now: MonotonicTime, _ time: Timestamp) {

@@ -48,7 +48,7 @@ extension Call {
         guard verdict.reason == .credentialRejectedAgain else { return verdict }
         var reason = ""
         for case .error(let error) in verdict.effects { reason = error.message }
-        let now = Timestamp(microseconds: WallClock.microseconds)
+        let now = Timestamp.now
         let end = now + config.snapshot.cooldowns.unauthorized
         var pausing = verdict
         pausing.reason = .credentialRejected

@@ -137,4 +137,7 @@ package enum RedisNames {
     package static let nodes = "tg:node:index"
     /// String, expiring: a process' sign of life (`NodeSign`).
     package static func node(_ id: String) -> String { "tg:node:\(id)" }
+
+    /// Hash: in which run of this Redis its log was written anew (`RedisLogRenewal`).
+    package static let logRenewal = "tg:log"
 }

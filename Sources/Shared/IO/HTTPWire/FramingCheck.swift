@@ -1,7 +1,7 @@
 import CHTTPParser
 
-/// The second opinion on where messages begin and end: http-parser reads every byte that passed the strict scan, and
-/// has to agree with it about heads and ends. Whatever the two would read differently is refused.
+/// The second opinion on where messages begin and end: http-parser reads what passed the strict scan, of heads the lines
+/// that bear on it, and has to agree about heads and ends. Whatever the two would read differently is refused.
 struct FramingCheck: ~Copyable {
     /// What http-parser's callbacks find behind `http_parser.data`.
     private struct State {

@@ -197,8 +197,6 @@ package final class HTTP1Parser {
 
     private func readHead(_ bytes: UnsafeRawBufferPointer) throws(HTTP1Error) -> Int {
         var lineStart = 0
-        /// Up to here http-parser has read.
-        var checked = 0
         while let end = Self.lineEnd(bytes, from: lineStart) {
             try countHeadBytes(end - lineStart)
             let isEmpty: Bool
@@ -208,25 +206,14 @@ package final class HTTP1Parser {
                 partialLine.append(contentsOf: bytes[lineStart..<end])
                 let line = partialLine
                 partialLine = []
-                isEmpty = try Self.withBytes(of: line) { line throws(HTTP1Error) in
-                    let isEmpty = try readHeadLine(line)
-                    if isEmpty { try prepareEndOfHead() }
-                    try check.read(line)
-                    return isEmpty
-                }
-                checked = end
+                isEmpty = try Self.withBytes(of: line) { line throws(HTTP1Error) in try readHeadLine(line) }
             }
             lineStart = end
             if isEmpty {
-                if checked < end {
-                    try prepareEndOfHead()
-                    try check.read(UnsafeRawBufferPointer(rebasing: bytes[checked..<end]))
-                }
                 try endHead()
                 return end
             }
         }
-        try check.read(UnsafeRawBufferPointer(rebasing: bytes[checked..<lineStart]))
         let rest = UnsafeRawBufferPointer(rebasing: bytes[lineStart...])
         try countHeadBytes(rest.count)
         // Neither text nor a blank line before it: not HTTP at all, so there is no point in waiting for a line's end.
@@ -240,13 +227,20 @@ package final class HTTP1Parser {
     }
 
     /// Reads a line with its CRLF; true for the empty line that ends the head.
+    ///
+    /// http-parser is shown the lines that can make a difference to it: that each of the others is one field was seen.
     private func readHeadLine(_ line: UnsafeRawBufferPointer) throws(HTTP1Error) -> Bool {
         let content = try Self.contentOfLine(line)
         if !content.isEmpty {
-            try lines.read(content)
+            if try lines.read(content) { try check.read(line) }
             return false
         }
-        if lines.hasStartLine { return true }
+        if lines.hasStartLine {
+            try lines.validate()
+            check.skipsBody = lines.hasNoBody(answersHead: answersHead)
+            try check.read(line)
+            return true
+        }
         // One empty line before a request is let pass (RFC 9112, 2.2).
         guard kind == .requests, !hasSkippedEmptyLine else { throw .malformed("start line") }
         hasSkippedEmptyLine = true
@@ -257,11 +251,6 @@ package final class HTTP1Parser {
     private func countHeadBytes(_ count: Int) throws(HTTP1Error) {
         headBytes += count
         guard headBytes <= maximumHeadBytes else { throw .headTooLarge }
-    }
-
-    private func prepareEndOfHead() throws(HTTP1Error) {
-        try lines.validate()
-        check.skipsBody = lines.hasNoBody(answersHead: answersHead)
     }
 
     private func endHead() throws(HTTP1Error) {

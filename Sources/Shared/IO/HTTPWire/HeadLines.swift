@@ -21,7 +21,9 @@ struct HeadLines {
     init(_ kind: HTTP1Parser.Kind) { self.kind = kind }
 
     /// Takes one line without its CRLF.
-    mutating func read(_ line: UnsafeRawBufferPointer) throws(HTTP1Error) {
+    ///
+    /// - Returns: whether it has a say in where messages end and whether another one follows.
+    mutating func read(_ line: UnsafeRawBufferPointer) throws(HTTP1Error) -> Bool {
         if hasStartLine { return try readField(line) }
         switch kind {
         case .requests: try readRequestLine(line)
@@ -29,6 +31,7 @@ struct HeadLines {
         }
         hasStartLine = true
         headers.reserve(bytes: 512, fields: 16)
+        return true
     }
 
     /// Checks what only the whole head shows.
@@ -113,8 +116,9 @@ struct HeadLines {
 
     // MARK: Fields
 
-    private mutating func readField(_ line: UnsafeRawBufferPointer) throws(HTTP1Error) {
+    private mutating func readField(_ line: UnsafeRawBufferPointer) throws(HTTP1Error) -> Bool {
         let (name, value) = try Self.split(line)
+        headers.add(name, value)
         switch name.count {
         case 4 where kind == .requests && Self.isEqual(name, "host"):
             guard !hasHost, value.allSatisfy(ByteClass.isAuthority) else { throw .malformed("host") }
@@ -125,13 +129,17 @@ struct HeadLines {
         case 14 where Self.isEqual(name, "content-length"):
             guard contentLength == nil, let length = Self.decimal(value) else { throw .malformed("content-length") }
             contentLength = length
+            return true
         case 17 where Self.isEqual(name, "transfer-encoding"):
             guard !isChunked, Self.isEqual(value, "chunked") else { throw .malformed("transfer-encoding") }
             isChunked = true
-        default:
-            break
+            return true
+        case 7: return Self.isEqual(name, "upgrade")
+        case 10: return Self.isEqual(name, "connection")
+        case 16: return Self.isEqual(name, "proxy-connection")
+        default: break
         }
-        headers.add(name, value)
+        return false
     }
 
     /// Splits `name: value`, the value without the white space round it. Also the check of trailer lines.

@@ -60,7 +60,7 @@ package struct AccountFlagRoutes {
     package static func recover(_ id: AccountID, with change: Change) async throws -> Bool {
         guard var standing = try await AccountStandingStore.find(id, on: change.connection) else { return false }
         let wasInError = standing.status == .error
-        standing.recover(now: Timestamp(microseconds: WallClock.microseconds))
+        standing.recover(now: Timestamp.now)
         try await AccountStandingStore.update(id, to: standing, isConfig: wasInError, on: change.connection)
         change.publish(.marks(id, isRecovery: true))
         if wasInError { change.publish(.config) }
@@ -74,7 +74,7 @@ package struct AccountFlagRoutes {
     private func clearFlags(_ request: AdminRequest) async throws -> AdminAnswer {
         try await change(request, "clear-flags") { id, change in
             guard var standing = try await AccountStandingStore.find(id, on: change.connection) else { return false }
-            standing.clearFlags(now: Timestamp(microseconds: WallClock.microseconds))
+            standing.clearFlags(now: Timestamp.now)
             try await AccountStandingStore.update(id, to: standing, isConfig: false, on: change.connection)
             change.publish(.marks(id, isRecovery: false))
             return true

@@ -76,7 +76,7 @@ package enum AccountView {
 
     /// A period that is over reads as unused.
     private static func used(_ kind: AccountQuota.Kind, _ account: AccountRecord) -> JSON {
-        .money(account.spending.used(kind, at: Timestamp(microseconds: WallClock.microseconds)))
+        .money(account.spending.used(kind, at: Timestamp.now))
     }
 
     /// Model → when its limit ends.

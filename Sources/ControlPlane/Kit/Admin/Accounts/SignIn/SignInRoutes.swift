@@ -269,7 +269,7 @@ package struct SignInRoutes {
             signIn,
             through: proxy,
             isolation: pending.account?.raw,
-            now: { Timestamp(microseconds: WallClock.microseconds) }
+            now: { Timestamp.now }
         )
         switch reply {
         case .answer(.tokens(let tokens)): return tokens

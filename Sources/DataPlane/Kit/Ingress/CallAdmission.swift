@@ -1,0 +1,160 @@
+import Decisions
+import Domain
+import HTTPMessages
+import HTTPServing
+import Reactor
+import Redis
+import Snapshots
+import Telemetry
+
+/// Lets calls in: compares what they rest on with what Redis knows, and reserves what they may cost.
+struct CallAdmission {
+    /// How often a call that waits for a slot of its user or key asks again.
+    private static let callerSlotPoll = Duration.milliseconds(100)
+    /// For so long a call waits for a budget that others use; longer than it takes workers to say what they use after
+    /// Redis has forgotten.
+    private static let budgetWait = Duration.seconds(5)
+    /// How often a call whose key or group has changed asks again before it gives up; with the pauses between, longer
+    /// than an announced change is on its way.
+    private static let maximumReloads = 8
+
+    private let context: WorkerContext
+    private let authenticator: Authenticator
+
+    init(_ context: WorkerContext, _ authenticator: Authenticator) {
+        self.context = context
+        self.authenticator = authenticator
+    }
+
+    /// Admits the call in Redis; one whose key or group has changed meanwhile is looked at anew, one that a busy user or
+    /// key, or a budget in use, holds up waits. While it waits it holds nothing.
+    func admit(_ call: Call) async throws {
+        var standing = call.standing
+        var reloads = 0
+        var isLenient = false
+        var waited = Duration.zero
+        let begin = MonotonicTime.now
+        let queueWait = standing.config.settings.queueWait
+        let wait = CallerWait(context.waits, requestID: call.requestID, standing.config.settings)
+        // Where it has not been let in.
+        defer { wait.end(.gone) }
+        while true {
+            call.price = try price(of: call.summary.model, standing.config)
+            do throws(GatewayError) {
+                try AdmissionPolicy.checkSubscription(standing.key.snapshot, standing.group, now: .now)
+            } catch {
+                // As with keys that are refused from memory.
+                guard reloads == 0, standing.key.loadedAt.elapsed >= Authenticator.refusalLifetime else { throw error }
+                reloads += 1
+                (standing, _) = try await reload(standing, isForgotten: false, reloads, call.exchange)
+                continue
+            }
+            let answer: AdmissionAnswer
+            do {
+                answer = try await context.admission.admit(
+                    call.requestID,
+                    standing.key,
+                    standing.group,
+                    amount: amount(of: call, standing),
+                    now: .now,
+                    ticket: wait.ticket,
+                    isLenient: isLenient
+                )
+            } catch let error as RedisError {
+                if error == .connectionLost || error == .timedOut {
+                    // It may have been admitted: what it then holds is given back when Redis is there again.
+                    context.outbox.settle(call.requestID, standing.key, record: nil)
+                }
+                throw error
+            }
+            switch answer {
+            case .admitted(let grant):
+                wait.end(.served)
+                if let minute = grant.minute { RateFields.add(minute, standing.key.snapshot, to: call.exchange) }
+                call.trace.admitted(at: .now, waited: waited)
+                return call.didAdmit(standing, grant)
+            case .stale, .forgotten:
+                reloads += 1
+                let isForgotten = if case .forgotten = answer { true } else { false }
+                (standing, isLenient) = try await reload(standing, isForgotten: isForgotten, reloads, call.exchange)
+            case .busy(let line, let place):
+                let start = MonotonicTime.now
+                try await wait.wait(in: line, place, atMost: queueWait - begin.elapsed, call.exchange)
+                waited += start.elapsed
+            case .budgetInUse where begin.elapsed < min(queueWait, Self.budgetWait) && !call.exchange.isCallerGone:
+                await context.loop.sleep(Self.callerSlotPoll)
+                waited += Self.callerSlotPoll
+            default:
+                let language = CallerLanguage(acceptLanguage: call.exchange.request.headers["accept-language"])
+                throw LimitRefusals.error(answer, now: .now, language: language) ?? Authenticator.notReady
+            }
+        }
+    }
+
+    /// What the call may cost at most.
+    private func amount(of call: Call, _ standing: Standing) -> NanoUSD {
+        guard let price = call.price else { return .zero }
+        let (group, account) = (standing.group.snapshot.multiplier, standing.group.highestMultiplier)
+        return call.size.amount(at: price, multipliers: group == .one ? [account] : [group, account])
+    }
+
+    /// Checks what a call rests on against Redis, for calls that reserve nothing.
+    func verified(_ first: Standing, _ exchange: ServerExchange) async throws -> Standing {
+        var standing = first
+        var reloads = 0
+        var isLenient = false
+        while true {
+            let answer = try await context.admission.verify(standing.key, standing.group)
+            if answer == .current || (answer == .forgotten && isLenient) { return standing }
+            if case .rateLimited(let rate, let milliseconds) = answer {
+                let language = CallerLanguage(acceptLanguage: exchange.request.headers["accept-language"])
+                let refusal = AdmissionAnswer.rateLimited(rate, milliseconds: milliseconds)
+                throw LimitRefusals.error(refusal, now: .now, language: language) ?? Authenticator.notReady
+            }
+            reloads += 1
+            (standing, isLenient) = try await reload(standing, isForgotten: answer == .forgotten, reloads, exchange)
+        }
+    }
+
+    /// Reads again what a call rests on, and checks it again.
+    ///
+    /// - Returns: what stands now, and whether that may be relied on where Redis has forgotten the revisions: it was just
+    ///   confirmed by the control plane, or that cannot be asked and the last good one counts.
+    private func reload(
+        _ old: Standing,
+        isForgotten: Bool,
+        _ reloads: Int,
+        _ exchange: ServerExchange
+    ) async throws -> (Standing, isLenient: Bool) {
+        context.metrics.staleKeys.add()
+        guard reloads <= Self.maximumReloads, !exchange.isCallerGone else { throw Authenticator.notReady }
+        if isForgotten { await context.counters.rebuild(old.key.user) }
+        let key = try Authenticator.key(in: await context.keys.lookUp(old.key.snapshot.hash))
+        try AdmissionPolicy.check(
+            key.snapshot,
+            address: authenticator.clientAddress(exchange),
+            now: .now,
+            allowsExpired: old.allowsExpired
+        )
+        let new = try Standing(
+            key,
+            authenticator.currentConfig(),
+            model: old.model,
+            exchange.request.headers,
+            allowsExpired: old.allowsExpired
+        )
+        if !isForgotten, new.isSame(as: old) {
+            // The change is on its way here.
+            await context.loop.sleep(Self.callerSlotPoll * reloads)
+        }
+        return (new, isForgotten)
+    }
+
+    private func price(of model: String, _ config: GatewayConfig) throws -> ModelPrice? {
+        if let price = config.prices.price(of: model) { return price }
+        guard config.settings.allowsUnpricedModels else {
+            throw GatewayError(.modelNotPriced, "This model has no price.", field: "model")
+        }
+        return nil
+    }
+}

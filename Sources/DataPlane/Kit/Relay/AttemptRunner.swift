@@ -1,0 +1,281 @@
+import Dialects
+import Domain
+import Formats
+import HTTPFetching
+import HTTPMessages
+import HTTPServing
+import Providers
+import Reactor
+import Snapshots
+import Telemetry
+
+/// Makes a call's attempts: asks the account, and brings a whole answer to the caller.
+final class AttemptRunner {
+    typealias Outcome = StreamPump.Outcome
+
+    /// What an account has made of an attempt so far.
+    enum Opening {
+        case outcome(Outcome)
+        case stream(StreamPump)
+    }
+
+    private static let errorBodyLimit = 256 * 1024
+    private static let answerLimit = 64 << 20
+
+    private let call: Call
+    private let context: WorkerContext
+    private lazy var translation = CallTranslation(call)
+
+    init(_ call: Call) {
+        self.call = call
+        context = call.context
+    }
+
+    /// Asks the account, and hands a whole answer to the caller; a stream is for the caller of this to follow.
+    ///
+    /// - Parameter time: how long a token may take to come.
+    /// - Throws: `GatewayError` when the account may not be asked this.
+    func open(_ attempt: inout Attempt, within time: Duration) async throws -> Opening {
+        guard let request = try await request(for: &attempt, within: time) else {
+            return .outcome(.failed(attempt.lacksToken ? .noToken : .noCredentials))
+        }
+        noteOverhead()
+        let canceller = FetchCanceller()
+        call.exchange.onCallerGone = { canceller.cancel() }
+        // Gone while a slot was awaited: nobody would call that.
+        guard !call.exchange.isCallerGone else { return .outcome(callerLeft()) }
+        do {
+            let response = try await context.send(request, from: attempt.account, canceller)
+            context.windows.sample(response.head, attempt.account)
+            guard (200..<300).contains(response.head.status) else {
+                // An extra that is refused says nothing of the account.
+                guard !attempt.mayEstimate else { return .outcome(.failed(.unreadable)) }
+                return .outcome(try await refused(response, attempt))
+            }
+            call.didGetHead()
+            // The other form than was asked for would reach the caller as nothing it can read.
+            let comesAsStream = call.isStreaming || attempt.form.isAlwaysStream
+            guard attempt.form.isStream(response.head.headers) == comesAsStream else {
+                return .outcome(.failed(.unreadable))
+            }
+            guard call.isStreaming else { return .outcome(try await deliver(response, attempt)) }
+            // Identity was asked for; events cannot be told apart in anything else.
+            guard contentEncoding(of: response) == nil else { return .outcome(.failed(.unreadable)) }
+            return .stream(pump(response, attempt))
+        } catch let error as FetchError {
+            return .outcome(call.exchange.isCallerGone ? callerLeft() : .failed(FailedAttempt(error)))
+        } catch {
+            return .outcome(.failed(.unreadable))
+        }
+    }
+
+    private func callerLeft() -> Outcome {
+        call.settleNothing()
+        return .done
+    }
+
+    private func noteOverhead() {
+        guard call.askedUpstreamAt == nil else { return }
+        let now = MonotonicTime.now
+        call.askedUpstreamAt = now
+        context.metrics.overhead.record(microseconds: (now - call.exchange.startedAt).wholeMicroseconds)
+    }
+
+    /// Nil when the account lacks a credential.
+    ///
+    /// - Throws: `GatewayError` when the account may not be asked this.
+    private func request(for attempt: inout Attempt, within time: Duration) async throws -> FetchRequest? {
+        let account = attempt.account
+        let opened = await context.tokens.usable(
+            of: account.id,
+            account.snapshot.type,
+            now: .now,
+            within: time
+        )
+        guard let opened else {
+            attempt.lacksToken = context.credentials.version(of: account.id) != nil
+            return nil
+        }
+        attempt.credentialVersion = opened.secretsVersion
+        let upstreamCall = UpstreamCall(
+            dialect: attempt.dialect,
+            action: call.route.action,
+            isStream: call.isStreaming,
+            model: attempt.upstreamModel,
+            body: attempt.isNative ? call.body : try await translation.body(for: attempt),
+            callerHeaders: call.exchange.request.headers,
+            callerQuery: call.exchange.request.query,
+            isTranslated: !attempt.isNative,
+            usesCredits: call.grant?.usesCredits ?? false,
+            secrets: opened.fields,
+            now: .now
+        )
+        let written = AttemptRequest(provider: account.provider, call: upstreamCall, changes: changes(for: attempt))
+        let request = written.isLong ? try await written.write(off: context.loop) : try written.write()
+        guard let request else { return nil }
+        attempt.form = request.form
+        return FetchRequest(
+            to: account.endpoint(call.config.settings),
+            request.head,
+            body: request.body,
+            timeouts: FetchTimeouts(call.config.settings)
+        )
+    }
+
+    /// What stands in the caller's body for this account: the upstream's model, and the wish for usage.
+    private func changes(for attempt: Attempt) -> [CallSummary.Insertion] {
+        guard attempt.isNative else { return [] }
+        var changes: [CallSummary.Insertion] = []
+        if attempt.isRenamed, let range = call.summary.modelRange {
+            changes.append(.init(Splice.quoted(attempt.upstreamModel), replacing: range))
+        }
+        if attempt.hidesUsage, let wish = call.summary.usageRequest { changes.append(wish) }
+        return changes
+    }
+
+    /// The coding of an upstream that does not keep to identity; nil for none.
+    private func contentEncoding(of response: FetchResponse) -> String? {
+        guard let coding = response.head.headers["content-encoding"], !coding.isEmpty,
+            coding.lowercased() != "identity"
+        else { return nil }
+        return coding
+    }
+
+    /// The whole body, in identity: `content-encoding` never reaches the caller.
+    ///
+    /// - Throws: `FetchError`, `InflateError`.
+    private func collect(_ response: FetchResponse, limit: Int) async throws -> [UInt8] {
+        let body = try await response.collect(limit: limit)
+        guard let coding = contentEncoding(of: response) else { return body }
+        return try await context.loop.offload {
+            Result { try Inflate.inflate(body, encoding: coding, limit: limit) }
+        }.get()
+    }
+
+    /// An answer that is no success: the caller's own fault goes to the caller, all else may do better elsewhere.
+    private func refused(_ response: FetchResponse, _ attempt: Attempt) async throws -> Outcome {
+        let status = response.head.status
+        // What the status says holds, also when the body cannot be had.
+        let body = (try? await collect(response, limit: Self.errorBodyLimit)) ?? []
+        let provider = attempt.account.provider
+        let error = provider.error(body, response.head.headers, in: attempt.dialect, context.parser)
+        let answer = UpstreamAnswer(status: status, headers: response.head.headers, body: body, context.parser)
+        let verdict = await call.judge(.refused(answer), attempt)
+        guard verdict.request == .passThrough else {
+            let failure = AttemptFailure(status: status, verdict: verdict, response.head.headers, now: .now)
+            return .failed(FailedAttempt(failure, .judged(verdict)))
+        }
+        context.metrics.verdict(verdict.reason.rawValue)
+        call.trace.failed(verdict: verdict.reason.rawValue, status: status, [])
+        call.settleNothing()
+        // A page of some proxy on the way is not for the caller: it would name hosts, in no shape of the dialect.
+        guard let error, error.isForCallers, !call.exchange.isResponseStarted else {
+            CallerErrors.answer(call.exchange, attempt.refusal(error, status), requestID: call.requestID)
+            return .done
+        }
+        if attempt.isNative {
+            let headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
+            let scrubbed = ErrorScrub.body(body, hiding: attempt.hiddenHosts, context.parser)
+            call.exchange.respond(HTTPResponseHead(status: status, headers: headers), body: scrubbed ?? body)
+        } else {
+            respond(status, translation.error(body, status: status, attempt) ?? [])
+        }
+        return .done
+    }
+
+    /// An answer that the gateway has written itself.
+    private func respond(_ status: Int, _ body: [UInt8]) {
+        let headers: HeaderFields = ["content-type": "application/json", "x-request-id": call.requestID]
+        call.exchange.respond(HTTPResponseHead(status: status, headers: headers), body: body)
+    }
+
+    /// A whole JSON answer.
+    private func deliver(_ response: FetchResponse, _ attempt: Attempt) async throws -> Outcome {
+        call.exchange.onCallerGone = { response.cancel() }
+        let received = try await collect(response, limit: Self.answerLimit)
+        guard let (opened, answer) = await open(received, attempt) else { return .failed(.unreadable) }
+        var body = opened
+        guard !answer.isError else { return .failed(.errorWithin(body, response.head.headers)) }
+        if call.exchange.isCallerGone {
+            call.settleNothing()
+            return .done
+        }
+        if !attempt.isNative || attempt.mayEstimate {
+            let translated =
+                call.route.action == .countTokens
+                ? TokenCounts.translate(body, to: call.route.dialect, context.parser)
+                : await translation.answer(body, attempt)
+            guard let translated else { return .failed(.unreadable) }
+            body = translated
+        } else if attempt.isRenamed, let range = answer.modelRange {
+            body = Splice.replacing(range, in: body, with: call.summary.model)
+        }
+        if let ttl = attempt.cacheTTL { body = await CallTranslation.movingCacheWrites(in: body, to: ttl, context) }
+        if attempt.isNative, let id = answer.id {
+            call.bind(response: id, to: attempt.account.id)
+        }
+        context.metrics.successes.add()
+        call.noteSuccess(response.head.headers, attempt)
+        call.firstContentAt = .now
+        let usage = answer.hasUsage ? answer.usage : await estimatedUsage(ofBytes: received.count)
+        call.settle(
+            usage: usage,
+            isEstimated: !answer.hasUsage,
+            end: .complete,
+            status: response.head.status,
+            upstreamModel: attempt.upstreamModel
+        )
+        guard attempt.isNative, !attempt.mayEstimate else {
+            respond(response.head.status, body)
+            return .done
+        }
+        var headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
+        if attempt.form.isAlwaysStream { headers.set("content-type", "application/json") }
+        call.exchange.respond(HTTPResponseHead(status: response.head.status, headers: headers), body: body)
+        return .done
+    }
+
+    /// What a whole answer amounts to that does not say. Vectors are no text: of them the request counts.
+    private func estimatedUsage(ofBytes count: Int) async -> TokenUsage {
+        guard call.route.action == .embed else { return WholeAnswer.estimatedUsage(ofBytes: count) }
+        return TokenUsage(input: await estimatedInput())
+    }
+
+    /// What the upstream's body holds, and what it says; nil when it is no answer. A long one is read off the loop, or
+    /// every stream on it would stutter.
+    private func open(_ received: [UInt8], _ attempt: Attempt) async -> (body: [UInt8], WholeAnswer)? {
+        let (form, wire) = (attempt.form, attempt.dialect.wire)
+        @Sendable func read(_ parser: JSONParser) -> (body: [UInt8], WholeAnswer)? {
+            guard let body = form.whole(received, parser) else { return nil }
+            return wire.answer(body, parser).map { (body, $0) }
+        }
+        guard received.count > WorkerContext.inlineLimit else { return read(context.parser) }
+        return await context.loop.offload { read(JSONParser()) }
+    }
+
+    private func pump(_ response: FetchResponse, _ attempt: Attempt) -> StreamPump {
+        let meter = attempt.isNative ? nil : translation.meter(for: attempt)
+        return StreamPump(call, response, attempt, translating: meter)
+    }
+
+    /// Where no upstream counts.
+    func answerEstimate() async {
+        respond(200, TokenCounts.body(await estimatedInput(), in: call.route.dialect))
+    }
+
+    private func estimatedInput() async -> Int64 {
+        let body = call.body
+        guard body.count > WorkerContext.inlineLimit else { return TokenEstimate.count(ofRequest: body) }
+        return await context.loop.offload { TokenEstimate.count(ofRequest: body) }
+    }
+}
+
+extension FetchTimeouts {
+    init(_ settings: ServingSettings) {
+        self.init()
+        connect = settings.connectTimeout
+        firstByte = settings.firstByteTimeout
+        idle = settings.idleTimeout
+        total = settings.totalTimeout
+    }
+}
