@@ -341,4 +341,54 @@ struct HTTP1ParserTests {
         #expect(expects("PUT / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n") == false)
         #expect(expects("PUT / HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\nContent-Length: 1\r\n\r\n") == false)
     }
+
+    @Test("a body that is read in place ends its message like one that is told, cut anywhere")
+    func bodyInPlace() throws {
+        final class Ends: HTTP1ParserDelegate {
+            var heads = 0
+            var body: [UInt8] = []
+            var ends = 0
+            func parserDidReadRequestHead(_ head: HTTPRequestHead, keepsAlive: Bool, expectsContinue: Bool) {
+                heads += 1
+            }
+            func parserDidReadResponseHead(_ head: HTTPResponseHead, keepsAlive: Bool) {}
+            func parserDidReadBody(_ bytes: UnsafeRawBufferPointer) { body.append(contentsOf: bytes) }
+            func parserDidEndMessage() { ends += 1 }
+        }
+        let body = [UInt8]("hello world".utf8)
+        func feed(_ parser: HTTP1Parser, _ bytes: some Sequence<UInt8>) throws {
+            let bytes = Array(bytes)
+            #expect(try bytes.withUnsafeBytes { try parser.feed($0) } == bytes.count)
+        }
+        for told in 0..<body.count {
+            for placed in 1...(body.count - told) {
+                let (parser, seen) = (HTTP1Parser(.requests, maximumHeadBytes: 1000), Ends())
+                parser.delegate = seen
+                for round in 1...2 {
+                    #expect(parser.bodyBytesLeft == 0)
+                    try feed(parser, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n".utf8)
+                    if told > 0 { try feed(parser, body[..<told]) }
+                    #expect(parser.bodyBytesLeft == body.count - told && seen.ends == round - 1)
+                    try parser.take(bodyInPlace: Array(body[..<(told + placed)]), last: placed)
+                    #expect(parser.bodyBytesLeft == body.count - told - placed)
+                    if told + placed < body.count { try feed(parser, body[(told + placed)...]) }
+                    #expect(seen.heads == round && seen.ends == round && !parser.isInMessage)
+                }
+                #expect(seen.body.count == 2 * (body.count - placed))
+            }
+        }
+    }
+
+    @Test("more than the rest of a body, and a body where there is none, is refused for good")
+    func bodyOutOfPlace() throws {
+        for head in ["", "GET / HTTP/1.1\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n"] {
+            let parser = HTTP1Parser(.requests, maximumHeadBytes: 1000)
+            try withExtendedLifetime(ParserTrace(.requests, [])) { trace in
+                parser.delegate = trace
+                if !head.isEmpty { _ = try Array(head.utf8).withUnsafeBytes { try parser.feed($0) } }
+                #expect(throws: HTTP1Error.self) { try parser.take(bodyInPlace: [1, 2, 3], last: 3) }
+                #expect(throws: HTTP1Error.self) { try Array("a".utf8).withUnsafeBytes { try parser.feed($0) } }
+            }
+        }
+    }
 }

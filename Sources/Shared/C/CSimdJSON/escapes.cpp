@@ -62,11 +62,11 @@ struct BlockCheck {
         return uint64_t(uint32_t(_mm256_movemask_epi8(low))) | uint64_t(uint32_t(_mm256_movemask_epi8(high))) << 32;
     }
 
-    /// What may follow a backslash: both halves of such a byte have a group in common.
+    /// What may follow a backslash, `u` aside: both halves of such a byte have a group in common.
     __attribute__((target("avx2"))) static __m256i escapable(__m256i bytes) {
         constexpr char groups_2 = 1, groups_5 = 2, groups_6 = 4, groups_7 = 8;
         const __m256i low = _mm256_broadcastsi128_si256(_mm_setr_epi8(
-            0, 0, groups_2 | groups_6 | groups_7, 0, groups_7, groups_7, groups_6, 0, // 2: " b r, 4: t, 5: u, 6: f
+            0, 0, groups_2 | groups_6 | groups_7, 0, groups_7, 0, groups_6, 0, // 2: " b r, 4: t, 6: f
             0, 0, 0, 0, groups_5, 0, groups_6, groups_2)); // c: \, e: n, f: /
         const __m256i high = _mm256_broadcastsi128_si256(
             _mm_setr_epi8(0, 0, groups_2, 0, 0, groups_5, groups_6, groups_7, 0, 0, 0, 0, 0, 0, 0, 0));
@@ -100,13 +100,12 @@ struct BlockCheck {
         const uint64_t escaped = codes ^ (backslashes | carry);
         carry = (codes & backslashes) >> 63;
 
-        const uint64_t valid = mask(escapable(low), escapable(high));
-        if (escaped & ~valid) { return false; }
+        const uint64_t others = escaped & ~mask(escapable(low), escapable(high));
+        if ((others | digits) == 0) { return true; }
         const __m256i u = _mm256_set1_epi8('u');
-        const uint64_t codepoints = escaped & mask(_mm256_cmpeq_epi8(low, u), _mm256_cmpeq_epi8(high, u));
-        if ((codepoints | digits) == 0) { return true; }
-        const uint64_t wanted = digits | codepoints << 1 | codepoints << 2 | codepoints << 3 | codepoints << 4;
-        digits = codepoints >> 63 | codepoints >> 62 | codepoints >> 61 | codepoints >> 60;
+        if (others & ~mask(_mm256_cmpeq_epi8(low, u), _mm256_cmpeq_epi8(high, u))) { return false; }
+        const uint64_t wanted = digits | others << 1 | others << 2 | others << 3 | others << 4;
+        digits = others >> 63 | others >> 62 | others >> 61 | others >> 60;
         return (wanted & ~mask(hexadecimal(low), hexadecimal(high))) == 0;
     }
 };

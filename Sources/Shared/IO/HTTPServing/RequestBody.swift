@@ -12,6 +12,8 @@ struct RequestBody {
     private static let padding = 64
     /// The most that a mere announcement makes us reserve.
     private static let largestReservation = 1024 * 1024
+    /// What is read at a time where that is used up.
+    private static let smallestRoom = 256 * 1024
 
     var count: Int { bytes.count }
     /// Whether more bytes are of any use.
@@ -25,6 +27,25 @@ struct RequestBody {
         }
         bytes.append(contentsOf: piece)
     }
+
+    /// Reads up to so many bytes straight to where they belong. `didRead` counts them.
+    mutating func read(atMost left: Int, _ read: (UnsafeMutableRawBufferPointer) -> Int) {
+        guard isOpen else { return }
+        let room = min(left, max(bytes.capacity - bytes.count - Self.padding, Self.smallestRoom))
+        bytes.append(addingCapacity: room) { span in
+            span.withUnsafeMutableBufferPointer { buffer, count in
+                let free = UnsafeMutableRawBufferPointer(buffer)[count..<min(count + room, buffer.count)]
+                count += read(UnsafeMutableRawBufferPointer(rebasing: free))
+            }
+        }
+    }
+
+    mutating func didRead() {
+        if isOpen, bytes.count > limit { fail(.tooLarge) }
+    }
+
+    /// What has arrived.
+    var arrived: [UInt8] { bytes }
 
     mutating func complete() {
         guard isOpen else { return }

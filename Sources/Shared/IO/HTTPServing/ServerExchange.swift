@@ -193,6 +193,18 @@ package final class ServerExchange {
         body.append(bytes, announced: announcedBodyLength)
     }
 
+    func readBody(atMost left: Int, _ read: (UnsafeMutableRawBufferPointer) -> Int) {
+        body.read(atMost: left, read)
+    }
+
+    /// So many bytes that `readBody` has read are part of the body.
+    func bodyDidArrive(inPlace count: Int) {
+        guard body.isOpen else { return }
+        if room.take(count) { body.didRead() } else { body.fail(.noRoom) }
+    }
+
+    var arrivedBody: [UInt8] { body.arrived }
+
     func bodyDidEnd() { body.complete() }
     func bodyDidFail(_ error: RequestBodyError) { body.fail(error) }
 

@@ -106,6 +106,27 @@ package final class HTTP1Parser {
         }
     }
 
+    /// Bytes of a body of known length that have not arrived; 0 anywhere but in one.
+    package var bodyBytesLeft: Int {
+        if case .fixedBody(let left) = phase { left } else { 0 }
+    }
+
+    /// Takes the last bytes of what there is of a body of known length, at most `bodyBytesLeft`. They stand where they
+    /// belong: nobody is told of them, only of the end of the message.
+    package func take(bodyInPlace body: [UInt8], last count: Int) throws(HTTP1Error) {
+        do throws(HTTP1Error) {
+            guard case .fixedBody(let left) = phase, count <= left else { throw .malformed("body out of place") }
+            phase = .fixedBody(left: left - count)
+            try Self.withBytes(of: body) { body throws(HTTP1Error) in
+                try check.read(UnsafeRawBufferPointer(rebasing: body.suffix(count)))
+            }
+            if count == left { try endMessage() }
+        } catch {
+            phase = .failed(error)
+            throw error
+        }
+    }
+
     /// The peer has closed its side. A response body without a length ends here; a message cut short throws.
     package func finish() throws(HTTP1Error) {
         switch phase {

@@ -48,8 +48,21 @@ extension ByteStream {
 package protocol ByteStreamHandler: AnyObject {
     /// The bytes are only valid during the call.
     func streamDidRead(_ bytes: UnsafeRawBufferPointer)
+    /// Something can be read. A handler that knows where it belongs calls `read` once, with the room it has: it is filled
+    /// with what is there, and the count returned; 0 when nothing came, which `streamDidRead` or `streamDidEnd` will be
+    /// told of instead. Nothing else may be done in here; `streamDidReadInPlace` follows at once where something was read.
+    ///
+    /// - Returns: how much it wants to be lent at most where it has no room.
+    func streamCanRead(_ read: (UnsafeMutableRawBufferPointer) -> Int) -> Int
+    /// So many bytes stand in the room that `streamCanRead` had for them.
+    func streamDidReadInPlace(_ count: Int)
     func streamDidDrain()
     /// The peer has sent its last byte (`nil`: in order, and writing is still possible until `close`) or the
     /// connection failed (then it is closed already). Called at most once.
     func streamDidEnd(_ error: (any Error)?)
+}
+
+extension ByteStreamHandler {
+    package func streamCanRead(_ read: (UnsafeMutableRawBufferPointer) -> Int) -> Int { .max }
+    package func streamDidReadInPlace(_ count: Int) {}
 }

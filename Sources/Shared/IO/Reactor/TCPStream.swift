@@ -1,4 +1,5 @@
 import CUV
+import Glibc
 
 /// A TCP connection on a loop.
 package final class TCPStream: ByteStream, TurnEndObserver {
@@ -16,6 +17,8 @@ package final class TCPStream: ByteStream, TurnEndObserver {
     private var isFlushScheduled = false
     private var wantsDrain = false
     private var isReading = false
+    /// Bytes read into the handler's memory of which it has not been told.
+    private var readInPlaceCount = 0
     private var phase = Phase.open
     private var lingerTimer: LoopTimer?
 
@@ -62,10 +65,14 @@ package final class TCPStream: ByteStream, TurnEndObserver {
             stream,
             { handle, _, buffer in
                 guard let data = handle?.pointee.data else { return }
-                let shared = Unmanaged<TCPStream>.fromOpaque(data).takeUnretainedValue().loop.readBuffer
+                let me = Unmanaged<TCPStream>.fromOpaque(data).takeUnretainedValue()
+                let wanted = me.readInPlace()
+                // Without a buffer libuv reads nothing, and calls back with ENOBUFS.
+                guard me.readInPlaceCount == 0 else { return }
+                let shared = me.loop.readBuffer
                 buffer?.pointee = uv_buf_t(
                     base: shared.baseAddress?.assumingMemoryBound(to: CChar.self),
-                    len: shared.count
+                    len: min(shared.count, wanted)
                 )
             },
             { handle, count, buffer in
@@ -73,11 +80,34 @@ package final class TCPStream: ByteStream, TurnEndObserver {
                 let me = Unmanaged<TCPStream>.fromOpaque(data).takeUnretainedValue()
                 if count > 0 {
                     me.didRead(UnsafeRawBufferPointer(start: buffer?.pointee.base, count: count))
+                } else if count == Int(UV_ENOBUFS.rawValue), me.readInPlaceCount > 0 {
+                    me.didReadInPlace()
                 } else {
                     me.didEnd(UVError(call: "uv_read", code: Int32(truncatingIfNeeded: count)))
                 }
             }
         )
+    }
+
+    /// Reads straight into the handler's memory, where it has room; returns how much it wants to be lent otherwise.
+    private func readInPlace() -> Int {
+        readInPlaceCount = 0
+        guard phase == .open, let handler else { return .max }
+        return handler.streamCanRead { room in
+            var file = uv_os_fd_t()
+            let handle = UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_handle_t.self)
+            guard uv_fileno(handle, &file) == 0 else { return 0 }
+            // What ends the stream is met again, and reported, by libuv.
+            readInPlaceCount = max(0, recv(file, room.baseAddress, room.count, Int32(MSG_DONTWAIT)))
+            return readInPlaceCount
+        }
+    }
+
+    private func didReadInPlace() {
+        let count = readInPlaceCount
+        readInPlaceCount = 0
+        guard phase == .open else { return }
+        handler?.streamDidReadInPlace(count)
     }
 
     private func didRead(_ bytes: UnsafeRawBufferPointer) {

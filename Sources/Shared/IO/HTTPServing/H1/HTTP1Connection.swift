@@ -56,6 +56,12 @@ final class HTTP1Connection: ServerConnection, HTTP1ParserDelegate, TurnEndObser
     /// The rest of an unread body that is cheaper to read than a new connection is to make.
     private static let discardLimit = 64 * 1024
 
+    /// Less of a body is not worth a system call of its own: it comes together with what follows.
+    private static let inPlaceMinimum = 16 * 1024
+    /// Read before it is known how much of a body there is: nearly all requests whole, of a large one little that has to
+    /// be copied to its body.
+    private static let firstReadLimit = 16 * 1024
+
     init(_ link: ConnectionLink) {
         self.link = link
         parser = HTTP1Parser(.requests, maximumHeadBytes: link.server.limits.headerBytes)
@@ -79,6 +85,34 @@ final class HTTP1Connection: ServerConnection, HTTP1ParserDelegate, TurnEndObser
         case .closing, .closed:
             break
         }
+    }
+
+    func streamCanRead(_ read: (UnsafeMutableRawBufferPointer) -> Int) -> Int {
+        guard phase != .reading else { return Self.firstReadLimit }
+        let left = parser.bodyBytesLeft
+        if left >= Self.inPlaceMinimum, phase == .exchanging, wantsInput, backlog.isEmpty,
+            let exchange, exchange.isBodyWanted
+        {
+            exchange.readBody(atMost: left, read)
+        }
+        return .max
+    }
+
+    func streamDidReadInPlace(_ count: Int) {
+        guard phase == .exchanging, let exchange else { return }
+        isParsing = true
+        defer { isParsing = false }
+        awaitsContinue = false
+        exchange.bodyDidArrive(inPlace: count)
+        if !exchange.isBodyOpen { setReading(false) }
+        // A reference of its own: the parser may say that the body is complete.
+        let arrived = exchange.arrivedBody
+        do throws(HTTP1Error) {
+            try parser.take(bodyInPlace: arrived, last: count)
+        } catch {
+            return refuse(error)
+        }
+        setReadDeadline()
     }
 
     /// Whether the parser may go on: not beyond a request that is being answered, not while the caller leaves earlier
