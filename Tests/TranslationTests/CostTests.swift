@@ -97,6 +97,7 @@ struct CostTests {
         return try run(bytes) { event, out in
             _ = meter.receive(event, parser)
             out.append(contentsOf: event.raw)
+        } flush: { _ in
         }
     }
 
@@ -110,12 +111,17 @@ struct CostTests {
         let meter = TranslatingMeter(translator.stream(Translating.context))
         return try run(bytes) { event, out in
             _ = meter.receive(event, parser)
+        } flush: { out in
             meter.takeOutput(into: &out)
         }
     }
 
     /// In pieces of a few events, as they come from a socket; what is written is given away with each piece.
-    private static func run(_ bytes: [UInt8], _ body: (SSEEvent, inout [UInt8]) -> Void) throws -> Duration {
+    private static func run(
+        _ bytes: [UInt8],
+        _ body: (SSEEvent, inout [UInt8]) -> Void,
+        flush: (inout [UInt8]) -> Void
+    ) throws -> Duration {
         var events = SSEParser()
         var out: [UInt8] = []
         out.reserveCapacity(16384)
@@ -124,6 +130,7 @@ struct CostTests {
                 for start in stride(from: 0, to: bytes.count, by: 1400) {
                     let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + 1400)])
                     try events.feed(piece) { body($0, &out) }
+                    flush(&out)
                     out.removeAll(keepingCapacity: true)
                 }
             }

@@ -168,7 +168,11 @@ final class StreamPump: SilentStream, DrainedAnswer {
 
     private func append(_ event: SSEEvent, _ kind: StreamMeter.Event) {
         guard changesEvents else { return output.append(contentsOf: event.raw) }
-        if translating != nil { return takeTranslation() }
+        // What is translated stays with the translator until it is flushed, but where it is counted or made an array.
+        if translating != nil {
+            if case .streaming = phase, elements == nil { return }
+            return takeTranslation()
+        }
         takeTail()
         if attempt.hidesUsage, kind == .usage { return }
         var changed: [UInt8]?
@@ -254,7 +258,9 @@ final class StreamPump: SilentStream, DrainedAnswer {
     }
 
     private func flush() {
-        guard case .streaming = phase, !output.isEmpty else { return }
+        guard case .streaming = phase else { return }
+        takeTranslation()
+        guard !output.isEmpty else { return }
         call.exchange.write(output)
         output.removeAll(keepingCapacity: output.capacity <= 512)
         lastHeard = .now

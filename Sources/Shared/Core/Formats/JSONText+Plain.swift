@@ -16,6 +16,11 @@ extension JSONText {
         var start = 0
         var hasEscape = false
         while at < bytes.count {
+            // Eight bytes at a time while all of them are themselves.
+            if at + 8 <= bytes.count, isPlain(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)) {
+                at += 8
+                continue
+            }
             let byte = bytes[at]
             switch byte {
             case UInt8(ascii: "\""):
@@ -63,6 +68,9 @@ extension JSONText {
         }
         return rest.isEmpty
     }
+
+    /// Whether eight bytes are ASCII without quotes, backslashes and control characters.
+    private static func isPlain(_ word: UInt64) -> Bool { word & 0x8080_8080_8080_8080 == 0 && !hasEscape(word) }
 
     private static func unescaped(_ byte: UInt8) -> UInt8? {
         switch byte {

@@ -1,3 +1,5 @@
+import Bytes
+
 /// JSON strings from bytes, for paths on which a `String` would cost more than its text.
 package enum JSONText {
     /// Appends bytes as a JSON string.
@@ -30,6 +32,25 @@ package enum JSONText {
         out.append(contentsOf: UnsafeRawBufferPointer(rebasing: utf8[start...]))
     }
 
+    /// A string's inside between what comes before and after it: pieces of streams are short and many.
+    package static func append(
+        _ head: [UInt8],
+        inside utf8: UnsafeRawBufferPointer,
+        _ tail: [UInt8],
+        to out: inout [UInt8]
+    ) {
+        guard utf8.count <= 1024 else {
+            out.append(contentsOf: head)
+            appendInside(utf8, to: &out)
+            return out.append(contentsOf: tail)
+        }
+        out.append(atMost: head.count + 6 * utf8.count + tail.count) { text in
+            head.withUnsafeBytes { text.write($0) }
+            text.write(escaping: utf8)
+            tail.withUnsafeBytes { text.write($0) }
+        }
+    }
+
     package static func append(_ number: Int, to out: inout [UInt8]) {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
             var start = digits.count
@@ -45,7 +66,7 @@ package enum JSONText {
     }
 
     /// Whether one of eight bytes is a quote, a backslash or below space (Hacker's Delight, 6-1: a zero byte in a word).
-    private static func hasEscape(_ word: UInt64) -> Bool {
+    static func hasEscape(_ word: UInt64) -> Bool {
         let ones: UInt64 = 0x0101_0101_0101_0101
         let highs: UInt64 = 0x8080_8080_8080_8080
         let quote = word ^ (ones &* 0x22)

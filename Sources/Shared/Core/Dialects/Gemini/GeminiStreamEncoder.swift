@@ -48,9 +48,7 @@ internal final class GeminiStreamEncoder: StreamEncoder {
     }
 
     private func write(_ piece: LentText, _ head: [UInt8], _ tail: [UInt8], into out: inout [UInt8]) {
-        out.append(contentsOf: head)
-        JSONText.append(piece.bytes, to: &out)
-        out.append(contentsOf: tail)
+        JSONText.append(head, inside: piece.bytes, tail, to: &out)
     }
 
     private func writePart(into out: inout [UInt8], _ part: (inout JSONWriter) -> Void) {
@@ -70,10 +68,10 @@ internal final class GeminiStreamEncoder: StreamEncoder {
         names = Array(json.bytes.dropFirst())
         partsHead = Array(#"data: {"candidates":[{"content":{"parts":["#.utf8)
         tail = Array(#"],"role":"model"},"index":0}],"#.utf8) + names + Array("\n\n".utf8)
-        textHead = partsHead + Array(#"{"text":"#.utf8)
-        textTail = Array("}".utf8) + tail
+        textHead = partsHead + Array(#"{"text":""#.utf8)
+        textTail = Array(#""}"#.utf8) + tail
         thoughtHead = textHead
-        thoughtTail = Array(#","thought":true}"#.utf8) + tail
+        thoughtTail = Array(#"","thought":true}"#.utf8) + tail
     }
 
     private func begin(_ block: NeutralBlock, into out: inout [UInt8]) {

@@ -24,6 +24,7 @@ package final class TranslatingMeter: StreamMeter {
 
     /// Appends the caller's events that are new.
     package func takeOutput(into out: inout [UInt8]) {
+        guard !out.isEmpty else { return swap(&out, &output) }
         out.append(contentsOf: output)
         output.removeAll(keepingCapacity: output.capacity <= 16 * 1024)
     }

@@ -66,15 +66,15 @@ internal final class ChatStreamEncoder: StreamEncoder {
     }
 
     private static func characters(_ piece: LentText) -> Int {
-        piece.bytes.reduce(into: 0) { count, byte in if byte & 0xC0 != 0x80 { count += 1 } }
+        var count = 0
+        for byte in piece.bytes where byte & 0xC0 != 0x80 { count &+= 1 }
+        return count
     }
 
     // MARK: Pieces
 
     private func write(_ piece: LentText, after head: [UInt8], _ tail: [UInt8], into out: inout [UInt8]) {
-        out.append(contentsOf: head)
-        JSONText.appendInside(piece.bytes, to: &out)
-        out.append(contentsOf: tail)
+        JSONText.append(head, inside: piece.bytes, tail, to: &out)
     }
 
     private func start(_ id: String, into out: inout [UInt8]) {

@@ -57,9 +57,7 @@ internal final class ResponsesStreamEncoder: StreamEncoder {
             return fail(NeutralError(.upstream, "The upstream's answer is too large."), into: &out)
         }
         text.append(contentsOf: piece.bytes)
-        out.append(contentsOf: deltaHead)
-        JSONText.appendInside(piece.bytes, to: &out)
-        deltaTail.append(sequence, to: &out)
+        JSONText.append(deltaHead, inside: piece.bytes, deltaTail.bytes(of: sequence), to: &out)
         sequence += 1
     }
 
@@ -275,14 +273,14 @@ private struct NumberedTail {
         self.end = Array(end.utf8)
     }
 
-    mutating func append(_ number: Int, to out: inout [UInt8]) {
+    mutating func bytes(of number: Int) -> [UInt8] {
         if number != self.number && !(number == self.number + 1 && countUp()) {
             bytes = head
             JSONText.append(number, to: &bytes)
             bytes += end
         }
         self.number = number
-        out.append(contentsOf: bytes)
+        return bytes
     }
 
     /// False when there is no digit left to carry into.
