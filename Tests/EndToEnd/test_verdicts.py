@@ -33,7 +33,6 @@ class Row:
         return "-".join(part for part in [self.platform, self.kind, self.words, extra] if part)
 
 
-PROJECT = {"credentials": {"project_id": "p"}}
 RULES = {"temp_unschedulable_rules": [{"status": 503, "keywords": [], "minutes": 7}]}
 
 ROWS = [
@@ -60,12 +59,12 @@ ROWS = [
     Row("400project", "paused", 60, platform="gemini", attempts=3),
     Row("429retry120", "rate_limited", 120, platform="gemini"),
     Row("403", "error", platform="gemini"),
-    Row("401", "error", platform="antigravity", kind="oauth", fields=PROJECT),
-    Row("403validation", "error", platform="antigravity", kind="oauth", fields=PROJECT,
+    Row("401", "error", platform="antigravity", kind="oauth"),
+    Row("403validation", "error", platform="antigravity", kind="oauth",
         shows={"forbidden_type": "validation"}),
-    Row("403violation", "error", platform="antigravity", kind="oauth", fields=PROJECT,
+    Row("403violation", "error", platform="antigravity", kind="oauth",
         shows={"forbidden_type": "violation"}),
-    Row("403", "error", platform="antigravity", kind="oauth", fields=PROJECT, shows={"forbidden_type": "forbidden"}),
+    Row("403", "error", platform="antigravity", kind="oauth", shows={"forbidden_type": "forbidden"}),
     # What an admin has said about the account comes first.
     Row("500", "error", fields={"custom_error_codes": [500]}),
     Row("402", None, fields={"custom_error_codes": [500]}),
@@ -104,7 +103,7 @@ def test_a_row_of_the_verdict_table(make_tenant, simulator, row: Row) -> None:
         group={"platform": row.platform},
         accounts=[
             {"words": row.words, "priority": 1, **common, **row.fields},
-            {"priority": 2, **common, **({"credentials": PROJECT["credentials"]} if row.fields is PROJECT else {})},
+            {"priority": 2, **common},
         ],
     )
     answer = tenant.post(tenant.body())

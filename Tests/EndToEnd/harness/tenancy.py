@@ -142,7 +142,9 @@ def create_account(
     secret = unique(f"sk-{tag}-") + (f"-sim-{words}" if words else "")
     kind = fields.get("type", "apikey")
     named = {"api_key": secret} if kind in ("apikey", "bedrock") else {"access_token": secret, "refresh_token": secret}
-    credentials = {**named, "base_url": simulator.url, **fields.pop("credentials", {})}
+    # An Antigravity login without a project is renewed at once to find one, and its token changes with that.
+    project = {"project_id": "sim-project"} if (fields.get("platform"), kind) == ("antigravity", "oauth") else {}
+    credentials = {**named, "base_url": simulator.url, **project, **fields.pop("credentials", {})}
     row = admin.create(
         "accounts",
         **{

@@ -39,8 +39,6 @@ UPSTREAMS: dict[str, Upstream] = {
             base_path="/backend-api/codex",
         ),
         Upstream("Gemini", "gemini", "/v1beta/models/", "gemini", "gemini-"),
-        Upstream(
-            "Antigravity", "gemini", "/v1internal:", "antigravity", "gemini-", "oauth", {"project_id": "sim-project"}
-        ),
+        Upstream("Antigravity", "gemini", "/v1internal:", "antigravity", "gemini-", "oauth"),
     )
 }
