@@ -50,6 +50,10 @@ final class AccountChooser {
     /// Whether there is an account to try beside the one that has just failed.
     var hasAnother: Bool { choose() != nil }
 
+    /// How long an attempt may wait for its account's token: where another account can take the call, no longer than for
+    /// a slot of its own.
+    var tokenPatience: Duration { hasAnother ? min(timeLeft, call.config.settings.stickyWait) : timeLeft }
+
     /// Leaves out an account that cannot be asked such a call, and with it those like it.
     ///
     /// - Returns: whether there is another kind of account to ask.

@@ -98,7 +98,7 @@ package final class RelayRunner {
                 var trial = Trial(candidate: candidate, attempt: Attempt(candidate.account, call))
                 let opening: AttemptRunner.Opening
                 do {
-                    opening = try await attempts.open(&trial.attempt, within: chooser.timeLeft)
+                    opening = try await attempts.open(&trial.attempt, within: { chooser.tokenPatience })
                 } catch let refusal as GatewayError {
                     // What this account cannot be asked another one perhaps can.
                     guard chooser.passOver(trial.attempt) else { throw refusal }
