@@ -180,7 +180,7 @@ let package = Package(
         ),
         suite("RedisTests", ["Redis", "Reactor", "TLS", "TestSupport"]),
         suite("BytesTests", ["Bytes"]),
-        suite("FormatsTests", ["Formats", "CInflate", "TestSupport"]),
+        suite("FormatsTests", ["Bytes", "Formats", "CInflate", "TestSupport"]),
         suite("CryptoTests", ["Crypto", "Formats", "TestSupport"]),
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("DomainTests", ["Domain"]),
