@@ -15,7 +15,6 @@ package enum AccountWords {
         "access to the model with the specified model id",
         "end of its life", "don't have access to the model",
     ]
-    static let credit = "credit"
 
     /// The words on which a verdict on a refusal rests, in lower case; none where its status says enough.
     package static func under(_ verdict: UpstreamVerdict, status: Int) -> [String] {
@@ -25,7 +24,6 @@ package enum AccountWords {
         case .invalidProject: [invalidProject]
         case .credentialRejected where status == 400: invalidKey
         case .modelNotFound where status == 400: missingModel
-        case .creditsExhausted where status == 400: [credit]
         default: []
         }
     }
