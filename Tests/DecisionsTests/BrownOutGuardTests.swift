@@ -29,9 +29,16 @@ struct BrownOutGuardTests {
         #expect(BrownOutGuard.choice([paused(for: 50, since: 5)], now: now) == 0)
     }
 
-    @Test("none as long as a pause is no guess, or when it was just tried in vain")
+    @Test("an account whose pause is no guess is neither tried out nor keeps others from it")
+    func stated() {
+        #expect(BrownOutGuard.choice([paused(for: 60), paused(for: 90, isGuessed: false)], now: now) == 0)
+        #expect(BrownOutGuard.choice([paused(for: 10, isGuessed: false), paused(for: 60)], now: now) == 1)
+        let error = BrownOutGuard.Paused(AccountFlag(.error, until: nil, setAt: now + .seconds(-60)))
+        #expect(BrownOutGuard.choice([error, paused(for: 60)], now: now) == 1)
+    }
+
+    @Test("none where no pause is a guess, or when the first was just tried in vain")
     func none() {
-        #expect(BrownOutGuard.choice([paused(for: 60), paused(for: 90, isGuessed: false)], now: now) == nil)
         #expect(BrownOutGuard.choice([paused(.rateLimited, for: 60, isGuessed: false)], now: now) == nil)
         #expect(BrownOutGuard.choice([paused(for: 60, isTried: true), paused(for: 90)], now: now) == nil)
         #expect(BrownOutGuard.choice([paused(for: 60), paused(for: 90, isTried: true)], now: now) == 0)

@@ -17,6 +17,7 @@ struct AnswerHeadersTests {
             "anthropic-organization-id",
             "anthropic-workspace-id", "openai-project", "anthropic-priority-input-tokens-remaining",
             "anthropic-fast-output-tokens-limit", "via", "nel", "report-to", "reporting-endpoints", "server-timing",
+            "location", "content-location", "link", "apim-request-id", "x-ms-region",
             "alt-used", "x-served-by", "x-envoy-upstream-service-time", "www-authenticate", "authentication-info",
             "proxy-authentication-info", "access-control-allow-origin", "access-control-expose-headers",
             "anthropic-ratelimit-requests-limit", "anthropic-ratelimit-unified-5h-reset", "anthropic-ratelimit-x",

@@ -26,19 +26,20 @@ package enum AnswerHeaders {
         switch name.raw.count {
         case 2: return name.equals("te")
         case 3: return name.equals("via") || name.equals("nel")
-        case 4: return name.equals("date")
+        case 4: return name.equals("date") || name.equals("link")
         case 6: return name.equals("server") || name.equals("cf-ray")
         case 7: return name.equals("trailer") || name.equals("upgrade") || name.equals("alt-svc")
-        case 8: return name.equals("alt-used")
+        // Addresses at the upstream's host.
+        case 8: return name.equals("alt-used") || name.equals("location")
         case 9: return name.equals("report-to")
         case 10: return name.equals("connection") || name.equals("keep-alive") || name.equals("set-cookie")
         case 11: return name.equals("x-served-by")
         case 12: return name.equals("x-request-id") || name.equals("x-robots-tag")
         case 13: return name.equals("server-timing")
         case 14: return name.equals("content-length") || name.equals("openai-project")
-        case 15: return name.equals("cf-cache-status")
+        case 15: return name.equals("cf-cache-status") || name.equals("apim-request-id")
         case 16:
-            return name.equals("proxy-connection") || name.equals("content-encoding")
+            return name.equals("content-location") || name.equals("proxy-connection") || name.equals("content-encoding")
                 || name.equals("www-authenticate")
         case 17: return name.equals("transfer-encoding")
         case 18: return name.equals("proxy-authenticate")
@@ -63,6 +64,7 @@ package enum AnswerHeaders {
         case UInt8(ascii: "x"):
             name.hasPrefix("x-ratelimit-") || name.hasPrefix("x-codex-") || name.hasPrefix("x-tollgate-")
                 || name.hasPrefix("x-envoy-") || name.hasPrefix("x-amzn-") || name.hasPrefix("x-amz-")
+                || name.hasPrefix("x-ms-")
         default: false
         }
     }

@@ -54,7 +54,7 @@ package struct Candidates {
         ).map { set.candidates[$0] }
     }
 
-    /// The one to try out where all are paused by guesses.
+    /// The one to try out where all that could serve the call otherwise are paused by guesses.
     package func guarded(now: Timestamp, tried: (AccountID) -> Bool) -> Candidate? {
         var paused: [BrownOutGuard.Paused] = []
         var found: [Candidate] = []

@@ -1,6 +1,6 @@
 package import Domain
 
-/// Which account to try out when all that a call could go to are paused by guesses. Pure.
+/// Which account to try out when all that a call could go to otherwise are paused by guesses. Pure.
 ///
 /// A guessed pause can be far too long: a provider's bad minute would turn callers away for ten. So one call at a time is
 /// let through, to the account whose pause ends first, from some seconds into it.
@@ -19,11 +19,15 @@ package enum BrownOutGuard {
 
     package static let patience = Duration.seconds(5)
 
-    /// - Parameter paused: all of them; a flag that no success could disprove ends the guard's business.
+    /// Accounts with a flag that no success could disprove (a reset that was stated, a 401) are not usable otherwise: they
+    /// are neither tried out nor waited for.
+    ///
+    /// - Parameter paused: all accounts with a flag.
     /// - Returns: the index of the one to try out now; nil for none.
     package static func choice(_ paused: [Paused], now: Timestamp) -> Int? {
-        guard paused.allSatisfy({ $0.flag.isGuessed && $0.flag.until != nil }) else { return nil }
-        let first = paused.indices.min { one, other in
+        let first = paused.indices.filter { paused[$0].flag.isGuessed && paused[$0].flag.until != nil }.min {
+            one,
+            other in
             (paused[one].flag.until ?? now) < (paused[other].flag.until ?? now)
         }
         guard let first, !paused[first].isTried, now >= paused[first].flag.setAt + patience else { return nil }
