@@ -1,0 +1,93 @@
+import ControlKit
+import Domain
+import Postgres
+import Reactor
+import Redis
+import Snapshots
+import Telemetry
+import TestSupport
+import Testing
+
+extension World {
+    fileprivate func field(_ name: String, _ field: String) async throws -> Int64? {
+        try await redis.send(RedisCommand(["HGET", name, field])).text.flatMap { Int64($0) }
+    }
+
+    @discardableResult
+    fileprivate func send(_ words: String...) async throws -> RedisValue { try await redis.send(RedisCommand(words)) }
+
+    /// Settles in Redis as the workers' script does, as far as counters go.
+    fileprivate func charge(_ record: UsageRecord) async throws {
+        for name in CounterNames.all(of: record) { try await send("HINCRBY", name, "u", "\(record.cost.raw)") }
+        try await append(record)
+    }
+
+    fileprivate func settleAll() async throws {
+        let settler = settler()
+        settler.start()
+        try await waitUntilSettled()
+        await settler.stop()
+    }
+}
+
+@Suite("What could part Redis from Postgres", .enabled(if: canRun, requirement))
+struct CounterDifferenceTests {
+    private static let day: Int64 = 86_400_000
+    private static var today: Int64 { WallClock.microseconds / 1000 / day * day }
+    @Test("calls of before another beginning of a subscription do not hide what is used after it")
+    func subscriptionBegunAnew() async throws {
+        try await withWorld { world in
+            let cast = try await Cast(world, users: 1)
+            let (user, partition) = (cast.users[0], Partition(of: cast.users[0]))
+            let day = Self.today
+            let hour: Int64 = 3_600_000
+            let old = day + 10 * hour - 5 * Self.day
+            try await world.run(
+                """
+                insert into subscriptions (user_id, group_id, starts_at, expires_at, day_start_ms, week_start_ms,
+                    month_start_ms)
+                values ($1, $2, \(SQL.time("$3")), now() + interval '100 days', $4, $5, $5)
+                """,
+                [
+                    .integer(user.raw), .integer(cast.group.raw), .integer(old * 1000), .integer(old + 5 * Self.day),
+                    .integer(old),
+                ]
+            )
+            // It begins an hour earlier, an hour and nine days earlier.
+            let id = SubscriptionID(1)
+            let begin = old - hour - 9 * Self.day
+            let begun = try await world.pool.withConnection { connection -> SubscriptionRecord? in
+                guard let found = try await SubscriptionStore.find(id, on: connection) else { return nil }
+                var draft = found.fields
+                draft.startsAt = Timestamp(microseconds: begin * 1000)
+                try await SubscriptionStore.update(found, to: draft, now: .now, on: connection)
+                return try await SubscriptionStore.find(id, on: connection)
+            }
+            let now = try #require(begun)
+            var late = cast.record(0)
+            late.limits.subscription = .init(id: id, day: old + 5 * Self.day, week: old, month: old)
+            try await world.charge(late)
+            try await world.settleAll()
+            var next = cast.record(1)
+            next.limits.subscription = .init(
+                id: id,
+                day: now.day.start,
+                week: now.week.start,
+                month: now.month.start
+            )
+            try await world.charge(next)
+            try await world.settleAll()
+            for kind in CounterNames.SubscriptionWindow.allCases {
+                #expect(try await world.number("select \(kind.rawValue)_used as n from subscriptions") == 1001)
+            }
+            let starts: [(CounterNames.SubscriptionWindow, Int64)] = [
+                (.day, now.day.start), (.week, now.week.start), (.month, now.month.start),
+            ]
+            for (kind, start) in starts {
+                let name = CounterNames.subscription(id, kind, start: start, partition)
+                let used = (try await world.field(name, "b") ?? 0) + (try await world.field(name, "u") ?? 0)
+                #expect(used == 1001)
+            }
+        }
+    }
+}
