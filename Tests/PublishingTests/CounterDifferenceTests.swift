@@ -34,6 +34,30 @@ extension World {
 struct CounterDifferenceTests {
     private static let day: Int64 = 86_400_000
     private static var today: Int64 { WallClock.microseconds / 1000 / day * day }
+    @Test("a wallet that Redis has forgotten does not stand before the user's other counters do")
+    func walletAlone() async throws {
+        try await withWorld { world in
+            let cast = try await Cast(world, users: 1)
+            let (user, partition) = (cast.users[0], Partition(of: cast.users[0]))
+            let other = try await world.addKey("other", of: user, in: cast.group)
+            try await world.run(
+                "update api_keys set quota = 100, quota_used = 100 where id = $1",
+                [.integer(other.raw)]
+            )
+            // Redis is empty but for a record that a worker has sent again.
+            try await world.charge(cast.record(0))
+            try await world.settleAll()
+            // Where a wallet stands, workers take the user's other counters for what is there of them.
+            let wallet = try await world.field(CounterNames.wallet(of: user), "b")
+            let quota = try await world.field(CounterNames.quota(of: other, partition), "b")
+            #expect(wallet == nil || quota == 100)
+            try await world.publisher().writeCounters(of: [user])
+            #expect(try await world.field(CounterNames.wallet(of: user), "b") == -1000)
+            #expect(try await world.field(CounterNames.wallet(of: user), "u") == 0)
+            #expect(try await world.field(CounterNames.quota(of: other, partition), "b") == 100)
+        }
+    }
+
     @Test("calls of before another beginning of a subscription do not hide what is used after it")
     func subscriptionBegunAnew() async throws {
         try await withWorld { world in

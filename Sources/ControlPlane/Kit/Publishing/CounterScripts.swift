@@ -39,7 +39,8 @@ package enum CounterScripts {
     ///
     /// The entries are the oldest of the stream. An entry counts only if it stood there: an acknowledgement that is sent
     /// twice takes nothing out twice. Acknowledgements remove from the beginning, and a Redis that lost the end of its log
-    /// lacks the last; so where the first and the last entry stand, all do. Windows that have been forgotten stay so.
+    /// lacks the last; so where the first and the last entry stand, all do. Windows that have been forgotten stay so, and
+    /// wallets: where one stands, workers take it that all of the user's counters do.
     package static let acknowledge = RedisScript(
         name: "acknowledge_usage",
         source: """
@@ -72,7 +73,8 @@ package enum CounterScripts {
               local name = ARGV[i]
               if stands(name) then
                 local known = call('HGET', name, 's')
-                if not known or tonumber(known) < tonumber(ARGV[i + 2]) then
+                if not known and not string.find(name, ':wallet:', 1, true)
+                    or known and tonumber(known) < tonumber(ARGV[i + 2]) then
                   call('HSET', name, 'b', ARGV[i + 1], 's', ARGV[i + 2])
                 end
               end
