@@ -114,4 +114,54 @@ struct CounterDifferenceTests {
             }
         }
     }
+
+    @Test("what is settled in Postgres and not acknowledged yet is not counted twice")
+    func settledNotAcknowledged() async throws {
+        try await withWorld { world in
+            let cast = try await Cast(world, users: 1)
+            let (user, partition) = (cast.users[0], Partition(of: cast.users[0]))
+            try await world.run("update users set balance = 5000")
+            let publisher = world.publisher()
+            try await publisher.writeCounters(of: [user])
+            try await world.charge(cast.record(0))
+            let slice = try #require(
+                StreamSlice(
+                    try await world.redis.runAll([StreamSlice.call(partition, limit: 10)])[0],
+                    partition,
+                    limit: 10
+                )
+            )
+            // A settler has committed, and is about to acknowledge.
+            try await world.pool.withConnection { connection in
+                try await SettlementStore.prepare(connection)
+                _ = try await connection.transaction { connection in
+                    try await SettlementStore.settle(
+                        [SettlementItem(cast.record(0), streamID: slice.entries[0].streamID)],
+                        positions: [
+                            .init(partition: partition, epoch: slice.epoch, lastID: slice.entries[0].streamID)
+                        ],
+                        connection
+                    )
+                }
+            }
+            func left() async throws -> Int64 {
+                let wallet = CounterNames.wallet(of: user)
+                return (try await world.field(wallet, "b") ?? 0) - (try await world.field(wallet, "u") ?? 0)
+            }
+            var seen: [Int64] = []
+            let isWritten = Promise<Void>()
+            world.loop.spawn {
+                _ = try? await publisher.writeCounters(of: [user])
+                isWritten.succeed(())
+            }
+            for _ in 0..<20 {
+                seen.append(try await left())
+                await world.loop.sleep(.milliseconds(2))
+            }
+            try await world.settleAll()
+            try await isWritten.wait()
+            seen.append(try await left())
+            #expect(seen.allSatisfy { $0 == 4000 }, "\(seen)")
+        }
+    }
 }

@@ -140,8 +140,8 @@ struct CounterTests {
             func write(_ number: Int, _ sequence: Int) async throws {
                 _ = try await world.redis.run(
                     CounterScripts.write,
-                    keys: ["tg:{p00}:epoch", name],
-                    arguments: ["e", "\(number)", "\(sequence)", "0"]
+                    keys: ["tg:{p00}:epoch", "tg:{p00}:usage", name],
+                    arguments: ["e", "", "", "\(number)", "\(sequence)", "0"]
                 )
             }
             try await write(100, 5)

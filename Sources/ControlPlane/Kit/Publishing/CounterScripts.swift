@@ -4,18 +4,23 @@ package import Redis
 package enum CounterScripts {
     /// Writes what Postgres says, unless something newer stands there.
     ///
-    /// Keys: epoch, counters. Arguments: an epoch in case there is none, then for each counter its number, the sequence
-    /// of that, and when it may be forgotten in ms since 1970 (0: never). Answer: how many were written.
+    /// Keys: epoch, usage stream, counters. Arguments: an epoch in case there is none; the epoch and the id up to which
+    /// what Postgres says includes the stream (both empty: whatever it includes); then for each counter its number, the
+    /// sequence of that, and when it may be forgotten in ms since 1970 (0: never).
+    /// Answer: how many were written; −1, and nothing is, while the stream still has what Postgres has: it would count
+    /// twice until its settler, who is about to, takes it out.
     package static let write = RedisScript(
         name: "write_counters",
         source: """
-            if not redis.call('GET', KEYS[1]) then
+            local epoch = redis.call('GET', KEYS[1])
+            if epoch and epoch == ARGV[2] and redis.call('XRANGE', KEYS[2], '-', ARGV[3], 'COUNT', 1)[1] then return -1 end
+            if not epoch then
               local time = redis.call('TIME')
               redis.call('SET', KEYS[1], ARGV[1] .. '.' .. time[1] .. '.' .. time[2])
             end
             local written = 0
-            for i = 2, #KEYS do
-              local at = 3 * i - 4
+            for i = 3, #KEYS do
+              local at = 3 * i - 5
               local known = redis.call('HGET', KEYS[i], 's')
               if not known or tonumber(known) <= tonumber(ARGV[at + 1]) then
                 redis.call('HSET', KEYS[i], 'b', ARGV[at], 's', ARGV[at + 1])

@@ -101,5 +101,17 @@ package enum CounterStore {
         }
     }
 
+    /// Up to which entry of its stream each partition is settled, and in which epoch.
+    static func positions(
+        _ connection: PostgresConnection
+    ) async throws -> [Partition: (epoch: String, lastID: String)] {
+        var positions: [Partition: (epoch: String, lastID: String)] = [:]
+        for row in try await connection.query("select partition, epoch, last_id from settlement_positions") {
+            guard let partition = Partition(Int(try row.int("partition"))) else { continue }
+            positions[partition] = (try row.text("epoch"), try row.text("last_id"))
+        }
+        return positions
+    }
+
     static func expiry(of window: LimitWindow) -> Int64 { window.end.milliseconds + afterlife }
 }
