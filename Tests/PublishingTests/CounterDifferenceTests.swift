@@ -34,6 +34,7 @@ extension World {
 struct CounterDifferenceTests {
     private static let day: Int64 = 86_400_000
     private static var today: Int64 { WallClock.microseconds / 1000 / day * day }
+
     @Test("a wallet that Redis has forgotten does not stand before the user's other counters do")
     func walletAlone() async throws {
         try await withWorld { world in
@@ -55,6 +56,38 @@ struct CounterDifferenceTests {
             #expect(try await world.field(CounterNames.wallet(of: user), "b") == -1000)
             #expect(try await world.field(CounterNames.wallet(of: user), "u") == 0)
             #expect(try await world.field(CounterNames.quota(of: other, partition), "b") == 100)
+        }
+    }
+
+    @Test("an exhaustion that is over in Postgres is over in Redis, unless a word of it is on its way")
+    func staleExhaustion() async throws {
+        try await withWorld { world in
+            let cast = try await Cast(world, users: 1)
+            let (key, partition) = (cast.keys[0], Partition(of: cast.users[0]))
+            // Exhausted three days ago, when it resumed by itself; now it does not any more.
+            try await world.run(
+                """
+                insert into key_policies (key_id, period, anchor_time, quota, boundary, exhausted_action, auto_resume,
+                    version, window_start_ms)
+                values ($1, 'daily', timestamptz 'epoch', 5000, 'graceful', 'reject', false, 7, $2)
+                """,
+                [.integer(key.raw), .integer(Self.today)]
+            )
+            let name = CounterNames.exhaustion(of: key, partition)
+            let window = Self.today - 3 * Self.day
+            let publisher = world.publisher()
+            try await world.send("HSET", name, "7.0.5000", "\(window)")
+            try await publisher.writeCounters(of: cast.users)
+            #expect(try await world.field(name, "7.0.5000") == nil)
+
+            let word = #"{"key":\#(key),"user":\#(cast.users[0]),"version":7,"epoch":0,"window":\#(Self.today)}"#
+            try await world.send("HSET", name, "7.0.5000", "\(Self.today)")
+            try await world.send("XADD", RedisNames.usage(partition), "*", "e", word)
+            try await publisher.writeCounters(of: cast.users)
+            #expect(try await world.field(name, "7.0.5000") == Self.today)
+            try await world.settleAll()
+            try await publisher.writeCounters(of: cast.users)
+            #expect(try await world.field(name, "7.0.5000") == Self.today)
         }
     }
 

@@ -32,6 +32,24 @@ package enum CounterScripts {
             """
     )
 
+    /// Forgets that a policy was exhausted, where Postgres says that it is not, unless a worker's word of it is still on
+    /// its way there. What stood would count again once the policy is what it was then, or resumes no more by itself.
+    ///
+    /// Keys: the key's exhaustion, usage stream. Arguments: the policy's field, how a word on the key begins, how long the
+    /// stream may be to be looked through. Answer: whether it was forgotten.
+    package static let recover = RedisScript(
+        name: "recover_policy",
+        source: """
+            if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
+            if redis.call('XLEN', KEYS[2]) > tonumber(ARGV[3]) then return 0 end
+            for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+')) do
+              local field, value = entry[2][1], entry[2][2]
+              if field == 'e' and string.sub(value, 1, #ARGV[2]) == ARGV[2] then return 0 end
+            end
+            return redis.call('HDEL', KEYS[1], ARGV[1])
+            """
+    )
+
     /// Removes entries that are in Postgres from the stream, takes what they cost out of what is unsettled, writes what
     /// Postgres says now, and tells how far the partition is settled; does nothing when Redis has forgotten since the
     /// entries were read.

@@ -10,6 +10,8 @@ package final class CounterWriter {
     /// What was settled is acknowledged at once, unless its settler has died in between.
     private static let acknowledgementPause = Duration.milliseconds(20)
     private static let maximumPauses = 25
+    /// A partition with more to settle is looked through when it is quieter.
+    private static let searched = 1000
     private let loop: EventLoop
     private let redis: RedisClient
     /// Proposed where a partition has no epoch.
@@ -66,16 +68,29 @@ package final class CounterWriter {
         )
     }
 
+    /// Which policies are exhausted, and which are not any more.
     private func writeExhaustions(_ standings: [UserStanding]) async throws {
         var marks: [RedisCommand] = []
+        var recoveries: [RedisScriptCall] = []
         for standing in standings {
             let partition = Partition(of: standing.user)
-            for exhaustion in standing.exhaustions {
-                let name = CounterNames.exhaustion(of: exhaustion.key, partition)
-                marks.append(RedisCommand(["HSET", name, exhaustion.field, String(exhaustion.window)]))
+            for policy in standing.policies {
+                let name = CounterNames.exhaustion(of: policy.key, partition)
+                if let window = policy.exhaustedWindow {
+                    marks.append(RedisCommand(["HSET", name, policy.field, String(window)]))
+                } else {
+                    recoveries.append(
+                        RedisScriptCall(
+                            CounterScripts.recover,
+                            keys: [name, RedisNames.usage(partition)],
+                            arguments: [policy.field, PolicyExhaustion.opening(policy.key), String(Self.searched)]
+                        )
+                    )
+                }
             }
         }
         _ = try await redis.sendAll(marks)
+        _ = try await redis.runAll(recoveries)
     }
 
     /// The same of all users, some at a time.

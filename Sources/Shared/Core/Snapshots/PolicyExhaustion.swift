@@ -10,9 +10,12 @@ package struct PolicyExhaustion: Hashable, Sendable {
     /// When the exhausted window began, in milliseconds since 1970.
     package var window: Int64
 
+    /// How a word on a key begins, whatever it says.
+    package static func opening(_ key: KeyID) -> String { #"{"key":\#(key),"# }
+
     /// Everything up to the window, which a script adds with the closing brace.
     package static func opening(_ key: KeyID, _ user: UserID, _ policy: KeyPolicy) -> String {
-        #"{"key":\#(key),"user":\#(user),"version":\#(policy.version),"epoch":\#(policy.resetEpoch),"window":"#
+        opening(key) + #""user":\#(user),"version":\#(policy.version),"epoch":\#(policy.resetEpoch),"window":"#
     }
 
     /// Nil for a text that is none.
