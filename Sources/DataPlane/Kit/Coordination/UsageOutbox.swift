@@ -97,8 +97,9 @@ package final class UsageOutbox {
     private static let patience = 5
     private static let postLimit = 500
     private static let postPause = Duration.seconds(1)
-    /// How often the epochs of partitions with uncovered records are looked at: no call may come by to show them.
-    package static let watchInterval = Duration.seconds(5)
+    /// How often the epochs of partitions with uncovered records and with calls under way are looked at: no call may come
+    /// by to show them. Well within the 2 to 3 seconds that strict policies wait for what is reserved (`admit`).
+    package static let watchInterval = Duration.seconds(1)
 
     private let redis: RedisClient
     private let proposedEpoch: String
