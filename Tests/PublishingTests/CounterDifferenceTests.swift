@@ -197,4 +197,34 @@ struct CounterDifferenceTests {
             #expect(seen.allSatisfy { $0 == 4000 }, "\(seen)")
         }
     }
+
+    @Test("a word of an exhaustion under another quota than the policy's is none of it", arguments: [5000, 9000])
+    func lateExhaustion(quota: Int64) async throws {
+        try await withWorld { world in
+            let cast = try await Cast(world, users: 1)
+            let (key, partition) = (cast.keys[0], Partition(of: cast.users[0]))
+            let old = KeyPolicy(
+                period: .day,
+                anchor: Timestamp(microseconds: 0),
+                quota: NanoUSD(5000),
+                resumesByItself: false,
+                version: 7
+            )
+            try await world.run(
+                """
+                insert into key_policies (key_id, period, anchor_time, quota, boundary, exhausted_action, auto_resume,
+                    version, window_start_ms)
+                values ($1, 'daily', timestamptz 'epoch', $2, 'strict', 'disable_key', false, 7, $3)
+                """,
+                [.integer(key.raw), .integer(quota), .integer(Self.today)]
+            )
+            let word = PolicyExhaustion.opening(key, cast.users[0], old) + "\(Self.today)}"
+            try await world.send("XADD", RedisNames.usage(partition), "*", "e", word)
+            try await world.settleAll()
+            let exhausted = try await world.number(
+                "select count(*) as n from key_policies where exhausted_window_ms is not null"
+            )
+            #expect(exhausted == (quota == 5000 ? 1 : 0))
+        }
+    }
 }
