@@ -227,4 +227,49 @@ struct CounterDifferenceTests {
             #expect(exhausted == (quota == 5000 ? 1 : 0))
         }
     }
+
+    @Test(
+        "after Redis' clock was ahead for a while, what is used in the window that runs counts on",
+        arguments: [false, true]
+    )
+    func clockWasAhead(isSubscription: Bool) async throws {
+        try await withWorld { world in
+            let cast = try await Cast(world, users: 1)
+            let (key, partition) = (cast.keys[0], Partition(of: cast.users[0]))
+            let (today, id) = (Self.today, SubscriptionID(1))
+            try await world.run(
+                """
+                insert into key_policies (key_id, period, anchor_time, quota, boundary, exhausted_action, auto_resume,
+                    version, window_start_ms)
+                values ($1, 'daily', timestamptz 'epoch', 5000, 'strict', 'reject', true, 7, $2)
+                """,
+                [.integer(key.raw), .integer(today)]
+            )
+            try await world.run(
+                """
+                insert into subscriptions (user_id, group_id, starts_at, expires_at, day_start_ms, week_start_ms,
+                    month_start_ms)
+                values ($1, $2, timestamptz 'epoch', now() + interval '1 day', 0, 0, 0)
+                """,
+                [.integer(cast.users[0].raw), .integer(cast.group.raw)]
+            )
+            for (number, window) in [(0, today), (1, today + Self.day), (2, today), (3, today)] {
+                var record = cast.record(number)
+                if isSubscription {
+                    record.limits.subscription = .init(id: id, day: window, week: 0, month: 0)
+                } else {
+                    record.limits.policy = .init(version: 7, resetEpoch: 0, window: window)
+                }
+                try await world.charge(record)
+                try await world.settleAll()
+            }
+            let window = FrozenLimits.Policy(version: 7, resetEpoch: 0, window: today)
+            let name =
+                isSubscription
+                ? CounterNames.subscription(id, .day, start: today, partition)
+                : CounterNames.policy(of: key, window, partition)
+            let used = (try await world.field(name, "b") ?? 0) + (try await world.field(name, "u") ?? 0)
+            #expect(used == 1000 + 1002 + 1003)
+        }
+    }
 }

@@ -63,21 +63,27 @@ package enum CounterScripts {
     /// The entries are the oldest of the stream. An entry counts only if it stood there: an acknowledgement that is sent
     /// twice takes nothing out twice. Acknowledgements remove from the beginning, and a Redis that lost the end of its log
     /// lacks the last; so where the first and the last entry stand, all do. Windows that have been forgotten stay so, and
-    /// wallets: where one stands, workers take it that all of the user's counters do.
+    /// wallets: where one stands, workers take it that all of the user's counters do. What Postgres does not count, since it
+    /// knows a later window already, stays counted here: Redis' clock may have been ahead for a while.
     package static let acknowledge = RedisScript(
         name: "acknowledge_usage",
         source: """
             local call = redis.call
             if (call('GET', KEYS[1]) or '') ~= ARGV[1] then return -1 end
             local lists, numbers = tonumber(ARGV[7]), tonumber(ARGV[8])
-            local function stands(name)
-              return not (string.find(name, ':policy:', 1, true) or string.find(name, ':sub:', 1, true))
-                or call('EXISTS', name) == 1
+            local known = {}
+            for i = 9 + 2 * lists, 8 + 2 * lists + 3 * numbers, 3 do known[ARGV[i]] = true end
+            local function isWindow(name)
+              return string.find(name, ':policy:', 1, true) or string.find(name, ':sub:', 1, true)
             end
+            local function stands(name) return not isWindow(name) or call('EXISTS', name) == 1 end
             local function lower(list, cost)
               if cost == '0' then return end
               for name in string.gmatch(ARGV[7 + 2 * list], '%S+') do
-                if stands(name) then call('HINCRBY', name, 'u', '-' .. cost) end
+                if stands(name) then
+                  call('HINCRBY', name, 'u', '-' .. cost)
+                  if isWindow(name) and not known[name] then call('HINCRBY', name, 'b', cost) end
+                end
               end
             end
             local removed = 0
@@ -95,9 +101,9 @@ package enum CounterScripts {
             for i = 9 + 2 * lists, 8 + 2 * lists + 3 * numbers, 3 do
               local name = ARGV[i]
               if stands(name) then
-                local known = call('HGET', name, 's')
-                if not known and not string.find(name, ':wallet:', 1, true)
-                    or known and tonumber(known) < tonumber(ARGV[i + 2]) then
+                local sequence = call('HGET', name, 's')
+                if not sequence and not string.find(name, ':wallet:', 1, true)
+                    or sequence and tonumber(sequence) < tonumber(ARGV[i + 2]) then
                   call('HSET', name, 'b', ARGV[i + 1], 's', ARGV[i + 2])
                 end
               end
