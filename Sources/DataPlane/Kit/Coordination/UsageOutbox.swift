@@ -1,5 +1,6 @@
 import Bytes
 package import Domain
+import Formats
 package import Reactor
 package import Redis
 package import Snapshots
@@ -196,7 +197,14 @@ package final class UsageOutbox {
         guard let journal else { return }
         let decoder = UsageRecordDecoder()
         for bytes in journal.takeReplay() {
-            let record = try? decoder.decode(bytes)
+            var bytes = bytes
+            var record: UsageRecord?
+            do {
+                record = try decoder.decode(bytes)
+            } catch {
+                // As text it is put aside like any other that is no record; as it is it would spoil those sent with it.
+                if error == .notJSON { bytes = JSON.string(String(decoding: bytes, as: UTF8.self)).encoded }
+            }
             failed.append(
                 Entry(
                     requestID: record?.requestID ?? "",
