@@ -4,6 +4,7 @@ import HTTPFetching
 import Reactor
 import Redis
 import Snapshots
+import Telemetry
 import TestSupport
 import Testing
 
@@ -64,6 +65,45 @@ struct ForgottenTests {
             try await stand.quiesce()
             #expect(try await stand.records(1).count == 1)
             #expect(try await !Self.holds(stand, id))
+        }
+    }
+
+    @Test("a strict policy lets nobody in before all workers have reserved again, also where no connection broke")
+    func strictAfterFlush() async throws {
+        try await standing { (stand) async throws in
+            stand.change {
+                $0.policy = KeyPolicy(
+                    period: .week,
+                    anchor: Timestamp(microseconds: 0),
+                    quota: NanoUSD(1_000_000_000_000)
+                )
+            }
+            try await stand.publish()
+            try await stand.run("SET", RedisNames.epoch(stand.partition), "old.1.1")
+            let (call, reading, id) = try await Self.begin(stand)
+            try await stand.run("FLUSHALL")
+            try await stand.publish()
+            // Somebody else's calls; the worker with the stream has none that would show it the new epoch.
+            let other = AdmissionStore(stand.redis, proposedEpoch: "other")
+            let group = try #require(stand.context.config?.group(stand.key.group))
+            var isAdmitted = false
+            for _ in 0..<1000 where !isAdmitted {
+                let answer = try await other.admit(
+                    "req_other",
+                    ServingKey(stand.key),
+                    group,
+                    amount: NanoUSD(5),
+                    now: .now,
+                    ticket: nil,
+                    isLenient: false
+                )
+                if case .admitted = answer { isAdmitted = true } else { await stand.loop.sleep(.milliseconds(10)) }
+            }
+            #expect(isAdmitted)
+            #expect(try await Self.holds(stand, id))
+            call.finish()
+            _ = try? await reading.rest()
+            try await stand.quiesce()
         }
     }
 

@@ -254,11 +254,14 @@ struct RedisAwayTests {
         }
     }
 
-    @Test("a record of another version in the journal goes to the control plane as it is")
-    func unreadable() async throws {
+    @Test(
+        "a record in the journal that cannot be read goes to the control plane, as it is or as text, and holds up no other",
+        arguments: [Array(#"{"version":9}"#.utf8), Array("nonsense".utf8), Array(#"}],"\u{0}"#.utf8), [0xFF, 0xFE]]
+    )
+    func unreadable(_ record: [UInt8]) async throws {
         let folder = Folder()
         defer { folder.remove() }
-        folder.write([Array(#"{"version":9}"#.utf8)])
+        folder.write([record, Array(#"{"version":10}"#.utf8)])
         try await standing(Self.options(folder)) { (stand) async throws in
             stand.control.takesRecords = true
             stand.context.outbox.replay()

@@ -49,6 +49,7 @@ struct CounterTests {
             let cast = try await Cast(world)
             try await world.run("update api_keys set quota = 1000000")
             for key in cast.keys { try await world.addPolicy(key) }
+            try await world.publisher().writeCounters(of: cast.users)
             let today = WallClock.microseconds / 1000 / Self.day * Self.day
             for number in 0..<30 {
                 var record = cast.record(number)
@@ -139,8 +140,8 @@ struct CounterTests {
             func write(_ number: Int, _ sequence: Int) async throws {
                 _ = try await world.redis.run(
                     CounterScripts.write,
-                    keys: ["tg:{p00}:epoch", name],
-                    arguments: ["e", "\(number)", "\(sequence)", "0"]
+                    keys: ["tg:{p00}:epoch", "tg:{p00}:usage", name],
+                    arguments: ["e", "", "", "\(number)", "\(sequence)", "0"]
                 )
             }
             try await write(100, 5)
@@ -400,6 +401,7 @@ struct CounterTests {
         try await withWorld { world in
             let cast = try await Cast(world, users: 2)
             try await world.run("update api_keys set quota = 1000000")
+            try await world.publisher().writeCounters(of: cast.users)
             let records = (0..<6).map { cast.record($0) }
             for record in records { try await world.charge(record) }
             try await world.pool.withConnection { connection in

@@ -90,7 +90,7 @@ package enum SettlementStore {
             var rows = CopyRows(columns: columns.count, rows: items.count)
             for (number, item) in items.enumerated() { add(number, item.record, to: &rows) }
             try await connection.copy(into: "settlement_staging", columns: columns, rows)
-            (outcome, repeated) = try await book(items.count, connection)
+            (outcome, repeated) = try await book(items, connection)
             try await noteSpending(of: items, connection)
         }
         try await advance(positions, from: known, connection)
@@ -124,7 +124,7 @@ package enum SettlementStore {
 
     /// - Returns: also the numbers of the items that were settled already.
     private static func book(
-        _ count: Int,
+        _ items: [SettlementItem],
         _ connection: PostgresConnection
     ) async throws -> (Outcome, repeated: Set<Int64>) {
         var outcome = Outcome()
@@ -170,13 +170,15 @@ package enum SettlementStore {
             """,
             [1, .texts(corrected)]
         )
-        guard outcome.new + outcome.corrected + outcome.repeated == count else {
+        guard outcome.new + outcome.corrected + outcome.repeated == items.count else {
             // Somebody settled one of these calls without its partition's lock: look again.
             throw PostgresError.server(state: "40001", message: "a call was settled meanwhile", constraint: nil)
         }
         guard outcome.new + outcome.corrected > 0 else { return (outcome, Set(repeated)) }
         for statement in [records, daily, accounts] { try await connection.execute(statement, [1]) }
-        for book in [keys, policies, subscriptions, wallet] {
+        let hasSubscriptions = items.contains { $0.record.limits.subscription != nil }
+        if hasSubscriptions { try await connection.execute(lockSubscriptions, [1]) }
+        for book in hasSubscriptions ? [keys, policies, subscriptions, wallet] : [keys, policies, wallet] {
             outcome.numbers += try await connection.query(book.statement, [1]).flatMap(book.numbers)
         }
         return (outcome, Set(repeated))
@@ -337,15 +339,30 @@ package enum SettlementStore {
         ]
     }
 
+    /// Waits for whoever gives a subscription another beginning: what follows must know it.
+    private static let lockSubscriptions = """
+        select from subscriptions where id in (select subscription_id from settlement_staging where factor <= $1)
+        order by id for update
+        """
+
+    /// Of a subscription's windows, too, only the latest is kept. A call that was admitted before the subscription got
+    /// another beginning has windows that are none of those from then on; it counts in none.
     private static let subscriptions: Book = {
         let kinds = CounterNames.SubscriptionWindow.allCases.map(\.rawValue)
-        let latest = kinds.map {
-            "max(subscription_\($0)) over (partition by subscription_id) as latest_\($0)"
-        }
+        let time = "(timestamp 'epoch' + t.subscription_month * interval '1 millisecond')"
+        let months = """
+            ((extract(year from \(time)) - extract(year from s.begin)) * 12 + extract(month from \(time)) \
+            - extract(month from s.begin))::int
+            """
+        let windows = """
+            case when (t.subscription_day - s.begin_ms) % 86400000 = 0 then t.subscription_day end as day,
+            case when (t.subscription_week - s.begin_ms) % 604800000 = 0 then t.subscription_week end as week,
+            case when s.begin + make_interval(months => \(months)) = \(time) then t.subscription_month end as month
+            """
+        let latest = kinds.map { "max(\($0)) over (partition by subscription_id) as latest_\($0)" }
         let sums = kinds.map {
             """
-            max(latest_\($0)) as \($0),
-            coalesce(sum(cost) filter (where subscription_\($0) = latest_\($0)), 0)::bigint as \($0)_cost
+            max(latest_\($0)) as \($0), coalesce(sum(cost) filter (where \($0) = latest_\($0)), 0)::bigint as \($0)_cost
             """
         }
         let sets = kinds.map {
@@ -358,10 +375,15 @@ package enum SettlementStore {
         let columns = kinds.map { "s.\($0)_start_ms, s.\($0)_used" }
         return Book(
             statement: """
-                with calls as (
-                    select subscription_id, subscription_day, subscription_week, subscription_month,
-                        factor * cost as cost, \(latest.joined(separator: ", "))
-                    from settlement_staging where factor <= $1 and subscription_id is not null
+                with begun as (
+                    select id, starts_at at time zone 'UTC' as begin,
+                        (extract(epoch from starts_at) * 1000)::bigint as begin_ms
+                    from subscriptions
+                ), placed as (
+                    select t.subscription_id, t.factor * t.cost as cost, \(windows)
+                    from settlement_staging t join begun s on s.id = t.subscription_id where t.factor <= $1
+                ), calls as (
+                    select *, \(latest.joined(separator: ", ")) from placed
                 )
                 update subscriptions s set \(sets.joined(separator: ", ")), money_seq = s.money_seq + 1
                 from (

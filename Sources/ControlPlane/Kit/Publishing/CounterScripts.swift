@@ -4,18 +4,23 @@ package import Redis
 package enum CounterScripts {
     /// Writes what Postgres says, unless something newer stands there.
     ///
-    /// Keys: epoch, counters. Arguments: an epoch in case there is none, then for each counter its number, the sequence
-    /// of that, and when it may be forgotten in ms since 1970 (0: never). Answer: how many were written.
+    /// Keys: epoch, usage stream, counters. Arguments: an epoch in case there is none; the epoch and the id up to which
+    /// what Postgres says includes the stream (both empty: whatever it includes); then for each counter its number, the
+    /// sequence of that, and when it may be forgotten in ms since 1970 (0: never).
+    /// Answer: how many were written; −1, and nothing is, while the stream still has what Postgres has: it would count
+    /// twice until its settler, who is about to, takes it out.
     package static let write = RedisScript(
         name: "write_counters",
         source: """
-            if not redis.call('GET', KEYS[1]) then
+            local epoch = redis.call('GET', KEYS[1])
+            if epoch and epoch == ARGV[2] and redis.call('XRANGE', KEYS[2], '-', ARGV[3], 'COUNT', 1)[1] then return -1 end
+            if not epoch then
               local time = redis.call('TIME')
               redis.call('SET', KEYS[1], ARGV[1] .. '.' .. time[1] .. '.' .. time[2])
             end
             local written = 0
-            for i = 2, #KEYS do
-              local at = 3 * i - 4
+            for i = 3, #KEYS do
+              local at = 3 * i - 5
               local known = redis.call('HGET', KEYS[i], 's')
               if not known or tonumber(known) <= tonumber(ARGV[at + 1]) then
                 redis.call('HSET', KEYS[i], 'b', ARGV[at], 's', ARGV[at + 1])
@@ -24,6 +29,24 @@ package enum CounterScripts {
               end
             end
             return written
+            """
+    )
+
+    /// Forgets that a policy was exhausted, where Postgres says that it is not, unless a worker's word of it is still on
+    /// its way there. What stood would count again once the policy is what it was then, or resumes no more by itself.
+    ///
+    /// Keys: the key's exhaustion, usage stream. Arguments: the policy's field, how a word on the key begins, how long the
+    /// stream may be to be looked through. Answer: whether it was forgotten.
+    package static let recover = RedisScript(
+        name: "recover_policy",
+        source: """
+            if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
+            if redis.call('XLEN', KEYS[2]) > tonumber(ARGV[3]) then return 0 end
+            for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+')) do
+              local field, value = entry[2][1], entry[2][2]
+              if field == 'e' and string.sub(value, 1, #ARGV[2]) == ARGV[2] then return 0 end
+            end
+            return redis.call('HDEL', KEYS[1], ARGV[1])
             """
     )
 
@@ -39,21 +62,28 @@ package enum CounterScripts {
     ///
     /// The entries are the oldest of the stream. An entry counts only if it stood there: an acknowledgement that is sent
     /// twice takes nothing out twice. Acknowledgements remove from the beginning, and a Redis that lost the end of its log
-    /// lacks the last; so where the first and the last entry stand, all do. Windows that have been forgotten stay so.
+    /// lacks the last; so where the first and the last entry stand, all do. Windows that have been forgotten stay so, and
+    /// wallets: where one stands, workers take it that all of the user's counters do. What Postgres does not count, since it
+    /// knows a later window already, stays counted here: Redis' clock may have been ahead for a while.
     package static let acknowledge = RedisScript(
         name: "acknowledge_usage",
         source: """
             local call = redis.call
             if (call('GET', KEYS[1]) or '') ~= ARGV[1] then return -1 end
             local lists, numbers = tonumber(ARGV[7]), tonumber(ARGV[8])
-            local function stands(name)
-              return not (string.find(name, ':policy:', 1, true) or string.find(name, ':sub:', 1, true))
-                or call('EXISTS', name) == 1
+            local known = {}
+            for i = 9 + 2 * lists, 8 + 2 * lists + 3 * numbers, 3 do known[ARGV[i]] = true end
+            local function isWindow(name)
+              return string.find(name, ':policy:', 1, true) or string.find(name, ':sub:', 1, true)
             end
+            local function stands(name) return not isWindow(name) or call('EXISTS', name) == 1 end
             local function lower(list, cost)
               if cost == '0' then return end
               for name in string.gmatch(ARGV[7 + 2 * list], '%S+') do
-                if stands(name) then call('HINCRBY', name, 'u', '-' .. cost) end
+                if stands(name) then
+                  call('HINCRBY', name, 'u', '-' .. cost)
+                  if isWindow(name) and not known[name] then call('HINCRBY', name, 'b', cost) end
+                end
               end
             end
             local removed = 0
@@ -71,8 +101,9 @@ package enum CounterScripts {
             for i = 9 + 2 * lists, 8 + 2 * lists + 3 * numbers, 3 do
               local name = ARGV[i]
               if stands(name) then
-                local known = call('HGET', name, 's')
-                if not known or tonumber(known) < tonumber(ARGV[i + 2]) then
+                local sequence = call('HGET', name, 's')
+                if not sequence and not string.find(name, ':wallet:', 1, true)
+                    or sequence and tonumber(sequence) < tonumber(ARGV[i + 2]) then
                   call('HSET', name, 'b', ARGV[i + 1], 's', ARGV[i + 2])
                 end
               end

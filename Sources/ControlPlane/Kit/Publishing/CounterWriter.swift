@@ -1,16 +1,24 @@
 package import Domain
 package import Postgres
+package import Reactor
 package import Redis
 import Snapshots
 
 /// Writes what users have spent, as Postgres has it, into Redis.
 package final class CounterWriter {
     private static let batch: Int64 = 500
+    /// What was settled is acknowledged at once, unless its settler has died in between.
+    private static let acknowledgementPause = Duration.milliseconds(20)
+    private static let maximumPauses = 25
+    /// A partition with more to settle is looked through when it is quieter.
+    private static let searched = 1000
+    private let loop: EventLoop
     private let redis: RedisClient
     /// Proposed where a partition has no epoch.
     private let epoch: String
 
-    package init(_ redis: RedisClient, epoch: String) {
+    package init(_ loop: EventLoop, _ redis: RedisClient, epoch: String) {
+        self.loop = loop
         self.redis = redis
         self.epoch = epoch
     }
@@ -23,20 +31,14 @@ package final class CounterWriter {
         guard !users.isEmpty else { return }
         let databaseEpoch = try await SnapshotRows.databaseEpoch(connection)
         let standings = try await CounterStore.standings(of: users, connection)
-        var marks: [RedisCommand] = []
+        // Read last: they may include what the numbers do not, never the reverse.
+        let positions = try await CounterStore.positions(connection)
         var calls: [RedisScriptCall] = []
         for standing in standings {
             let partition = Partition(of: standing.user)
-            for exhaustion in standing.exhaustions {
-                marks.append(
-                    RedisCommand([
-                        "HSET", CounterNames.exhaustion(of: exhaustion.key, partition), exhaustion.field,
-                        String(exhaustion.window),
-                    ])
-                )
-            }
-            var names = [RedisNames.epoch(partition)]
-            var arguments = [epoch]
+            let position = positions[partition]
+            var names = [RedisNames.epoch(partition), RedisNames.usage(partition)]
+            var arguments = [epoch, position?.epoch ?? "", position?.lastID ?? ""]
             for counter in standing.counters {
                 names.append(counter.name)
                 arguments += [
@@ -47,8 +49,48 @@ package final class CounterWriter {
             }
             calls.append(RedisScriptCall(CounterScripts.write, keys: names, arguments: arguments))
         }
+        try await writeExhaustions(standings)
+        for _ in 0..<Self.maximumPauses {
+            let answers = try await redis.runAll(calls)
+            calls = zip(calls, answers).filter { $1.integer == -1 }.map { $0.0 }
+            guard !calls.isEmpty else { return }
+            await loop.sleep(Self.acknowledgementPause)
+        }
+        // Whoever takes over from that settler sets it right.
+        _ = try await redis.runAll(
+            calls.map { call in
+                RedisScriptCall(
+                    call.script,
+                    keys: call.keys,
+                    arguments: call.arguments.prefix(1) + ["", ""] + call.arguments.dropFirst(3)
+                )
+            }
+        )
+    }
+
+    /// Which policies are exhausted, and which are not any more.
+    private func writeExhaustions(_ standings: [UserStanding]) async throws {
+        var marks: [RedisCommand] = []
+        var recoveries: [RedisScriptCall] = []
+        for standing in standings {
+            let partition = Partition(of: standing.user)
+            for policy in standing.policies {
+                let name = CounterNames.exhaustion(of: policy.key, partition)
+                if let window = policy.exhaustedWindow {
+                    marks.append(RedisCommand(["HSET", name, policy.field, String(window)]))
+                } else {
+                    recoveries.append(
+                        RedisScriptCall(
+                            CounterScripts.recover,
+                            keys: [name, RedisNames.usage(partition)],
+                            arguments: [policy.field, PolicyExhaustion.opening(policy.key), String(Self.searched)]
+                        )
+                    )
+                }
+            }
+        }
         _ = try await redis.sendAll(marks)
-        _ = try await redis.runAll(calls)
+        _ = try await redis.runAll(recoveries)
     }
 
     /// The same of all users, some at a time.

@@ -50,7 +50,7 @@ package final class SnapshotPublisher {
         writer = SnapshotWriter(redis, codecs)
         standings = codecs.map { StandingReader(redis, $0) }
         quotas = AccountQuotaWriter(redis)
-        counters = CounterWriter(redis, epoch: "c" + String(UInt64.random(in: 0...UInt64.max), radix: 16))
+        counters = CounterWriter(loop, redis, epoch: "c" + String(UInt64.random(in: 0...UInt64.max), radix: 16))
         // Another signing key makes every entry unreadable, another epoch makes it outdated.
         keysMarker = { format, epoch in "\(format).\(epoch).\(signer.fingerprint)" }
         drainRun = SharedRun(loop) { [unowned self] isUrgent in try await drain(waitsForOthers: isUrgent) }

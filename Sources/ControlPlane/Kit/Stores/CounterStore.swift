@@ -23,15 +23,17 @@ package struct CounterNumber: Hashable, Sendable {
 
 /// All that one user's calls are counted against.
 package struct UserStanding: Sendable {
-    package struct Exhaustion: Hashable, Sendable {
+    package struct Policy: Hashable, Sendable {
         package var key: KeyID
+        /// In the key's exhaustion (`CounterNames`).
         package var field: String
-        package var window: Int64
+        /// Nil while it is not exhausted.
+        package var exhaustedWindow: Int64?
     }
     package var user: UserID
     /// The wallet last.
     package var counters: [CounterNumber]
-    package var exhaustions: [Exhaustion]
+    package var policies: [Policy]
 }
 
 /// Reads what users have spent.
@@ -42,7 +44,7 @@ package enum CounterStore {
     package static func standings(of users: [UserID], _ connection: PostgresConnection) async throws -> [UserStanding] {
         let ids: [PostgresParameter] = [.integers(users.map(\.raw))]
         var counters: [UserID: [CounterNumber]] = [:]
-        var exhaustions: [UserID: [UserStanding.Exhaustion]] = [:]
+        var policies: [UserID: [UserStanding.Policy]] = [:]
         for row in try await connection.query(
             """
             select id, user_id, quota_used, money_seq from api_keys
@@ -67,11 +69,13 @@ package enum CounterStore {
             let policy = try KeyPolicyStore.record(row)
             let partition = Partition(of: user)
             counters[user, default: []].append(policy.counter(partition))
-            if let window = policy.exhaustedWindow {
-                exhaustions[user, default: []].append(
-                    .init(key: policy.key, field: CounterNames.exhaustionField(policy.rule), window: window)
+            policies[user, default: []].append(
+                .init(
+                    key: policy.key,
+                    field: CounterNames.exhaustionField(policy.rule),
+                    exhaustedWindow: policy.exhaustedWindow
                 )
-            }
+            )
         }
         for row in try await connection.query(
             """
@@ -96,9 +100,21 @@ package enum CounterStore {
             return UserStanding(
                 user: user,
                 counters: (counters[user] ?? []) + [wallet],
-                exhaustions: exhaustions[user] ?? []
+                policies: policies[user] ?? []
             )
         }
+    }
+
+    /// Up to which entry of its stream each partition is settled, and in which epoch.
+    static func positions(
+        _ connection: PostgresConnection
+    ) async throws -> [Partition: (epoch: String, lastID: String)] {
+        var positions: [Partition: (epoch: String, lastID: String)] = [:]
+        for row in try await connection.query("select partition, epoch, last_id from settlement_positions") {
+            guard let partition = Partition(Int(try row.int("partition"))) else { continue }
+            positions[partition] = (try row.text("epoch"), try row.text("last_id"))
+        }
+        return positions
     }
 
     static func expiry(of window: LimitWindow) -> Int64 { window.end.milliseconds + afterlife }

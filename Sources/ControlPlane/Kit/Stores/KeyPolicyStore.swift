@@ -195,14 +195,16 @@ package enum KeyPolicyStore {
         )
     }
 
-    /// Notes that a policy is exhausted, as a worker found it; once for each window.
+    /// Notes that a policy is exhausted, as a worker found it; once for each window. Another quota than it found is another
+    /// question, which the next call asks.
     package static func exhausted(_ event: PolicyExhaustion, on connection: PostgresConnection) async throws {
         let row = try await connection.query(
             "select \(columns) from key_policies p where p.key_id = $1 for update",
             [.integer(event.key.raw)]
         ).first
         guard let policy = try row.map({ try record($0) }), policy.version == event.version,
-            policy.resetEpoch == event.resetEpoch, policy.exhaustedWindow.map({ $0 < event.window }) ?? true
+            policy.resetEpoch == event.resetEpoch, event.quota ?? policy.fields.quota == policy.fields.quota,
+            policy.exhaustedWindow.map({ $0 < event.window }) ?? true
         else { return }
         let end = policy.windows.window(at: Timestamp(microseconds: event.window &* 1000)).end.milliseconds
         try await connection.execute(

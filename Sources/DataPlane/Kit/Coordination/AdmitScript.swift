@@ -111,9 +111,11 @@ extension CallScripts {
                 end
                 local part = math.min(wanted, rest - reserved)
                 if rest - reserved <= 0 or (kind == 'strict' and part < wanted) then inUse = true end
-                -- After Redis has forgotten, workers first say what is reserved.
+                -- After Redis has forgotten, workers first say what is reserved. A clock that was set back is no reason.
                 if kind == 'strict' and (not epoch
-                  or now - tonumber(string.match(epoch, '%.(%d+)%.%d+$') or '0') * 1000 < 3000) then inUse = true end
+                  or math.abs(now - tonumber(string.match(epoch, '%.(%d+)%.%d+$') or '0') * 1000) < 3000) then
+                  inUse = true
+                end
                 count = count + 1
                 names[count], amounts[count] = name, string.format('%d', math.max(part, 0))
                 choices = choices .. choice

@@ -1,5 +1,6 @@
 import Bytes
 package import Domain
+import Formats
 package import Reactor
 package import Redis
 package import Snapshots
@@ -97,8 +98,9 @@ package final class UsageOutbox {
     private static let patience = 5
     private static let postLimit = 500
     private static let postPause = Duration.seconds(1)
-    /// How often the epochs of partitions with uncovered records are looked at: no call may come by to show them.
-    package static let watchInterval = Duration.seconds(5)
+    /// How often the epochs of partitions with uncovered records and with calls under way are looked at: no call may come
+    /// by to show them. Well within the 2 to 3 seconds that strict policies wait for what is reserved (`admit`).
+    package static let watchInterval = Duration.seconds(1)
 
     private let redis: RedisClient
     private let proposedEpoch: String
@@ -195,7 +197,14 @@ package final class UsageOutbox {
         guard let journal else { return }
         let decoder = UsageRecordDecoder()
         for bytes in journal.takeReplay() {
-            let record = try? decoder.decode(bytes)
+            var bytes = bytes
+            var record: UsageRecord?
+            do {
+                record = try decoder.decode(bytes)
+            } catch {
+                // As text it is put aside like any other that is no record; as it is it would spoil those sent with it.
+                if error == .notJSON { bytes = JSON.string(String(decoding: bytes, as: UTF8.self)).encoded }
+            }
             failed.append(
                 Entry(
                     requestID: record?.requestID ?? "",

@@ -7,12 +7,18 @@ package struct PolicyExhaustion: Hashable, Sendable {
     package var user: UserID
     package var version: Int64
     package var resetEpoch: Int64
+    /// What the policy allowed then; nil where the worker does not say.
+    package var quota: NanoUSD?
     /// When the exhausted window began, in milliseconds since 1970.
     package var window: Int64
 
+    /// How a word on a key begins, whatever it says.
+    package static func opening(_ key: KeyID) -> String { #"{"key":\#(key),"# }
+
     /// Everything up to the window, which a script adds with the closing brace.
     package static func opening(_ key: KeyID, _ user: UserID, _ policy: KeyPolicy) -> String {
-        #"{"key":\#(key),"user":\#(user),"version":\#(policy.version),"epoch":\#(policy.resetEpoch),"window":"#
+        opening(key) + #""user":\#(user),"version":\#(policy.version),"epoch":\#(policy.resetEpoch),"#
+            + #""quota":\#(policy.quota.raw),"window":"#
     }
 
     /// Nil for a text that is none.
@@ -25,6 +31,7 @@ package struct PolicyExhaustion: Hashable, Sendable {
         self.user = UserID(user)
         self.version = version
         resetEpoch = epoch
+        quota = json["quota"]?.int64.map { NanoUSD($0) }
         self.window = window
     }
 }
