@@ -91,7 +91,11 @@ let package = Package(
         library("HTTPMessages", in: "Shared/Core", ["Bytes"]),
         library("Formats", in: "Shared/Core", ["Bytes", "CSimdJSON", "CGatewayShims", "CInflate"]),
         library("Crypto", in: "Shared/Core", ["COpenSSL", "CXXHash", "Formats"]),
-        library("Dialects", in: "Shared/Core", ["Domain", "Formats", "HTTPMessages", "Crypto", "CGatewayShims"]),
+        library(
+            "Dialects",
+            in: "Shared/Core",
+            ["Bytes", "Domain", "Formats", "HTTPMessages", "Crypto", "CGatewayShims"]
+        ),
         library(
             "Providers",
             in: "Shared/Core",
@@ -176,7 +180,7 @@ let package = Package(
         ),
         suite("RedisTests", ["Redis", "Reactor", "TLS", "TestSupport"]),
         suite("BytesTests", ["Bytes"]),
-        suite("FormatsTests", ["Formats", "CInflate", "TestSupport"]),
+        suite("FormatsTests", ["Bytes", "Formats", "CInflate", "TestSupport"]),
         suite("CryptoTests", ["Crypto", "Formats", "TestSupport"]),
         suite("PostgresTests", ["Postgres", "Reactor", "TestSupport"]),
         suite("DomainTests", ["Domain"]),

@@ -146,6 +146,31 @@ struct TokenTests {
         }
     }
 
+    @Test("a call waits for a token no longer than for a slot of its account while another account can take it")
+    func anotherIsFree() async throws {
+        var options = Self.options(accounts: 2)
+        options.settings = ["sticky_wait_milliseconds": 200]
+        try await standing(options) { (stand) async throws in
+            for upstream in stand.upstreams { upstream.script = { $0.answer(200, Says.message()) } }
+            let isOver = Promise<Void>()
+            stand.control.onToken = {
+                try? await isOver.wait()
+                return (200, stand.codec.encode(Self.entry(stand, 2, ends: 3600)))
+            }
+            try stand.credentials.accept(Self.entry(stand, 1, ends: -5))
+            try stand.credentials.accept(Self.entry(stand, 1, of: AccountID(2), ends: 3600))
+            let start = MonotonicTime.now
+            #expect(try await stand.ask().head.status == 200)
+            #expect(start.elapsed < .seconds(10))
+            #expect(stand.upstreams.map(\.calls.count) == [0, 1] && Self.questions(stand) == 1)
+            // The question goes on, and the account serves again with what it brings.
+            isOver.succeed(())
+            await stand.loop.wait { stand.credentials.version(of: Self.account) == 2 }
+            #expect(try await stand.ask().head.status == 200)
+            #expect(stand.upstreams.map(\.calls.count) == [1, 1] && Self.questions(stand) == 1)
+        }
+    }
+
     @Test("a refused token without a new one pauses the account, and another one takes the call")
     func needsSignIn() async throws {
         try await standing(Self.options(accounts: 2)) { (stand) async throws in

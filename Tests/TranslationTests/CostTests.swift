@@ -83,7 +83,7 @@ struct CostTests {
             // The least of several runs: what disturbs a run only ever adds to it.
             var through = Duration.seconds(1000)
             var translated = Duration.seconds(1000)
-            for _ in 0..<12 {
+            for _ in 0..<40 {
                 through = min(through, try Self.passThrough(bytes, upstream, parser))
                 translated = min(translated, try Self.translate(bytes, upstream, caller, parser))
             }

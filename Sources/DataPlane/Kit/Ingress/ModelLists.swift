@@ -32,21 +32,24 @@ enum ModelLists {
         exchange.respond(HTTPResponseHead(status: 200, headers: headers), body: json.bytes)
     }
 
-    /// Mapped names where an account maps, else the priced models that its provider offers; within the group's allowlist.
+    /// Mapped names where an account maps, and the priced models that its provider offers where it serves others as well;
+    /// within the group's allowlist, and none that would be refused for want of a price.
     static func served(by group: ServingGroup, _ config: GatewayConfig, now: Timestamp) -> [String] {
+        let allowlist = group.snapshot.modelAllowlist
+        let priced = config.prices.models
         var models: Set<String> = []
         for account in group.accounts where account.isUsable(now: now) {
-            if account.mapping.names.isEmpty {
-                models.formUnion(
-                    config.prices.models.filter {
-                        account.provider.offers($0) && account.mapping.upstreamModel(for: $0) != nil
-                    }
-                )
-            } else {
-                models.formUnion(account.mapping.names)
+            models.formUnion(account.mapping.names)
+            guard account.mapping.servesUnnamed else { continue }
+            // Of those that the group names itself the price can be their family's.
+            for model in priced + allowlist where !models.contains(model) {
+                if account.provider.offers(model), account.mapping.upstreamModel(for: model) != nil {
+                    models.insert(model)
+                }
             }
         }
-        if !group.snapshot.modelAllowlist.isEmpty { models.formIntersection(group.snapshot.modelAllowlist) }
+        if !allowlist.isEmpty { models.formIntersection(allowlist) }
+        if !config.settings.allowsUnpricedModels { models = models.filter { config.prices.price(of: $0) != nil } }
         return models.sorted()
     }
 

@@ -50,6 +50,28 @@ final class AccountChooser {
     /// Whether there is an account to try beside the one that has just failed.
     var hasAnother: Bool { choose() != nil }
 
+    /// How long an attempt may wait for its account's token: where another account can take the call, no longer than for
+    /// a slot of its own.
+    var tokenPatience: Duration { hasAnother ? min(timeLeft, call.config.settings.stickyWait) : timeLeft }
+
+    /// Leaves out an account that cannot be asked such a call, and with it those like it.
+    ///
+    /// - Returns: whether there is another kind of account to ask.
+    func passOver(_ attempt: Attempt) -> Bool {
+        func isAlike(_ candidate: Candidate) -> Bool {
+            let other = Attempt(candidate.account, call)
+            return other.dialect == attempt.dialect && other.upstreamModel == attempt.upstreamModel
+                && other.account.snapshot.type == attempt.account.snapshot.type
+        }
+        let others = candidates.all.filter { !isAlike($0) }
+        guard !others.isEmpty, timeLeft > .zero else { return false }
+        let kept = Set(others.map(\.account.id))
+        for candidate in candidates.all where !kept.contains(candidate.account.id) {
+            machine.passOver(candidate.account.id)
+        }
+        return hasAnother || machine.hasFull
+    }
+
     /// Has the account tried again, on the slot it has.
     func retry(_ candidate: Candidate, after delay: Duration) { retrying = (candidate, delay) }
 

@@ -35,7 +35,7 @@ final class AttemptRunner {
     ///
     /// - Parameter time: how long a token may take to come.
     /// - Throws: `GatewayError` when the account may not be asked this.
-    func open(_ attempt: inout Attempt, within time: Duration) async throws -> Opening {
+    func open(_ attempt: inout Attempt, within time: () -> Duration) async throws -> Opening {
         guard let request = try await request(for: &attempt, within: time) else {
             return .outcome(.failed(attempt.lacksToken ? .noToken : .noCredentials))
         }
@@ -84,7 +84,7 @@ final class AttemptRunner {
     /// Nil when the account lacks a credential.
     ///
     /// - Throws: `GatewayError` when the account may not be asked this.
-    private func request(for attempt: inout Attempt, within time: Duration) async throws -> FetchRequest? {
+    private func request(for attempt: inout Attempt, within time: () -> Duration) async throws -> FetchRequest? {
         let account = attempt.account
         let opened = await context.tokens.usable(
             of: account.id,

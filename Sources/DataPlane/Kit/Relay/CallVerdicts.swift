@@ -1,6 +1,8 @@
 import Domain
 import HTTPMessages
+import HTTPServing
 import Providers
+import Reactor
 import Snapshots
 import Telemetry
 
@@ -34,9 +36,29 @@ extension Call {
         if case .refused(let answer) = outcome, answer.status == 401 || answer.status == 403 {
             marks = (try? await context.slots.of(attempt.account.id).readMarks()) ?? marks
         }
-        let verdict = attempt.account.provider.verdicts.verdict(outcome, verdictContext(attempt, marks))
+        var verdict = attempt.account.provider.verdicts.verdict(outcome, verdictContext(attempt, marks))
+        if case .refused(let answer) = outcome {
+            let words = AccountWords.under(verdict, status: answer.status)
+            if await hasSaid(words) { verdict = verdict.quoted }
+        }
         for value in verdict.ignored { note(value, attempt) }
         return verdict
+    }
+
+    /// Whether one of these words stands in the caller's own request.
+    private func hasSaid(_ words: [String]) async -> Bool {
+        guard !words.isEmpty else { return false }
+        var head: [UInt8] = []
+        let request = exchange.request
+        head.append(contentsOf: PercentCoding.decode(request.target).utf8)
+        request.headers.forEach { _, value in
+            head.append(UInt8(ascii: "\n"))
+            head.append(contentsOf: value)
+        }
+        if AccountWords.isSaid(words, in: head) { return true }
+        let body = body
+        guard body.count > WorkerContext.inlineLimit else { return AccountWords.isSaid(words, in: body) }
+        return await context.loop.offload { AccountWords.isSaid(words, in: body) }
     }
 
     private func note(_ value: IgnoredValue, _ attempt: Attempt) {

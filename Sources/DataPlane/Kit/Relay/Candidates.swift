@@ -15,6 +15,9 @@ package struct Candidates {
         self.bound = bound
     }
 
+    /// Those that could serve such calls, whatever state they are in.
+    var all: [Candidate] { self.set.candidates }
+
     /// Whether there is none that could serve the call, whatever happens.
     package func isEmpty(now: Timestamp) -> Bool {
         !set.scheduled.contains { $0.usableUntil > now.microseconds && bound.map { [id = $0.id] in $0 == id } ?? true }

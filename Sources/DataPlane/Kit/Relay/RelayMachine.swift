@@ -90,6 +90,15 @@ package struct RelayMachine {
         retriesDone = 0
     }
 
+    /// It cannot be asked such a call.
+    package mutating func passOver(_ account: AccountID) {
+        if !tried.contains(account) { tried.append(account) }
+        full.remove(account)
+    }
+
+    /// Whether only slots are lacking somewhere.
+    package var hasFull: Bool { !full.isEmpty }
+
     package mutating func slotRefused(_ account: AccountID) { full.insert(account) }
 
     package mutating func flagRefused(_ account: AccountID) { flagged.insert(account) }

@@ -96,7 +96,17 @@ package final class RelayRunner {
             case .wait: try await chooser.waitForSlot()
             case .attempt(let candidate):
                 var trial = Trial(candidate: candidate, attempt: Attempt(candidate.account, call))
-                switch try await attempts.open(&trial.attempt, within: chooser.timeLeft) {
+                let opening: AttemptRunner.Opening
+                do {
+                    opening = try await attempts.open(&trial.attempt, within: { chooser.tokenPatience })
+                } catch let refusal as GatewayError {
+                    // What this account cannot be asked another one perhaps can.
+                    guard chooser.passOver(trial.attempt) else { throw refusal }
+                    call.trace.failed(verdict: VerdictReason.callerFault.rawValue, status: refusal.status, [])
+                    call.releaseAccount()
+                    continue
+                }
+                switch opening {
                 case .outcome(.failed) where Attempt.mayEstimate(candidate.account, call):
                     call.settleNothing()
                     await attempts.answerEstimate()

@@ -45,8 +45,8 @@ package final class TokenDesk {
 
     /// What a call to the account is to carry; nil when its token is over and no newer one came in time.
     ///
-    /// - Parameter time: how long the call can wait.
-    package func usable(of account: AccountID, _ type: AccountType, now: Timestamp, within time: Duration) async
+    /// - Parameter time: how long the call can wait; asked only where it must.
+    package func usable(of account: AccountID, _ type: AccountType, now: Timestamp, within time: () -> Duration) async
         -> OpenedCredentials?
     {
         guard let opened = credentials.opened(of: account) else { return nil }
@@ -59,7 +59,9 @@ package final class TokenDesk {
         let isOver = left.map { $0 <= Self.skew } ?? false
         let isRefused = flights.isRefused(account, version: opened.secretsVersion, now: .now)
         guard isOver || isRefused else { return opened }
-        guard await renewed(account, newerThan: opened.version, within: time) else { return nil }
+        // Also where the call itself cannot wait.
+        begin(account, newerThan: opened.version) { _ in }
+        guard await renewed(account, newerThan: opened.version, within: time()) else { return nil }
         return credentials.opened(of: account)
     }
 

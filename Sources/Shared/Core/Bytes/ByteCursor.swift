@@ -137,33 +137,30 @@ package struct ByteCursor: ~Copyable {
         var clean = 0
         var index = 0
         while index < bytes.count {
-            // Eight bytes at once, as long as none of them needs an escape.
-            if index &+ 8 <= bytes.count,
-                !Self.needsEscape(base.loadUnaligned(fromByteOffset: index, as: UInt64.self))
-            {
-                index &+= 8
-                continue
-            }
-            let byte = base.load(fromByteOffset: index, as: UInt8.self)
-            if byte < 0x20 || byte == 0x22 || byte == 0x5C {
-                copy(base + clean, index &- clean)
-                clean = index &+ 1
-                write(UInt8(ascii: "\\"))
-                switch byte {
-                case UInt8(ascii: "\n"): write(UInt8(ascii: "n"))
-                case UInt8(ascii: "\r"): write(UInt8(ascii: "r"))
-                case UInt8(ascii: "\t"): write(UInt8(ascii: "t"))
-                case 0x20...: write(byte)
-                default:
-                    write("u00")
-                    write(0x30 &+ byte >> 4)
-                    let low = byte & 15
-                    write(low < 10 ? 0x30 &+ low : 0x57 &+ low)
-                }
-            }
+            let plain = JSONBytes.plainCount(base + index, of: bytes.count &- index)
+            index &+= plain
+            if plain == 8 || index == bytes.count { continue }
+            copy(base + clean, index &- clean)
+            writeEscape(base.load(fromByteOffset: index, as: UInt8.self))
             index &+= 1
+            clean = index
         }
         copy(base + clean, bytes.count &- clean)
+    }
+
+    private mutating func writeEscape(_ byte: UInt8) {
+        write(UInt8(ascii: "\\"))
+        switch byte {
+        case UInt8(ascii: "\n"): write(UInt8(ascii: "n"))
+        case UInt8(ascii: "\r"): write(UInt8(ascii: "r"))
+        case UInt8(ascii: "\t"): write(UInt8(ascii: "t"))
+        case 0x20...: write(byte)
+        default:
+            write("u00")
+            write(0x30 &+ byte >> 4)
+            let low = byte & 15
+            write(low < 10 ? 0x30 &+ low : 0x57 &+ low)
+        }
     }
 
     /// The inside of a JSON string, at most six times the text.
@@ -171,17 +168,6 @@ package struct ByteCursor: ~Copyable {
     package mutating func write(escaping text: String) {
         var text = text
         text.withUTF8 { write(escaping: UnsafeRawBufferPointer($0)) }
-    }
-
-    /// Whether one of eight bytes is below 0x20, a quotation mark or a backslash; now and then true of others.
-    @inline(__always)
-    private static func needsEscape(_ word: UInt64) -> Bool {
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        let tops: UInt64 = 0x8080_8080_8080_8080
-        let quotes = word ^ (ones &* 0x22)
-        let slashes = word ^ (ones &* 0x5C)
-        let low = word &- ones &* 0x20
-        return (low & ~word | (quotes &- ones) & ~quotes | (slashes &- ones) & ~slashes) & tops != 0
     }
 
     @inlinable @inline(__always)

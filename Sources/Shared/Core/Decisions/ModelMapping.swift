@@ -31,6 +31,8 @@ package struct ModelMapping: Hashable, Sendable {
     }
 
     package var isEmpty: Bool { exact.isEmpty && patterns.isEmpty }
+    /// Whether there can be models beside `names` that are served.
+    package var servesUnnamed: Bool { isEmpty || !patterns.isEmpty }
     /// The names without wildcards that callers can ask for.
     package var names: [String] { exact.keys.sorted() }
 

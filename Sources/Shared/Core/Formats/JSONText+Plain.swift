@@ -1,3 +1,5 @@
+import Bytes
+
 extension JSONText {
     /// What the inside of a JSON string up to its closing quote amounts to.
     package enum Inside {
@@ -12,15 +14,14 @@ extension JSONText {
     /// - Parameter buffer: gets the text where it has escapes; it is emptied first.
     /// - Returns: nil for what is not valid UTF-8 or not closed, and for `\u` escapes, which are left to a parser.
     package static func inside(_ bytes: UnsafeRawBufferPointer, _ buffer: inout [UInt8]) -> Inside? {
+        guard let base = bytes.baseAddress else { return nil }
         var at = 0
         var start = 0
         var hasEscape = false
         while at < bytes.count {
-            // Eight bytes at a time while all of them are themselves.
-            if at + 8 <= bytes.count, isPlain(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)) {
-                at += 8
-                continue
-            }
+            let plain = JSONBytes.plainCount(base + at, of: bytes.count - at, onlyASCII: true)
+            at += plain
+            if plain == 8 || at == bytes.count { continue }
             let byte = bytes[at]
             switch byte {
             case UInt8(ascii: "\""):
@@ -35,8 +36,7 @@ extension JSONText {
                 buffer.append(decoded)
                 at += 2
                 start = at
-            case 0..<0x20: return nil
-            case 0x20..<0x80: at += 1
+            case 0..<0x80: return nil
             default:
                 guard let length = scalarLength(UnsafeRawBufferPointer(rebasing: bytes[at...])) else { return nil }
                 at += length
@@ -68,9 +68,6 @@ extension JSONText {
         }
         return rest.isEmpty
     }
-
-    /// Whether eight bytes are ASCII without quotes, backslashes and control characters.
-    private static func isPlain(_ word: UInt64) -> Bool { word & 0x8080_8080_8080_8080 == 0 && !hasEscape(word) }
 
     private static func unescaped(_ byte: UInt8) -> UInt8? {
         switch byte {

@@ -13,42 +13,19 @@ package enum JSONText {
 
     /// The same without the quotes.
     package static func appendInside(_ utf8: UnsafeRawBufferPointer, to out: inout [UInt8]) {
+        guard let base = utf8.baseAddress else { return }
         var start = 0
         var at = 0
         while at < utf8.count {
-            // Eight bytes at a time while none of them needs an escape.
-            if at + 8 <= utf8.count, !hasEscape(utf8.loadUnaligned(fromByteOffset: at, as: UInt64.self)) {
-                at += 8
-                continue
-            }
-            let byte = utf8[at]
-            if byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
-                out.append(contentsOf: UnsafeRawBufferPointer(rebasing: utf8[start..<at]))
-                appendEscape(byte, to: &out)
-                start = at + 1
-            }
+            let plain = JSONBytes.plainCount(base + at, of: utf8.count - at)
+            at += plain
+            if plain == 8 || at == utf8.count { continue }
+            out.append(contentsOf: UnsafeRawBufferPointer(rebasing: utf8[start..<at]))
+            appendEscape(utf8[at], to: &out)
             at += 1
+            start = at
         }
         out.append(contentsOf: UnsafeRawBufferPointer(rebasing: utf8[start...]))
-    }
-
-    /// A string's inside between what comes before and after it: pieces of streams are short and many.
-    package static func append(
-        _ head: [UInt8],
-        inside utf8: UnsafeRawBufferPointer,
-        _ tail: [UInt8],
-        to out: inout [UInt8]
-    ) {
-        guard utf8.count <= 1024 else {
-            out.append(contentsOf: head)
-            appendInside(utf8, to: &out)
-            return out.append(contentsOf: tail)
-        }
-        out.append(atMost: head.count + 6 * utf8.count + tail.count) { text in
-            head.withUnsafeBytes { text.write($0) }
-            text.write(escaping: utf8)
-            tail.withUnsafeBytes { text.write($0) }
-        }
     }
 
     package static func append(_ number: Int, to out: inout [UInt8]) {
@@ -63,16 +40,6 @@ package enum JSONText {
             if number < 0 { out.append(UInt8(ascii: "-")) }
             out.append(contentsOf: UnsafeBufferPointer(rebasing: digits[start...]))
         }
-    }
-
-    /// Whether one of eight bytes is a quote, a backslash or below space (Hacker's Delight, 6-1: a zero byte in a word).
-    static func hasEscape(_ word: UInt64) -> Bool {
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        let highs: UInt64 = 0x8080_8080_8080_8080
-        let quote = word ^ (ones &* 0x22)
-        let backslash = word ^ (ones &* 0x5C)
-        let control = (word &- ones &* 0x20) & ~word
-        return ((quote &- ones) & ~quote | (backslash &- ones) & ~backslash | control) & highs != 0
     }
 
     private static func appendEscape(_ byte: UInt8, to out: inout [UInt8]) {

@@ -5,11 +5,9 @@ import Formats
 struct GoogleVerdicts: VerdictRows {
     func own(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict? {
         guard answer.status == 400 else { return nil }
-        if answer.says("invalid project resource name") { return VerdictTable.invalidProject(answer, context) }
+        if answer.says(AccountWords.invalidProject) { return VerdictTable.invalidProject(answer, context) }
         // How it refuses a key: its own words for a 401.
-        if context.accountType == .apikey,
-            answer.says(anyOf: ["api key not valid", "api key expired", "api_key_invalid"])
-        {
+        if context.accountType == .apikey, answer.says(anyOf: AccountWords.invalidKey) {
             return .error(.credentialRejected, answer)
         }
         return nil

@@ -1,3 +1,4 @@
+import Bytes
 import Domain
 import Formats
 import Glibc
@@ -10,7 +11,7 @@ internal final class AnthropicStreamDecoder: StreamDecoder {
     private var usage = NeutralUsage()
     private var isSkipping = false
     /// What the data of a text or thinking delta of the open block begins with, as Anthropic writes it.
-    private var plainHead: [UInt8] = []
+    private var plainHead = OwnedBytes()
     private var decoded: [UInt8] = []
 
     func receive(_ event: SSEEvent, _ parser: JSONParser, into sink: any NeutralSink) {
@@ -32,7 +33,7 @@ internal final class AnthropicStreamDecoder: StreamDecoder {
     private func receivePlain(_ data: UnsafeRawBufferPointer, _ sink: any NeutralSink) -> Bool {
         let head = plainHead.count
         guard head > 0, data.count > head, let base = data.baseAddress,
-            plainHead.withUnsafeBytes({ memcmp(base, $0.baseAddress.unsafelyUnwrapped, head) }) == 0
+            plainHead.withBytes({ memcmp(base, $0.baseAddress.unsafelyUnwrapped, head) }) == 0
         else { return false }
         let rest = UnsafeRawBufferPointer(rebasing: data[head...])
         switch JSONText.inside(rest, &decoded) {
@@ -61,12 +62,12 @@ internal final class AnthropicStreamDecoder: StreamDecoder {
     }
 
     private func expectPlainDeltas(_ index: JSONValue?) {
-        plainHead = []
+        plainHead = OwnedBytes()
         guard let index = index?.int64, steps.open == .text || steps.open == .thinking else { return }
         let field = steps.open == .text ? "text" : "thinking"
         let head =
             "{\"type\":\"content_block_delta\",\"index\":\(index),\"delta\":{\"type\":\"\(field)_delta\",\"\(field)\":\""
-        plainHead = Array(head.utf8)
+        plainHead = OwnedBytes(Array(head.utf8))
     }
 
     // MARK: All events
@@ -81,7 +82,7 @@ internal final class AnthropicStreamDecoder: StreamDecoder {
             expectPlainDeltas(event["index"])
         } else if type.equals("content_block_stop") {
             isSkipping = false
-            plainHead = []
+            plainHead = OwnedBytes()
             steps.close(sink)
         } else if type.equals("message_start") {
             guard let message = event["message"] else { return }

@@ -3,12 +3,10 @@ import Formats
 
 /// Writes streams of the Messages API (docs: Streaming messages).
 internal final class AnthropicStreamEncoder: StreamEncoder {
-    private static let deltaTail = Array("\"}}\n\n".utf8)
-
     private let context: AnswerContext
     private var index = 0
-    /// What `content_block_delta` events begin with while the block is open.
-    private var deltaHead: [UInt8] = []
+    /// What a `content_block_delta` event of the open block has round its piece.
+    private var delta = PieceFrame()
     private var usage = NeutralUsage()
     private var stop: NeutralStop?
     private var isText = false
@@ -17,7 +15,7 @@ internal final class AnthropicStreamEncoder: StreamEncoder {
 
     func encode(_ event: NeutralEvent, into out: inout [UInt8]) {
         switch event {
-        case .text(let piece), .thinking(let piece), .arguments(let piece): writeDelta(piece, into: &out)
+        case .text(let piece), .thinking(let piece), .arguments(let piece): delta.append(piece.bytes, to: &out)
         case .start(let id, _): writeStart(id, into: &out)
         case .blockStart(let block): begin(block, into: &out)
         case .signature(let seal):
@@ -54,17 +52,11 @@ internal final class AnthropicStreamEncoder: StreamEncoder {
 
     // MARK: Deltas
 
-    private func writeDelta(_ piece: LentText, into out: inout [UInt8]) {
-        out.append(contentsOf: deltaHead)
-        JSONText.appendInside(piece.bytes, to: &out)
-        out.append(contentsOf: Self.deltaTail)
-    }
-
     private func prepareDeltas(_ type: StaticString, _ field: StaticString) {
         let head =
             "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":\(index),"
             + "\"delta\":{\"type\":\"\(type)\",\"\(field)\":\""
-        deltaHead = Array(head.utf8)
+        delta = PieceFrame(Array(head.utf8), Array("\"}}\n\n".utf8))
     }
 
     // MARK: Blocks
@@ -86,7 +78,7 @@ internal final class AnthropicStreamEncoder: StreamEncoder {
         writeStart(of: block, into: &out)
         if case .image(let mediaType, let data) = block {
             prepareDeltas("text_delta", "text")
-            LentText.lending(MarkdownImage.text(mediaType: mediaType, data: data)) { writeDelta($0, into: &out) }
+            LentText.lending(MarkdownImage.text(mediaType: mediaType, data: data)) { delta.append($0.bytes, to: &out) }
         }
     }
 

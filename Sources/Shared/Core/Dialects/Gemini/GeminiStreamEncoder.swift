@@ -9,13 +9,11 @@ internal final class GeminiStreamEncoder: StreamEncoder {
     private static let maximumArgumentBytes = 16 << 20
 
     private let context: AnswerContext
-    private var textHead: [UInt8] = []
-    private var thoughtHead: [UInt8] = []
     private var partsHead: [UInt8] = []
     /// What follows the parts of a chunk in the middle.
     private var tail: [UInt8] = []
-    private var textTail: [UInt8] = []
-    private var thoughtTail: [UInt8] = []
+    private var text = PieceFrame()
+    private var thought = PieceFrame()
     /// Members that every chunk ends with.
     private var names: [UInt8] = []
 
@@ -29,8 +27,8 @@ internal final class GeminiStreamEncoder: StreamEncoder {
 
     func encode(_ event: NeutralEvent, into out: inout [UInt8]) {
         switch event {
-        case .text(let piece): write(piece, textHead, textTail, into: &out)
-        case .thinking(let piece): write(piece, thoughtHead, thoughtTail, into: &out)
+        case .text(let piece): text.append(piece.bytes, to: &out)
+        case .thinking(let piece): thought.append(piece.bytes, to: &out)
         case .arguments(let piece):
             let room = Self.maximumArgumentBytes - arguments.count
             arguments.append(contentsOf: piece.bytes.prefix(max(0, room)))
@@ -45,10 +43,6 @@ internal final class GeminiStreamEncoder: StreamEncoder {
         case .error(let error):
             SSEText.append(to: &out) { GeminiErrorText.write(error, status: error.status, to: &$0) }
         }
-    }
-
-    private func write(_ piece: LentText, _ head: [UInt8], _ tail: [UInt8], into out: inout [UInt8]) {
-        JSONText.append(head, inside: piece.bytes, tail, to: &out)
     }
 
     private func writePart(into out: inout [UInt8], _ part: (inout JSONWriter) -> Void) {
@@ -68,10 +62,9 @@ internal final class GeminiStreamEncoder: StreamEncoder {
         names = Array(json.bytes.dropFirst())
         partsHead = Array(#"data: {"candidates":[{"content":{"parts":["#.utf8)
         tail = Array(#"],"role":"model"},"index":0}],"#.utf8) + names + Array("\n\n".utf8)
-        textHead = partsHead + Array(#"{"text":""#.utf8)
-        textTail = Array(#""}"#.utf8) + tail
-        thoughtHead = textHead
-        thoughtTail = Array(#"","thought":true}"#.utf8) + tail
+        let head = partsHead + Array(#"{"text":""#.utf8)
+        text = PieceFrame(head, Array(#""}"#.utf8) + tail)
+        thought = PieceFrame(head, Array(#"","thought":true}"#.utf8) + tail)
     }
 
     private func begin(_ block: NeutralBlock, into out: inout [UInt8]) {

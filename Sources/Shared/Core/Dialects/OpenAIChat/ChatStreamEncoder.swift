@@ -9,13 +9,11 @@ internal final class ChatStreamEncoder: StreamEncoder {
     private let context: AnswerContext
     /// What every chunk begins with, up to and including `"delta":`.
     private var head: [UInt8] = []
-    private var textHead: [UInt8] = []
-    private var thinkingHead: [UInt8] = []
-    private var argumentsHead: [UInt8] = []
     /// What follows the delta of a chunk in the middle.
     private var tail: [UInt8] = []
-    private var pieceTail: [UInt8] = []
-    private var argumentsTail: [UInt8] = []
+    private var text = PieceFrame()
+    private var thinking = PieceFrame()
+    private var arguments = PieceFrame()
 
     private var open: NeutralBlock?
     private var hasArguments = false
@@ -36,13 +34,13 @@ internal final class ChatStreamEncoder: StreamEncoder {
         switch event {
         case .text(let piece):
             characters += Self.characters(piece)
-            write(piece, after: textHead, pieceTail, into: &out)
+            text.append(piece.bytes, to: &out)
         case .thinking(let piece):
             if thought.count <= Self.maximumThought { thought.append(contentsOf: piece.bytes) }
-            write(piece, after: thinkingHead, pieceTail, into: &out)
+            thinking.append(piece.bytes, to: &out)
         case .arguments(let piece):
             hasArguments = true
-            write(piece, after: argumentsHead, argumentsTail, into: &out)
+            arguments.append(piece.bytes, to: &out)
         case .start(let id, _): start(id.string, into: &out)
         case .blockStart(let block): begin(block, into: &out)
         case .signature(let seal):
@@ -73,8 +71,11 @@ internal final class ChatStreamEncoder: StreamEncoder {
 
     // MARK: Pieces
 
-    private func write(_ piece: LentText, after head: [UInt8], _ tail: [UInt8], into out: inout [UInt8]) {
-        JSONText.append(head, inside: piece.bytes, tail, to: &out)
+    /// - Parameters:
+    ///   - delta: its text up to where the piece begins.
+    ///   - end: the rest of it.
+    private func frame(_ delta: String, _ end: String) -> PieceFrame {
+        PieceFrame(head + Array(#"[{"index":0,"delta":"#.utf8) + Array(delta.utf8), Array(end.utf8) + tail)
     }
 
     private func start(_ id: String, into out: inout [UInt8]) {
@@ -86,15 +87,12 @@ internal final class ChatStreamEncoder: StreamEncoder {
         json.member("model", context.model)
         json.key("choices")
         head = Array("data: ".utf8) + json.bytes
-        let choice = head + Array(#"[{"index":0,"delta":"#.utf8)
         tail = Array(#","logprobs":null,"finish_reason":null}]"#.utf8)
         // A caller who wants the usage sees the field in every chunk.
         if context.options.includesUsage { tail += Array(#","usage":null"#.utf8) }
         tail += Array("}\n\n".utf8)
-        pieceTail = Array("\"}".utf8) + tail
-        argumentsTail = Array("\"}}]}".utf8) + tail
-        textHead = choice + Array(#"{"content":""#.utf8)
-        thinkingHead = choice + Array(#"{"reasoning_content":""#.utf8)
+        text = frame(#"{"content":""#, #""}"#)
+        thinking = frame(#"{"reasoning_content":""#, #""}"#)
         writeDelta(into: &out) {
             $0.member("role", "assistant")
             $0.member("content", "")
@@ -117,10 +115,9 @@ internal final class ChatStreamEncoder: StreamEncoder {
     private func begin(_ block: NeutralBlock, into out: inout [UInt8]) {
         open = block
         blockStart = characters
-        let choice = head + Array(#"[{"index":0,"delta":"#.utf8)
         switch block {
-        case .text: textHead = choice + Array(#"{"content":""#.utf8)
-        case .refusal: textHead = choice + Array(#"{"refusal":""#.utf8)
+        case .text: text = frame(#"{"content":""#, #""}"#)
+        case .refusal: text = frame(#"{"refusal":""#, #""}"#)
         case .thinking: thought.removeAll(keepingCapacity: true)
         case .redactedThinking(let seal):
             writeDelta(into: &out) { json in
@@ -129,8 +126,7 @@ internal final class ChatStreamEncoder: StreamEncoder {
             }
         case .toolUse(let id, let name, let seal):
             hasArguments = false
-            argumentsHead =
-                choice + Array("{\"tool_calls\":[{\"index\":\(calls),\"function\":{\"arguments\":\"".utf8)
+            arguments = frame("{\"tool_calls\":[{\"index\":\(calls),\"function\":{\"arguments\":\"", #""}}]}"#)
             writeDelta(into: &out) { json in
                 json.key("tool_calls")
                 json.array { json in
@@ -139,9 +135,9 @@ internal final class ChatStreamEncoder: StreamEncoder {
                 }
             }
         case .image(let mediaType, let data):
-            textHead = choice + Array(#"{"content":""#.utf8)
+            text = frame(#"{"content":""#, #""}"#)
             LentText.lending(MarkdownImage.text(mediaType: mediaType, data: data)) {
-                write($0, after: textHead, pieceTail, into: &out)
+                text.append($0.bytes, to: &out)
             }
         }
     }
@@ -159,7 +155,7 @@ internal final class ChatStreamEncoder: StreamEncoder {
         case .toolUse:
             // Clients parse the arguments, and nothing is not JSON.
             if !hasArguments {
-                LentText.lending("{}") { write($0, after: argumentsHead, argumentsTail, into: &out) }
+                LentText.lending("{}") { arguments.append($0.bytes, to: &out) }
             }
             calls += 1
         case .thinking, .redactedThinking: thoughts += 1

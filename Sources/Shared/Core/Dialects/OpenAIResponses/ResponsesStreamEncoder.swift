@@ -1,3 +1,4 @@
+import Bytes
 import Domain
 import Formats
 
@@ -17,8 +18,7 @@ internal final class ResponsesStreamEncoder: StreamEncoder {
     /// The open item's text. It joins the item at its end: reached through an optional it would cost more.
     private var text: [UInt8] = []
     /// What delta events of the open item begin and end with.
-    private var deltaHead: [UInt8] = []
-    private var deltaTail = NumberedTail("", "")
+    private var delta = PieceFrame()
     private var isStarted = false
     private var hasFailed = false
     private var total = 0
@@ -56,8 +56,12 @@ internal final class ResponsesStreamEncoder: StreamEncoder {
         guard total <= Self.maximumBytes else {
             return fail(NeutralError(.upstream, "The upstream's answer is too large."), into: &out)
         }
-        text.append(contentsOf: piece.bytes)
-        JSONText.append(deltaHead, inside: piece.bytes, deltaTail.bytes(of: sequence), to: &out)
+        text.append(atMost: piece.bytes.count) { $0.write(piece.bytes) }
+        let end: StaticString = "}\n\n"
+        delta.append(piece.bytes, to: &out, atMost: 20 + end.utf8CodeUnitCount) {
+            $0.write(decimal: Int64(sequence))
+            $0.write(end)
+        }
         sequence += 1
     }
 
@@ -66,8 +70,7 @@ internal final class ResponsesStreamEncoder: StreamEncoder {
         let head =
             "event: \(event)\ndata: {\"type\":\"\(event)\",\"item_id\":\"\(item.id)\",\"output_index\":\(items.count),"
             + "\(place)\"delta\":\""
-        deltaHead = Array(head.utf8)
-        deltaTail = NumberedTail("\"\(tail),\"sequence_number\":", "}\n\n")
+        delta = PieceFrame(Array(head.utf8), Array("\"\(tail),\"sequence_number\":".utf8))
     }
 
     // MARK: Items
@@ -258,42 +261,5 @@ internal final class ResponsesStreamEncoder: StreamEncoder {
         var json = JSONWriter(capacity: 1024)
         object.write(ResponsesObject.status(of: stop), output: items, usage: usage, to: &json)
         return json.bytes
-    }
-}
-
-/// Bytes round a number that mostly grows by one: it is counted up where it stands.
-private struct NumberedTail {
-    private let head: [UInt8]
-    private let end: [UInt8]
-    private var bytes: [UInt8] = []
-    private var number = -1
-
-    init(_ head: String, _ end: String) {
-        self.head = Array(head.utf8)
-        self.end = Array(end.utf8)
-    }
-
-    mutating func bytes(of number: Int) -> [UInt8] {
-        if number != self.number && !(number == self.number + 1 && countUp()) {
-            bytes = head
-            JSONText.append(number, to: &bytes)
-            bytes += end
-        }
-        self.number = number
-        return bytes
-    }
-
-    /// False when there is no digit left to carry into.
-    private mutating func countUp() -> Bool {
-        var at = bytes.count - end.count - 1
-        while at >= head.count {
-            if bytes[at] < UInt8(ascii: "9") {
-                bytes[at] += 1
-                return true
-            }
-            bytes[at] = UInt8(ascii: "0")
-            at -= 1
-        }
-        return false
     }
 }

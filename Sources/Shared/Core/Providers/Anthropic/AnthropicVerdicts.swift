@@ -5,7 +5,9 @@ import HTTPMessages
 struct AnthropicVerdicts: VerdictRows {
     func own(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict? {
         // The account's trouble in the clothes of the caller's.
-        guard answer.status == 400, context.accountType == .apikey, answer.says("credit balance") else { return nil }
+        guard answer.status == 400, context.accountType == .apikey, answer.says(AccountWords.creditBalance) else {
+            return nil
+        }
         return .error(.paymentRequired, answer)
     }
 

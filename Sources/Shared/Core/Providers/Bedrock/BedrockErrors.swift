@@ -50,11 +50,7 @@ package struct BedrockError: Error, Hashable, Sendable {
         if type == "ResourceNotFoundException" { return true }
         guard type.isEmpty || type == "ValidationException" || type == "AccessDeniedException" else { return false }
         let text = message.lowercased()
-        return [
-            "model identifier is invalid", "on-demand throughput isn",
-            "access to the model with the specified model id",
-            "end of its life", "don't have access to the model",
-        ].contains { Words.contains(text, $0) }
+        return Words.contains(text, anyOf: AccountWords.missingModel)
     }
 
     /// Anthropic's name for the kind.

@@ -17,12 +17,12 @@ enum JSONEscapes {
             case UInt8(ascii: "n"), UInt8(ascii: "r"), UInt8(ascii: "t"), UInt8(ascii: "b"), UInt8(ascii: "f"):
                 out.append(0x20)
             case UInt8(ascii: "u"):
-                if let unit = unit(bytes, at + 2), unit < 0x80 {
-                    out.append(UInt8(unit))
+                if let unit = unit(bytes, at + 2) {
+                    // What is looked for in these texts has no halves of pairs.
+                    out.append(contentsOf: String(Unicode.Scalar(unit).map { Character($0) } ?? " ").utf8)
                     at += 6
                     continue
                 }
-                // Addresses are ASCII: what is not ends them.
                 out.append(0x20)
             default:
                 out.append(bytes[at])

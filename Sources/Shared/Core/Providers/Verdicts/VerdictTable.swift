@@ -74,7 +74,7 @@ package struct VerdictTable: Sendable {
     private func specific(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict? {
         if let verdict = credits(answer, context) ?? rows.own(answer, context) { return verdict }
         switch answer.status {
-        case 400 where answer.says("organization has been disabled"): return .error(.organizationDisabled, answer)
+        case 400 where answer.says(AccountWords.organizationDisabled): return .error(.organizationDisabled, answer)
         case 402: return .error(.paymentRequired, answer)
         case 403: return rows.forbidden(answer, context)
         case 404 where rows.isModelMissing(answer): return Self.modelMissing(context)

@@ -1,0 +1,68 @@
+import Domain
+import Formats
+import GatewayKit
+import HTTPFetching
+import HTTPMessages
+import Redis
+import Snapshots
+import TestSupport
+import Testing
+
+@Suite(
+    "Lists of models",
+    .serialized,
+    .enabled(if: PrivateRedis.isAvailable, "needs the program redis-server")
+)
+struct ModelListTests {
+    private static func models(_ stand: Stand, _ body: (inout ConfigSnapshot) -> Void) async throws -> [String] {
+        stand.changeConfig(body)
+        stand.context.config = GatewayConfig(stand.config)
+        let answer = try await stand.get("/v1/models")
+        return try JSON(Array(answer.body.utf8))["data"]?.array?.compactMap { $0["id"]?.string } ?? []
+    }
+
+    private static func price(_ model: String) -> ModelPrice {
+        ModelPrice(
+            model: model,
+            match: .exact,
+            revision: 4,
+            input: PricePerMillion(3_000_000_000),
+            output: PricePerMillion(15_000_000_000)
+        )
+    }
+
+    @Test("beside an account's names stand the priced models that its patterns serve")
+    func patterns() async throws {
+        try await standing { (stand) async throws in
+            let models = try await Self.models(stand) { config in
+                config.prices += ["claude-a-1", "claude-b-1"].map { Self.price($0) }
+                config.accounts[0].modelMapping = ["claude-quick": "claude-a-1", "claude-a-*": "claude-a-*"]
+            }
+            #expect(models == ["claude-a-1", "claude-quick"])
+        }
+    }
+
+    @Test("a model that would be refused for want of a price is not listed, unless such models are served")
+    func unpriced() async throws {
+        try await standing { (stand) async throws in
+            let priced = try await Self.models(stand) { config in
+                config.accounts[0].modelMapping = ["claude-quick": "claude-a-1", "quick": "claude-a-1"]
+            }
+            #expect(priced == ["claude-quick"])
+            let all = try await Self.models(stand) { config in
+                _ = config.settings.set("allow_unpriced_models", 1)
+            }
+            #expect(all == ["claude-quick", "quick"])
+        }
+    }
+
+    @Test("a model of the group's own list that is served under its family's price is listed")
+    func allowed() async throws {
+        try await standing { (stand) async throws in
+            let models = try await Self.models(stand) { config in
+                config.groups[0].modelAllowlist = ["claude-new", "gpt-new", "nobodys-new"]
+            }
+            #expect(models == ["claude-new"])
+        }
+    }
+}
