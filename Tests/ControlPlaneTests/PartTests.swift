@@ -324,3 +324,15 @@ struct ConfigTests {
         }
     }
 }
+
+@Suite("Cursors of the usage log")
+struct UsageCursorTests {
+    @Test(
+        "a time that no row can have makes no cursor",
+        arguments: [Int64.min, Int64.min + 1, -8_000_000_000_000_000, 8_000_000_000_000_000, Int64.max]
+    )
+    func times(_ time: Int64) {
+        #expect(UsageStore.Cursor(Base64.encode(Array("\(time) req_a".utf8), .url)) == nil)
+        #expect(UsageStore.Cursor(Base64.encode(Array("1763700001000000 req_a".utf8), .url))?.requestID == "req_a")
+    }
+}

@@ -92,4 +92,21 @@ struct LogTests {
             #expect(try lines.all().allSatisfy { !$0.text.contains("secret-in-query") && !$0.text.contains("/health") })
         }
     }
+
+    @Test("a request of anybody's has a short line, whatever its method and its path")
+    func shortLines() async throws {
+        try await logging { (stand, lines) async throws in
+            // A character of any length is one character.
+            let path = "/e" + String(repeating: "\u{301}", count: 2000)
+            let method = String(repeating: "X", count: 4000)
+            let request = stand.request(method, path, body: [], wire: .http2, withKey: false)
+            let answer = try await stand.caller.send(request)
+            let id = try #require(answer.head.headers["x-request-id"])
+            await stand.loop.wait { (try? !lines.about(id).isEmpty) ?? false }
+            let line = try #require(lines.about(id).first)
+            #expect(line["status"]?.int == 404)
+            #expect(line["method"]?.string == String(repeating: "X", count: 20))
+            #expect(line.text.utf8.count < 1000)
+        }
+    }
 }

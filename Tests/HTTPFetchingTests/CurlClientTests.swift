@@ -301,6 +301,12 @@ struct CurlClientTests {
             "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n", "SSH-2.0-OpenSSH\r\n\r\n",
             "HTTP/1.1 200 OK\r\nx: " + String(repeating: "v", count: 70_000) + "\r\n\r\n",
             String(repeating: "HTTP/1.1 103 Early Hints\r\n\r\n", count: 100),
+            // What a caller's program could read as fields of its own, or as another framing.
+            "HTTP/1.1 200 OK\r\nx-a: b\rx-c: d\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nx-a\rx-c: d\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nx-a : b\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nx-a: b\r\n x-c: d\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nx-a: \u{1}\r\ncontent-length: 0\r\n\r\n",
         ]
     )
     func violations(bytes: String) async throws {
@@ -309,7 +315,7 @@ struct CurlClientTests {
             defer { peer.close() }
             let failure = await client.failure(of: .get(peer.address, .auto))
             guard case .protocolViolation = failure else {
-                Issue.record("ended with \(String(describing: failure))")
+                Issue.record("\(bytes.prefix(60).debugDescription) ended with \(String(describing: failure))")
                 return
             }
         }

@@ -50,6 +50,25 @@ struct TLSFetchTests {
         }
     }
 
+    /// The second request waits for a connection that is still being made while the first one's answer comes.
+    @Test("what follows an answer is never the answer to a request that waits")
+    func unaskedAnswer() async throws {
+        try await fetching(Self.options()) { loop, client in
+            var second: Promise<String>?
+            var address: SocketAddress?
+            let peer = try HTTP1Peer(loop, tls: Self.serverTLS(["http/1.1"])) { link, request in
+                guard second == nil, let address else { return link.answer("own") }
+                second = loop.start { try await client.send(Self.request(address, .http1)).text() }
+                link.send("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nown")
+                link.send("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nunasked")
+            }
+            defer { peer.close() }
+            address = peer.address
+            #expect(try await client.send(Self.request(peer.address, .http1)).text() == "own")
+            #expect(try await second?.wait() == "own")
+        }
+    }
+
     @Test(
         "HTTP/1.1 where the upstream knows no better, or it is asked for",
         arguments: [(["http/1.1"], .auto), ([], .auto), (["h2", "http/1.1"], .http1)]

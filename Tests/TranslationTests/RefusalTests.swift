@@ -20,6 +20,38 @@ struct RefusalTests {
     }
 
     @Test(
+        "what a caller is told, and the log with it, is short whatever the name that it used",
+        arguments: [
+            #"{"model":"m","NAME":1,"NAME":2,"contents":[{"parts":[{"text":"a"}]}]}"#,
+            #"{"model":"m","tools":[{"NAME":{}}],"contents":[{"parts":[{"text":"a"}]}]}"#,
+        ]
+    )
+    func longNames(_ text: String) throws {
+        // One character, as Swift counts.
+        let name = "a" + String(repeating: "\u{301}", count: 100_000)
+        let body = text.split(separator: "NAME", omittingEmptySubsequences: false).joined(separator: name)
+        let error = try #require(fault(.gemini, .anthropic, body))
+        #expect(error.message.utf8.count < 1000)
+        #expect(error.field?.utf8.count ?? 0 < 1000)
+    }
+
+    @Test(
+        "names of functions that the upstream does not take are told in short",
+        arguments: [Dialect.openaiChat, .gemini]
+    )
+    func longFunctionNames(_ upstream: Dialect) throws {
+        let name = "a" + String(repeating: "\u{301}", count: 100_000)
+        let error = try #require(
+            fault(
+                .anthropic,
+                upstream,
+                #"{"model":"m","max_tokens":5,"tools":[{"name":"\#(name)","input_schema":{"type":"object"}}],\#(Self.user)}"#
+            )
+        )
+        #expect(error.message.utf8.count < 1000)
+    }
+
+    @Test(
         "in chat",
         arguments: [
             (#"{"model":"m","n":2,\#(user)}"#, "n"), (#"{"model":"m","logprobs":true,\#(user)}"#, "logprobs"),

@@ -102,6 +102,30 @@ struct StreamTests {
         }
     }
 
+    @Test("arguments may be laid out in lines: they reach every caller whole", arguments: ["\\n", "\\r\\n", "\\n\\n"])
+    func argumentsInLines(_ lineEnd: String) throws {
+        let arguments = #"{\#(lineEnd) \"city\": \"a\\nb\",\#(lineEnd) \"days\": 3\#(lineEnd)}"#
+        let stream = """
+            data: {"id":"c","model":"x","choices":[{"index":0,"delta":{"role":"assistant","tool_calls":\
+            [{"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":"\(arguments)"}}]}}]}
+
+            data: {"id":"c","model":"x","choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}
+
+            data: [DONE]
+
+
+            """
+        for caller in Translating.dialects where caller != .openaiChat {
+            let bytes = Translating.stream([Array(stream.utf8)[...]], from: .openaiChat, to: caller).bytes
+            let answer = try Translating.fold(bytes, of: caller).answer
+            guard case .toolUse(let use) = answer.blocks.first else {
+                Issue.record("as \(caller): \(String(decoding: bytes, as: UTF8.self))")
+                continue
+            }
+            #expect(try JSON(use.arguments.bytes) == ["city": "a\nb", "days": 3], "as \(caller)")
+        }
+    }
+
     private func place(_ path: String) throws -> (Dialect, String) {
         let parts = path.split(separator: "/").map(String.init)
         return (try #require(Dialect(rawValue: parts[0])), parts[1])

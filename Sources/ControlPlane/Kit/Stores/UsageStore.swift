@@ -38,7 +38,7 @@ package enum UsageStore {
             let parts = String(decoding: bytes, as: UTF8.self).split(separator: " ", maxSplits: 1)
             guard parts.count == 2, let time = Int64(parts[0]), !parts[1].utf8.contains(0),
                 // What no timestamp of the database can be would be an error there.
-                abs(time) < 8_000_000_000_000_000
+                time.magnitude < 8_000_000_000_000_000
             else { return nil }
             self.init(createdAt: Timestamp(microseconds: time), requestID: String(parts[1]))
         }

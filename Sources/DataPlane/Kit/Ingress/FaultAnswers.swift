@@ -40,15 +40,13 @@ package struct FaultAnswers {
         context.log.write(.info, "request") { line in
             line.add("request_id", requestID)
             if let request = fault.request {
-                line.add("method", String(request.method.prefix(Self.longestLoggedMethod)))
-                line.add("path", String(request.path.prefix(GatewayHandler.longestLoggedPath)))
+                line.add("method", request.shownMethod)
+                line.add("path", request.shownPath)
             }
             line.add("status", Int64(fault.status))
             line.add("duration_ms", duration.wholeMilliseconds)
         }
     }
-
-    private static let longestLoggedMethod = 20
 
     private static func error(_ status: Int) -> GatewayError {
         switch status {

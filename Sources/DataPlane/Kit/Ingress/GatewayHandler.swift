@@ -7,9 +7,6 @@ import Telemetry
 
 /// A request from its head to its answer; reads as its table of contents.
 package final class GatewayHandler {
-    /// Characters of a path that the log keeps.
-    static let longestLoggedPath = 200
-
     private let context: WorkerContext
     private let probes: Probes
     private let authenticator: Authenticator
@@ -46,9 +43,8 @@ package final class GatewayHandler {
         guard !isLogged else { return }
         context.log.write(.info, "request") { line in
             line.add("request_id", requestID)
-            line.add("method", exchange.request.method)
-            // Without the query, where a key may stand.
-            line.add("path", String(exchange.request.path.prefix(Self.longestLoggedPath)))
+            line.add("method", exchange.request.shownMethod)
+            line.add("path", exchange.request.shownPath)
             // Absent when the caller was gone.
             if let status = exchange.answeredStatus { line.add("status", Int64(status)) }
             line.add("duration_ms", duration.wholeMilliseconds)

@@ -33,6 +33,13 @@ package struct HTTPRequestHead: Sendable, Equatable {
         return offset.map { text.utf8.index(text.startIndex, offsetBy: $0) }
     }
 
+    /// The method for a log, in short: anybody can send one of any length.
+    package var shownMethod: String { String(method.unicodeScalars.prefix(20)) }
+
+    /// The path for a log, in short, without the query, where a key may stand. Not so many characters, of which each may be
+    /// of any length.
+    package var shownPath: String { String(path.unicodeScalars.prefix(200)) }
+
     /// The first value of a query parameter, percent-decoded, `+` as a space.
     package func queryValue(_ name: String) -> String? {
         for pair in query.split(separator: "&") {

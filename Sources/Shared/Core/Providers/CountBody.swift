@@ -26,8 +26,9 @@ enum CountBody {
         let members: [(String, [UInt8])]? = try? JSONParser().parse(body) { document in
             let root = document.root
             let request = root["generateContentRequest"] ?? root["generate_content_request"] ?? root
+            var places = JSONSourceCursor(document)
             return request.members.compactMap { name, value in
-                name == left ? nil : (name.string, Array(document.source[document.location(of: value).value]))
+                name == left ? nil : (name.string, places.bytes(of: value))
             }
         }
         for (name, value) in members ?? [] {

@@ -93,8 +93,9 @@ final class HTTP1Connection: ClientConnection, ByteStreamHandler, HTTP1ParserDel
                 return end(.protocolViolation(detail: "\(error)"))
             }
         }
+        guard phase == .idle else { return }
         // More than the answer, or without a request: what follows could be taken for the next answer.
-        if !rest.isEmpty, phase == .idle { end(nil) }
+        if rest.isEmpty { pool.connectionIsIdle(self) } else { end(nil) }
     }
 
     func parserDidReadRequestHead(_ head: HTTPRequestHead, keepsAlive: Bool, expectsContinue: Bool) {}
@@ -129,7 +130,6 @@ final class HTTP1Connection: ClientConnection, ByteStreamHandler, HTTP1ParserDel
         idleSince = now
         stream.setReading(true)
         exchange.didEnd(nil)
-        if phase == .idle { pool.connectionIsIdle(self) }
     }
 
     func streamDidEnd(_ error: (any Error)?) {

@@ -19,6 +19,11 @@ package enum FieldRules {
         return !hasControl(bytes, in: index..<bytes.count)
     }
 
+    /// Whether the bytes can stand as a field's name: a token (RFC 9110, 5.1).
+    package static func isName(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        !bytes.isEmpty && bytes.allSatisfy(ByteClass.isToken)
+    }
+
     private static func hasControl(_ bytes: UnsafeRawBufferPointer, in range: Range<Int>) -> Bool {
         for index in range {
             let byte = bytes[index]

@@ -115,8 +115,8 @@ package final class AdminAPI {
         log.info(
             "admin call",
             [
-                "request_id": .text(requestID), "method": .text(call.head.method),
-                "path": .text(String(call.head.path)),
+                "request_id": .text(requestID), "method": .text(call.head.shownMethod),
+                "path": .text(call.head.shownPath),
                 "status": LogValue(answer.status), "client": .text(call.clientIP),
                 "microseconds": LogValue(started.elapsed.nanoseconds / 1000),
             ]

@@ -61,7 +61,7 @@ internal struct GeminiRequestDecoder {
                 case "googleSearch", "google_search", "googleSearchRetrieval", "google_search_retrieval":
                     request.serverTools.append(.webSearch(NeutralWebSearch()))
                 case "codeExecution", "code_execution": request.serverTools.append(.codeExecution)
-                default: throw TranslationFault("\(tool.path).\(key.string.prefix(64))", Self.elsewhere)
+                default: throw TranslationFault("\(tool.path).\(key.string.shown(64))", Self.elsewhere)
                 }
             }
             let declarations = try tool.either("functionDeclarations", "function_declarations")

@@ -88,7 +88,7 @@ internal struct GeminiRequestEncoder {
 
     private func write(_ tool: NeutralTool, to json: inout JSONWriter) throws {
         guard Self.isName(tool.name) else {
-            let shown = tool.name.prefix(80)
+            let shown = tool.name.shown(80)
             throw TranslationFault(
                 .tools,
                 "this model takes names of 1 to 64 letters, digits, _, ., : and - that begin with a letter or _, not "

@@ -156,7 +156,7 @@ package struct FieldReader {
 
     private func duplicate(_ key: JSONKey) -> TranslationFault {
         // A name of any length could stand there, and faults go into logs.
-        let shown = String(key.string.prefix(64))
+        let shown = key.string.shown(64)
         return TranslationFault(path.isEmpty ? shown : "\(path).\(shown)", "stands more than once")
     }
 }

@@ -131,7 +131,7 @@ internal struct ChatRequestEncoder {
 internal enum OpenAIToolNames {
     static func check(_ name: String) throws {
         guard !name.isEmpty, name.utf8.count <= 64, ToolIDs.sanitized(name) == name else {
-            let shown = String(name.prefix(80))
+            let shown = name.shown(80)
             throw TranslationFault(.tools, "this model takes names of 1 to 64 letters, digits, _ and -, not \(shown)")
         }
     }

@@ -17,7 +17,8 @@ package enum ErrorScrub {
             let answer = document.root["response"] ?? document.root
             let isAnswer = document.root["response"] != nil || answer["output"] != nil
             guard let error = isAnswer ? answer["error"] : document.root else { return [] }
-            collect(error, of: document, hosts, &changes)
+            var places = JSONSourceCursor(document)
+            collect(error, hosts, &places, &changes)
             return changes
         }
         guard let changes, !changes.isEmpty else { return nil }
@@ -42,8 +43,8 @@ package enum ErrorScrub {
 
     private static func collect(
         _ value: JSONValue,
-        of document: JSONDocument,
         _ hosts: [String],
+        _ places: inout JSONSourceCursor,
         _ changes: inout [CallSummary.Insertion]
     ) {
         switch value.kind {
@@ -52,9 +53,9 @@ package enum ErrorScrub {
             guard let text = value.stringBytes, let clean = LeakScrubber.scrub(text, hiding: hosts) else { return }
             var quoted: [UInt8] = []
             clean.withUnsafeBytes { JSONText.append($0, to: &quoted) }
-            changes.append(CallSummary.Insertion(quoted, replacing: document.location(of: value).value))
-        case .array: for element in value.elements { collect(element, of: document, hosts, &changes) }
-        case .object: for (_, member) in value.members { collect(member, of: document, hosts, &changes) }
+            changes.append(CallSummary.Insertion(quoted, replacing: places.range(of: value)))
+        case .array: for element in value.elements { collect(element, hosts, &places, &changes) }
+        case .object: for (_, member) in value.members { collect(member, hosts, &places, &changes) }
         }
     }
 }

@@ -10,11 +10,12 @@ enum OpenAICountBody {
     /// - Throws: `JSONError`.
     static func convert(_ body: [UInt8]) throws -> [UInt8] {
         try JSONParser().parse(body) { document in
+            var places = JSONSourceCursor(document)
             var json = JSONWriter(capacity: body.count)
             json.object { json in
                 for (name, value) in document.root.members where members.contains(where: { name == $0 }) {
                     json.key(name.string)
-                    json.raw(UnsafeRawBufferPointer(rebasing: document.source[document.location(of: value).value]))
+                    json.raw(UnsafeRawBufferPointer(rebasing: document.source[places.range(of: value)]))
                 }
             }
             return json.bytes

@@ -20,6 +20,7 @@ enum OpenAILoginBody {
                     field: "previous_response_id"
                 )
             }
+            var places = JSONSourceCursor(document)
             var json = JSONWriter(capacity: body.count + 128)
             json.object { json in
                 json.member("stream", true)
@@ -31,7 +32,7 @@ enum OpenAILoginBody {
                     if name == "input", let text = value.string {
                         writeMessage(text, to: &json)
                     } else {
-                        json.raw(UnsafeRawBufferPointer(rebasing: document.source[document.location(of: value).value]))
+                        json.raw(UnsafeRawBufferPointer(rebasing: document.source[places.range(of: value)]))
                     }
                 }
             }

@@ -119,8 +119,10 @@ final class CurlTransfer: TimedExchange {
             return status >= 100 ? true : refuse("status line")
         }
         let name = UnsafeRawBufferPointer(rebasing: text[..<colon])
-        let value = UnsafeRawBufferPointer(rebasing: text[(colon + 1)...])
-        fields.add(name, Self.withoutBlanks(value))
+        let value = Self.withoutBlanks(UnsafeRawBufferPointer(rebasing: text[(colon + 1)...]))
+        // libcurl hands on what it would not send: folded lines, blanks before the colon, a CR within.
+        guard FieldRules.isName(name), FieldRules.isValue(value) else { return refuse("field") }
+        fields.add(name, value)
         return true
     }
 
@@ -173,7 +175,9 @@ final class CurlTransfer: TimedExchange {
         case CURLE_OPERATION_TIMEDOUT where stage == .waiting: return .connectTimedOut
         case _ where stage == .waiting: return .connect(detail: detail)
         case CURLE_OK: return .connectionLost(detail: "answer cut short")
-        case CURLE_WEIRD_SERVER_REPLY, CURLE_UNSUPPORTED_PROTOCOL, CURLE_BAD_CONTENT_ENCODING, CURLE_HTTP2:
+        // A bad argument is a field that libcurl itself cannot take apart.
+        case CURLE_WEIRD_SERVER_REPLY, CURLE_UNSUPPORTED_PROTOCOL, CURLE_BAD_CONTENT_ENCODING, CURLE_HTTP2,
+            CURLE_BAD_FUNCTION_ARGUMENT:
             return stage == .reading ? .connectionLost(detail: detail) : .protocolViolation(detail: detail)
         default: return .connectionLost(detail: detail)
         }

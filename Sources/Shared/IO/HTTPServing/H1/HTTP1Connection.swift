@@ -73,6 +73,9 @@ final class HTTP1Connection: ServerConnection, HTTP1ParserDelegate, TurnEndObser
 
     private var limits: HTTPServerLimits { link.server.limits }
 
+    /// What input that waits takes of memory.
+    var heldBytes: Int { backlog.count }
+
     // MARK: Input
 
     func streamDidRead(_ bytes: UnsafeRawBufferPointer) {
@@ -151,6 +154,9 @@ final class HTTP1Connection: ServerConnection, HTTP1ParserDelegate, TurnEndObser
         case .reading, .exchanging, .discarding: break
         case .closing, .closed: return
         }
+        // A caller that is always ahead would else have all that it ever sent kept.
+        backlog.removeFirst(backlogStart)
+        backlogStart = 0
         backlog.append(contentsOf: bytes)
         if backlog.count - backlogStart >= Self.backlogLimit { setReading(false) }
         waitForDrain()

@@ -82,6 +82,11 @@ final class HTTP2Stream: ExchangeCarrier {
     func writeAnswer(_ bytes: UnsafeRawBufferPointer) {
         guard hasBody else { return }
         if pendingBytes == 0 { pendingDidBegin() }
+        // A caller that never takes all of it would else have all of the answer kept.
+        if pendingStart > pendingBytes {
+            pending.removeFirst(pendingStart)
+            pendingStart = 0
+        }
         pending.append(contentsOf: bytes)
         resume()
     }
@@ -100,6 +105,8 @@ final class HTTP2Stream: ExchangeCarrier {
     }
 
     var pendingBytes: Int { pending.count - pendingStart }
+    /// What the pending bytes take of memory.
+    var heldBytes: Int { pending.count }
 
     func notifyWhenDrained() {
         wantsDrain = true
