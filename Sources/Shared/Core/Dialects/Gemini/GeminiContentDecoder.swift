@@ -10,21 +10,35 @@ internal struct GeminiContentDecoder {
     /// Calls need no ids in this dialect; a result belongs to the first open call of its name. Ids that are missing are
     /// made from the call's place, so that the same conversation always has the same.
     private struct Calls {
-        private var open: [(name: String, id: String)] = []
+        private struct Queue {
+            var calls: [Int] = []
+            var next = 0
+        }
+        private var calls: [(id: String, isOpen: Bool)] = []
+        private var byName: [String: Queue] = [:]
+        private var byID: [String: [Int]] = [:]
 
         mutating func begin(_ name: String, id: String?, content: Int, part: Int) -> String {
             let id = id.flatMap { $0.isEmpty ? nil : $0 } ?? "call_\(content)_\(part)"
-            open.append((name, id))
+            byName[name, default: Queue()].calls.append(calls.count)
+            byID[id, default: []].append(calls.count)
+            calls.append((id, true))
             return id
         }
 
         mutating func answer(_ name: String, id: String?) -> String? {
             if let id, !id.isEmpty {
-                open.removeAll { $0.id == id }
+                for call in byID.removeValue(forKey: id) ?? [] { calls[call].isOpen = false }
                 return id
             }
-            guard let index = open.firstIndex(where: { $0.name == name }) else { return nil }
-            return open.remove(at: index).id
+            while let queue = byName[name], queue.next < queue.calls.count {
+                let call = queue.calls[queue.next]
+                byName[name]?.next += 1
+                guard calls[call].isOpen else { continue }
+                calls[call].isOpen = false
+                return calls[call].id
+            }
+            return nil
         }
     }
 
@@ -93,9 +107,11 @@ internal struct GeminiContentDecoder {
     ) {
         if let seal, seal.isRedacted { return parts.append(NeutralPart(.redactedThinking(seal.seal))) }
         if case .thinking(var open) = parts.last?.content, open.signature == nil {
+            // Its only owner, so that the text is not copied for each piece.
+            parts.removeLast()
             open.text += text
             open.signature = seal?.seal
-            parts[parts.count - 1].content = .thinking(open)
+            parts.append(NeutralPart(.thinking(open)))
         } else if !text.isEmpty || seal != nil {
             parts.append(NeutralPart(.thinking(NeutralThinking(text: text, signature: seal?.seal))))
         }
