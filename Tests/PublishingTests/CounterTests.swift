@@ -365,8 +365,6 @@ struct CounterTests {
             let cast = try await Cast(world, users: 1)
             let partition = Partition(of: cast.users[0])
             try await world.send("SET", RedisNames.epoch(partition), "e")
-            try await world.send("HSET", RedisNames.holds(partition), "alive", "name 5")
-            try await world.send("ZADD", RedisNames.live(partition), "1763731200000", "alive")
             var pace = ReservationSweeper.Pace()
             pace.interval = .milliseconds(50)
             pace.patience = .milliseconds(2000)
@@ -379,19 +377,29 @@ struct CounterTests {
                 pace: pace
             )
             sweeper.start()
-            try await world.wait("looked at") {
+            func looks() async throws -> Int {
                 let text = try await world.send("INFO", "commandstats").text ?? ""
                 let calls = text.split(separator: "cmdstat_zrange:calls=").dropFirst().first?.prefix { $0 != "," }
-                return calls.flatMap { Int($0) } ?? 0 > 2 * Partition.count
+                return calls.flatMap { Int($0) } ?? 0
             }
-            // Away for longer than a worker may be silent.
-            try await world.server.kill()
-            await world.loop.sleep(pace.patience)
-            let back = MonotonicTime.now
-            try await world.server.restart()
-            try await world.wait { world.redis.isConnected }
-            try await world.wait("swept") { try await world.send("HLEN", RedisNames.holds(partition)).integer == 0 }
-            #expect(back.elapsed >= pace.patience)
+            var seen: Duration
+            repeat {
+                let start = MonotonicTime.now
+                try await world.send("HSET", RedisNames.holds(partition), "alive", "name 5")
+                try await world.send("ZADD", RedisNames.live(partition), "1763731200000", "alive")
+                let before = try await looks()
+                try await world.wait("looked at") { try await looks() > before + 2 * Partition.count }
+                try await world.server.kill()
+                seen = start.elapsed
+                // Away for longer than a worker may be silent.
+                await world.loop.sleep(pace.patience)
+                let back = MonotonicTime.now
+                try await world.server.restart()
+                try await world.wait { world.redis.isConnected }
+                try await world.wait("swept") { try await world.send("HLEN", RedisNames.holds(partition)).integer == 0 }
+                // On a machine so busy that it had been silent for long enough before, nothing was shown.
+                if seen < pace.patience { #expect(back.elapsed >= pace.patience) }
+            } while seen >= pace.patience
             sweeper.stop()
         }
     }
