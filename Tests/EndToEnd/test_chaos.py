@@ -75,8 +75,11 @@ class Chaos:
     def _calm_down(self) -> None:
         """Waits until what only Redis knows of dead workers stands in Postgres: their calls are settled, and the records
         of that have left the streams."""
-        until("no reservation of a dead worker", lambda: not orphans(self.disasters), seconds=150)
         store = self.disasters.client()
+        held = reservations(store)
+        began = store.time()[0] * 1000
+        # Living workers renew theirs every 10 s. Being listed for the first time looks alike, and happens within 5 s.
+        until("no reservation of a dead worker", lambda: not unrenewed(store, held, began + 15_000), seconds=150)
         streams = [stream for partition in partitions(store) if store.exists(stream := partition + "usage")]
         last = {stream: store.xinfo_stream(stream)["last-generated-id"] for stream in streams}
         until(
@@ -100,14 +103,20 @@ def partitions(store) -> list[str]:
     return [f"tg:{{p{number:02}}}:" for number in range(64)]
 
 
-def orphans(disasters: Disasters) -> int:
-    """Reservations that nobody has renewed for longer than a living worker leaves them."""
-    store = disasters.client()
-    now = store.time()[0] * 1000
+def reservations(store) -> list[tuple[str, bytes]]:
+    """All that stand now: their partition and request id."""
+    return [(partition, name) for partition in partitions(store) for name in store.hkeys(partition + "holds")]
+
+
+def unrenewed(store, held: list[tuple[str, bytes]], since: int) -> list[tuple[str, bytes]]:
+    """Those that still stand and were not renewed after that moment, in ms since 1970."""
     pipeline = store.pipeline()
-    for partition in partitions(store):
-        pipeline.zcount(partition + "live", "-inf", now - 15_000)
-    return sum(pipeline.execute())
+    for partition, name in held:
+        pipeline.hexists(partition + "holds", name)
+        pipeline.zscore(partition + "live", name)
+    answers = pipeline.execute()
+    standing = zip(held, answers[::2], answers[1::2])
+    return [call for call, stands, renewed in standing if stands and (renewed is None or renewed < since)]
 
 
 def sql(stack: Stack, statement: str) -> list[dict[str, str]]:
