@@ -63,12 +63,8 @@ final class AccountChooser {
             return other.dialect == attempt.dialect && other.upstreamModel == attempt.upstreamModel
                 && other.account.snapshot.type == attempt.account.snapshot.type
         }
-        let others = candidates.all.filter { !isAlike($0) }
-        guard !others.isEmpty, timeLeft > .zero else { return false }
-        let kept = Set(others.map(\.account.id))
-        for candidate in candidates.all where !kept.contains(candidate.account.id) {
-            machine.passOver(candidate.account.id)
-        }
+        guard timeLeft > .zero, !candidates.all.allSatisfy(isAlike) else { return false }
+        for candidate in candidates.all where isAlike(candidate) { machine.passOver(candidate.account.id) }
         return hasAnother || machine.hasFull
     }
 

@@ -25,9 +25,8 @@ package enum BrownOutGuard {
     /// - Parameter paused: all accounts with a flag.
     /// - Returns: the index of the one to try out now; nil for none.
     package static func choice(_ paused: [Paused], now: Timestamp) -> Int? {
-        let first = paused.indices.filter { paused[$0].flag.isGuessed && paused[$0].flag.until != nil }.min {
-            one,
-            other in
+        let guesses = paused.indices.filter { paused[$0].flag.isGuessed && paused[$0].flag.until != nil }
+        let first = guesses.min { one, other in
             (paused[one].flag.until ?? now) < (paused[other].flag.until ?? now)
         }
         guard let first, !paused[first].isTried, now >= paused[first].flag.setAt + patience else { return nil }
