@@ -53,6 +53,8 @@ FORGETS = {
     "cut log": Disasters.cut_log,
     "failover": Disasters.fail_over,
 }
+# What a partition holds in Redis: the reservations, when each was renewed, and the records to settle.
+HOLDS, LIVE, RECORDS = "hold", "live", "usage"
 KILLS_A_WORKER = {"worker", "worker and control plane", "Redis, control plane, worker"}
 
 
@@ -76,11 +78,12 @@ class Chaos:
         """Waits until what only Redis knows of dead workers stands in Postgres: their calls are settled, and the records
         of that have left the streams."""
         store = self.disasters.client()
+        until("calls are under way", lambda: reservations(store), seconds=60)
         held = reservations(store)
         began = store.time()[0] * 1000
         # Living workers renew theirs every 10 s. Being listed for the first time looks alike, and happens within 5 s.
         until("no reservation of a dead worker", lambda: not unrenewed(store, held, began + 15_000), seconds=150)
-        streams = [stream for partition in partitions(store) if store.exists(stream := partition + "usage")]
+        streams = [stream for partition in partitions(store) if store.exists(stream := partition + RECORDS)]
         last = {stream: store.xinfo_stream(stream)["last-generated-id"] for stream in streams}
         until(
             "the records of dead workers are in Postgres",
@@ -105,15 +108,15 @@ def partitions(store) -> list[str]:
 
 def reservations(store) -> list[tuple[str, bytes]]:
     """All that stand now: their partition and request id."""
-    return [(partition, name) for partition in partitions(store) for name in store.hkeys(partition + "holds")]
+    return [(partition, name) for partition in partitions(store) for name in store.hkeys(partition + HOLDS)]
 
 
 def unrenewed(store, held: list[tuple[str, bytes]], since: int) -> list[tuple[str, bytes]]:
     """Those that still stand and were not renewed after that moment, in ms since 1970."""
     pipeline = store.pipeline()
     for partition, name in held:
-        pipeline.hexists(partition + "holds", name)
-        pipeline.zscore(partition + "live", name)
+        pipeline.hexists(partition + HOLDS, name)
+        pipeline.zscore(partition + LIVE, name)
     answers = pipeline.execute()
     standing = zip(held, answers[::2], answers[1::2])
     return [call for call, stands, renewed in standing if stands and (renewed is None or renewed < since)]
@@ -177,7 +180,7 @@ def settle(stack: Stack, disasters: Disasters) -> None:
         store = disasters.client()
         left = {}
         for partition in partitions(store):
-            for name, size in (("live", store.zcard), ("hold", store.hlen), ("usage", store.xlen)):
+            for name, size in ((LIVE, store.zcard), (HOLDS, store.hlen), (RECORDS, store.xlen)):
                 if count := size(partition + name):
                     left[partition + name] = count
         assert not left, left
