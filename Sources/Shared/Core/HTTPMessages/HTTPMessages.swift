@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 
 package enum HTTPVersion: Sendable { case http1, http2 }
@@ -34,11 +35,10 @@ package struct HTTPRequestHead: Sendable, Equatable {
     }
 
     /// The method for a log, in short: anybody can send one of any length.
-    package var shownMethod: String { String(method.unicodeScalars.prefix(20)) }
+    package var shownMethod: String { method.shown(20) }
 
-    /// The path for a log, in short, without the query, where a key may stand. Not so many characters, of which each may be
-    /// of any length.
-    package var shownPath: String { String(path.unicodeScalars.prefix(200)) }
+    /// The path for a log, in short, without the query, where a key may stand.
+    package var shownPath: String { path.shown(200) }
 
     /// The first value of a query parameter, percent-decoded, `+` as a space.
     package func queryValue(_ name: String) -> String? {

@@ -1,3 +1,4 @@
+import Bytes
 package import Formats
 
 /// What all readers of one request share.

@@ -22,12 +22,6 @@ package struct TranslationFault: Error, Hashable, Sendable {
     }
 }
 
-extension String {
-    /// The beginning of what a caller wrote, for a message: answers and logs stay short. A character may be of any length,
-    /// a scalar may not.
-    internal func shown(_ scalars: Int) -> String { String(unicodeScalars.prefix(scalars)) }
-}
-
 /// The parts of the neutral form that some dialect lacks.
 package enum NeutralField: String, Hashable, Sendable, CaseIterable {
     case model, system, messages, tools, toolChoice, parallelTools, serverTools, maxTokens, temperature, topP, topK
