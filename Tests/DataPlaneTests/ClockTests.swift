@@ -69,14 +69,7 @@ struct ClockTests {
     func futureEpoch() async throws {
         try await standing { (stand) async throws in
             stand.upstream.script = { $0.answer(200, Says.message()) }
-            stand.change {
-                $0.policy = KeyPolicy(
-                    period: .week,
-                    anchor: Timestamp(microseconds: 0),
-                    quota: NanoUSD(1_000_000_000_000)
-                )
-            }
-            try await stand.publish()
+            try await stand.limitWeek(to: NanoUSD(1_000_000_000_000))
             let future = try await Self.redisNow(stand).milliseconds / 1000 + 3600
             try await stand.run("SET", RedisNames.epoch(stand.partition), "e.\(future).1")
             #expect(try await stand.ask().head.status == 200)

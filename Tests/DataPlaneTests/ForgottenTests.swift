@@ -71,14 +71,7 @@ struct ForgottenTests {
     @Test("a strict policy lets nobody in before all workers have reserved again, also where no connection broke")
     func strictAfterFlush() async throws {
         try await standing { (stand) async throws in
-            stand.change {
-                $0.policy = KeyPolicy(
-                    period: .week,
-                    anchor: Timestamp(microseconds: 0),
-                    quota: NanoUSD(1_000_000_000_000)
-                )
-            }
-            try await stand.publish()
+            try await stand.limitWeek(to: NanoUSD(1_000_000_000_000))
             try await stand.run("SET", RedisNames.epoch(stand.partition), "old.1.1")
             let (call, reading, id) = try await Self.begin(stand)
             try await stand.run("FLUSHALL")

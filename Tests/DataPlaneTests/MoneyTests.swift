@@ -146,15 +146,7 @@ struct MoneyTests {
             _ = try await stand.ask().text()
             try await stand.records(1)
             let cost = try await stand.costOfOne()
-            stand.change {
-                $0.policy = KeyPolicy(
-                    period: .week,
-                    anchor: Timestamp(microseconds: 0),
-                    quota: NanoUSD(cost * 50),
-                    boundary: .strict
-                )
-            }
-            try await stand.publish()
+            try await stand.limitWeek(to: NanoUSD(cost * 50))
             try await stand.age()
             let answers = (0..<500).map { _ in stand.loop.start { try await stand.seen() } }
             var codes: [String: Int] = [:]

@@ -287,6 +287,14 @@ final class Stand {
         try await raiseRevisions()
     }
 
+    /// Gives the key a strict policy by the week.
+    func limitWeek(to quota: NanoUSD) async throws {
+        change {
+            $0.policy = KeyPolicy(period: .week, anchor: Timestamp(microseconds: 0), quota: quota, boundary: .strict)
+        }
+        try await publish()
+    }
+
     /// What the user has, in nano-USD.
     func setWallet(_ balance: String) async throws {
         try await run("HSET", CounterNames.wallet(of: key.user), "b", balance, "s", "1")
