@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -48,6 +47,9 @@ class Counters:
 
     def policies(self) -> list[dict[str, int]]:
         return [self.read(name[len(self.tag):]) for name in self.redis.keys(f"{self.tag}policy:{self.key}:*")]
+
+    def checkpoints(self) -> list[str]:
+        return self.redis.hvals(self.tag + "checkpoint")
 
     def reserved(self) -> int:
         names = self.redis.keys(f"{self.tag}wallet:{self.user}") + self.redis.keys(f"{self.tag}*:{self.key}*")
@@ -293,6 +295,7 @@ def test_a_flushed_redis_still_knows_what_was_spent(make, stack: Stack) -> None:
 @pytest.mark.disruptive
 def test_a_killed_worker_leaves_its_bill_and_no_reservation(make, stack: Stack) -> None:
     tenant, _ = make()
+    counters = Counters(tenant)
     started = threading.Event()
     pid = stack.worker_pids[1]
 
@@ -309,12 +312,12 @@ def test_a_killed_worker_leaves_its_bill_and_no_reservation(make, stack: Stack) 
     thread = threading.Thread(target=stream)
     thread.start()
     assert started.wait(20)
-    time.sleep(6)
+    first = until("its beginning is noted", counters.checkpoints)
+    until("more than its beginning is noted", lambda: counters.checkpoints() != first)
     os.kill(pid, signal.SIGKILL)
     thread.join(30)
     try:
         stack.local("up")
-        counters = Counters(tenant)
         [row] = tenant.rows(1, seconds=150)
         assert row["end"] == "worker_lost"
         assert row["input_tokens"] == 500 and row["output_tokens"] > 0
