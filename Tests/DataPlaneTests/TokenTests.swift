@@ -100,6 +100,32 @@ struct TokenTests {
         }
     }
 
+    @Test("a caller that leaves while a token is awaited holds nothing from then on", arguments: [false, true])
+    func leaves(isRefused: Bool) async throws {
+        try await standing(Self.options()) { (stand) async throws in
+            try stand.credentials.accept(Self.entry(stand, 1, ends: isRefused ? nil : -5))
+            stand.upstream.script = { $0.answer(401, Says.failure("authentication_error", "expired")) }
+            let isOver = Promise<Void>()
+            stand.control.onToken = {
+                try? await isOver.wait()
+                return (503, [])
+            }
+            let canceller = FetchCanceller()
+            let request = stand.request(body: Array(Stand.body().utf8))
+            let asked = stand.loop.start { try await stand.caller.send(request, canceller: canceller) }
+            await stand.loop.wait { Self.questions(stand) == 1 && stand.upstream.calls.count == (isRefused ? 1 : 0) }
+            #expect(try await stand.count("ZCARD", RedisNames.slots(of: Self.account)) == 1)
+            canceller.cancel()
+            _ = try? await asked.wait()
+            // The question is still open.
+            try await stand.quiesce()
+            #expect(try await stand.count("ZCARD", RedisNames.slots(of: Self.account)) == 0)
+            #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
+            #expect(try await stand.records().isEmpty)
+            isOver.succeed(())
+        }
+    }
+
     @Test("a token close to its end is used while a new one is being had")
     func closeToItsEnd() async throws {
         try await standing(Self.options()) { (stand) async throws in

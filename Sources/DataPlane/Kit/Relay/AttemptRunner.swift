@@ -37,6 +37,7 @@ final class AttemptRunner {
     /// - Throws: `GatewayError` when the account may not be asked this.
     func open(_ attempt: inout Attempt, within time: () -> Duration) async throws -> Opening {
         guard let request = try await request(for: &attempt, within: time) else {
+            guard !call.exchange.isCallerGone else { return .outcome(callerLeft()) }
             return .outcome(.failed(attempt.lacksToken ? .noToken : .noCredentials))
         }
         noteOverhead()
@@ -89,6 +90,7 @@ final class AttemptRunner {
         let opened = await context.tokens.usable(
             of: account.id,
             account.snapshot.type,
+            for: call.exchange,
             now: .now,
             within: time
         )

@@ -28,7 +28,12 @@ extension Call {
         context.tokens.refuse(account.id, version: attempt.credentialVersion)
         let isNewer: Bool
         if let time = patience() {
-            isNewer = await context.tokens.renewed(account.id, newerThan: attempt.credentialVersion, within: time)
+            isNewer = await context.tokens.renewed(
+                account.id,
+                newerThan: attempt.credentialVersion,
+                for: exchange,
+                within: time
+            )
         } else {
             isNewer = context.tokens.isNewer(account.id, attempt.credentialVersion)
         }

@@ -1,5 +1,6 @@
 import Crypto
 package import Domain
+package import HTTPServing
 package import Reactor
 package import Snapshots
 package import Telemetry
@@ -45,10 +46,16 @@ package final class TokenDesk {
 
     /// What a call to the account is to carry; nil when its token is over and no newer one came in time.
     ///
-    /// - Parameter time: how long the call can wait; asked only where it must.
-    package func usable(of account: AccountID, _ type: AccountType, now: Timestamp, within time: () -> Duration) async
-        -> OpenedCredentials?
-    {
+    /// - Parameters:
+    ///   - exchange: the call's; nobody waits for who has left.
+    ///   - time: how long the call can wait; asked only where it must.
+    package func usable(
+        of account: AccountID,
+        _ type: AccountType,
+        for exchange: ServerExchange,
+        now: Timestamp,
+        within time: () -> Duration
+    ) async -> OpenedCredentials? {
         guard let opened = credentials.opened(of: account) else { return nil }
         guard type == .oauth, opened.fields["refresh_token"] != nil else { return opened }
         let left = opened.fields["access_token"] == nil ? .zero : opened.expiresAt.map { $0 - now }
@@ -61,7 +68,7 @@ package final class TokenDesk {
         guard isOver || isRefused else { return opened }
         // Also where the call itself cannot wait.
         begin(account, newerThan: opened.version) { _ in }
-        guard await renewed(account, newerThan: opened.version, within: time()) else { return nil }
+        guard await renewed(account, newerThan: opened.version, for: exchange, within: time()) else { return nil }
         return credentials.opened(of: account)
     }
 
@@ -74,12 +81,20 @@ package final class TokenDesk {
         begin(account, newerThan: version) { _ in }
     }
 
-    /// Waits until the account has other secrets than those of this version; false when that takes too long.
-    package func renewed(_ account: AccountID, newerThan version: Int64, within time: Duration) async -> Bool {
+    /// Waits until the account has other secrets than those of this version; false when that takes too long, or the caller
+    /// has left.
+    package func renewed(
+        _ account: AccountID,
+        newerThan version: Int64,
+        for exchange: ServerExchange,
+        within time: Duration
+    ) async -> Bool {
         let end = MonotonicTime.now + min(time, Self.patience)
         while !isNewer(account, version) {
             // A question that somebody asked before may bring the very secrets that are of no use by now: then once more.
-            guard MonotonicTime.now < end, await landing(account, version, until: end) else {
+            guard MonotonicTime.now < end, !exchange.isCallerGone,
+                await landing(account, version, exchange, until: end)
+            else {
                 // The announcement may have brought them, whatever became of the question.
                 return isNewer(account, version)
             }
@@ -87,8 +102,13 @@ package final class TokenDesk {
         return true
     }
 
-    /// Waits for the end of a question; false when it came to nothing, or not in time.
-    private func landing(_ account: AccountID, _ version: Int64, until end: MonotonicTime) async -> Bool {
+    /// Waits for the end of a question; false when it came to nothing, or not in time for its caller.
+    private func landing(
+        _ account: AccountID,
+        _ version: Int64,
+        _ exchange: ServerExchange,
+        until end: MonotonicTime
+    ) async -> Bool {
         let promise = Promise<Bool>()
         let loop = loop
         let box = LoopBox(promise)
@@ -97,7 +117,11 @@ package final class TokenDesk {
         }
         guard boarded else { return false }
         let timer = loop.schedule(after: end - .now) { promise.succeed(false) }
-        defer { timer.stop() }
+        exchange.onCallerGone = { promise.succeed(false) }
+        defer {
+            timer.stop()
+            exchange.onCallerGone = nil
+        }
         return (try? await promise.wait()) ?? false
     }
 
