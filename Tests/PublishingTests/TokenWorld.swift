@@ -72,12 +72,13 @@ final class Refresher {
     let runner: RefreshRunner
     let keeper: RefreshKeeper
     let pool: PostgresPool
+    private let changes: ChangeNotifier
     private let client: UpstreamClient
 
     init(_ world: World, _ clients: OAuthClients, keys: MasterKeyRing) throws {
         let publisher = world.publisher()
         pool = PostgresPool(world.loop, url: world.databaseURL, maximum: 4)
-        let changes = ChangeNotifier(pool, log: world.log)
+        changes = ChangeNotifier(pool, log: world.log)
         changes.onCommitted = { try await publisher.publishCommitted() }
         client = try UpstreamClient(world.loop)
         let parts = RefreshRunner.Parts(
@@ -91,6 +92,12 @@ final class Refresher {
         )
         runner = RefreshRunner(parts, log: world.log, metrics: world.metrics)
         keeper = RefreshKeeper(runner, parts, log: world.log)
+    }
+
+    /// As an admin does it.
+    func recover(_ account: AccountID) async throws {
+        let isFound = try await changes.commit(by: .system) { try await AccountFlagRoutes.recover(account, with: $0) }
+        #expect(isFound)
     }
 
     func close() {

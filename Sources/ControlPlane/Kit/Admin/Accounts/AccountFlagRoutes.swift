@@ -56,7 +56,8 @@ package struct AccountFlagRoutes {
         ]
     }
 
-    /// Ends an account's error and flags within a change. A test call that succeeds does the same.
+    /// Ends an account's error and flags within a change, and lets its tokens be renewed again. A test call that succeeds does
+    /// the same.
     ///
     /// - Returns: false when there is no such account.
     @discardableResult
@@ -65,6 +66,7 @@ package struct AccountFlagRoutes {
         let wasInError = standing.status == .error
         standing.recover(now: Timestamp.now)
         try await AccountStandingStore.update(id, to: standing, isConfig: wasInError, on: change.connection)
+        try await TokenStore.trust(id, on: change.connection)
         change.publish(.marks(id, isRecovery: true))
         if wasInError { change.publish(.config) }
         return true
