@@ -80,6 +80,21 @@ struct ModelListTests {
         }
     }
 
+    @Test("a model with a slash in its name is found by its own path, encoded or not")
+    func slash() async throws {
+        try await standing { (stand) async throws in
+            _ = try await Self.models(stand) { config in
+                config.prices.append(Self.price("maker/quick+"))
+                config.accounts[0].modelMapping = ["maker/quick+": "claude-a-1"]
+            }
+            for path in ["/v1/models/maker/quick+", "/v1/models/maker%2Fquick%2B", "/v1/models/maker%2fquick+"] {
+                let answer = try await stand.get(path)
+                #expect(answer.status == 200, "\(path)")
+                #expect(try JSON(Array(answer.body.utf8))["id"] == "maker/quick+")
+            }
+        }
+    }
+
     @Test("a model that would be refused for want of a price is not listed, unless such models are served")
     func unpriced() async throws {
         try await standing { (stand) async throws in

@@ -28,7 +28,7 @@ final class TokenServer {
             let text = String(decoding: (try? await exchange.collectBody(limit: 1 << 20)) ?? [], as: UTF8.self)
             let pairs = text.split(separator: "&").map { $0.split(separator: "=", maxSplits: 1).map(String.init) }
             let form = Dictionary(
-                pairs.filter { $0.count == 2 }.map { ($0[0], PercentCoding.decode($0[1])) }
+                pairs.filter { $0.count == 2 }.map { ($0[0], PercentCoding.decodeForm($0[1])) }
             ) { $1 }
             do { try await handler(exchange, form, count) } catch { exchange.respond(.init(status: 500), body: []) }
         }

@@ -50,7 +50,7 @@ extension Call {
         guard !words.isEmpty else { return false }
         var head: [UInt8] = []
         let request = exchange.request
-        head.append(contentsOf: PercentCoding.decode(request.target).utf8)
+        head.append(contentsOf: PercentCoding.decodeForm(request.target).utf8)
         request.headers.forEach { _, value in
             head.append(UInt8(ascii: "\n"))
             head.append(contentsOf: value)
