@@ -44,6 +44,20 @@ extension Stand {
         return try #require(names.first)
     }
 
+    /// Gives the user a subscription to the group, from long ago.
+    fileprivate func subscribe() {
+        change {
+            $0.subscriptions = [
+                SubscriptionSnapshot(
+                    id: SubscriptionID(9),
+                    group: GroupID(2),
+                    startsAt: Timestamp(microseconds: 0),
+                    expiresAt: Timestamp(microseconds: 4_000_000_000_000_000)
+                )
+            ]
+        }
+    }
+
     /// What a call of `Says.message` costs.
     fileprivate func costOfOne() async throws -> Int64 {
         try #require(try await records().last).cost.raw
@@ -264,16 +278,7 @@ struct MoneyTests {
             try await stand.publish()
             let none = try await stand.seen()
             #expect(none.status == 403 && none.code == "subscription_required")
-            stand.change {
-                $0.subscriptions = [
-                    SubscriptionSnapshot(
-                        id: SubscriptionID(9),
-                        group: GroupID(2),
-                        startsAt: Timestamp(microseconds: 0),
-                        expiresAt: Timestamp(microseconds: 4_000_000_000_000_000)
-                    )
-                ]
-            }
+            stand.subscribe()
             try await stand.setWallet("0")
             try await stand.publish()
             stand.context.keys.forget(stand.key.hash)
@@ -291,6 +296,44 @@ struct MoneyTests {
             let refused = try await stand.seen()
             #expect(refused.status == 429 && refused.code == "subscription_limit_exceeded")
             #expect(refused.retryAfter != nil && refused.body.contains("daily"))
+        }
+    }
+
+    @Test(
+        "without a subscription to their group callers see no models, count no tokens, and learn why from their usage"
+    )
+    func subscriptionOfOtherRoutes() async throws {
+        try await standing { (stand) async throws in
+            stand.upstream.script = { $0.answer(200, #"{"input_tokens":7}"#) }
+            stand.control.usage = "{}"
+            stand.changeConfig {
+                $0.groups[0].isSubscription = true
+                $0.groups[0].revision += 1
+            }
+            try await stand.publish()
+            func counted() async throws -> Seen {
+                try await Seen(stand.post("/v1/messages/count_tokens", Stand.body()))
+            }
+            func refusal(_ path: String) async throws -> String? {
+                let answer = try await stand.get(path)
+                return answer.status == 403 ? answer.headers["x-tollgate-code"] : nil
+            }
+            #expect(try await counted().code == "subscription_required")
+            #expect(try await refusal("/v1/models") == "subscription_required")
+            #expect(try await refusal("/v1/models/claude-a") == "subscription_required")
+            #expect(try await refusal("/v1beta/models") == "subscription_required")
+            #expect(try await refusal("/v1/responses/resp_1") == "subscription_required")
+            #expect(stand.upstream.calls.isEmpty)
+            #expect(try await stand.get("/v1/usage").status == 200)
+            // One that begins is seen a second later, although nothing of it is announced.
+            stand.subscribe()
+            try await stand.publishKey()
+            let start = MonotonicTime.now
+            while try await counted().status == 403, start.elapsed < .seconds(10) {
+                await stand.loop.sleep(.milliseconds(20))
+            }
+            #expect(try await counted().status == 200)
+            #expect(try await stand.get("/v1/models").status == 200)
         }
     }
 

@@ -40,11 +40,7 @@ struct CallAdmission {
         defer { wait.end(.gone) }
         while true {
             call.price = try price(of: call.summary.model, standing.config)
-            do throws(GatewayError) {
-                try AdmissionPolicy.checkSubscription(standing.key.snapshot, standing.group, now: .now)
-            } catch {
-                // As with keys that are refused from memory.
-                guard reloads == 0, standing.key.loadedAt.elapsed >= Authenticator.refusalLifetime else { throw error }
+            if try needsReload(standing, reloads) {
                 reloads += 1
                 (standing, _) = try await reload(standing, isForgotten: false, reloads, call.exchange)
                 continue
@@ -98,12 +94,34 @@ struct CallAdmission {
         return call.size.amount(at: price, multipliers: group == .one ? [account] : [group, account])
     }
 
+    /// Checks that there is a subscription where one is needed.
+    ///
+    /// - Returns: whether there is none, but what stands is to be read again before the call is refused: as with keys that
+    ///   are refused from memory.
+    /// - Throws: `GatewayError` where there is none.
+    private func needsReload(_ standing: Standing, _ reloads: Int) throws -> Bool {
+        // Who may ask for an expired key may ask why.
+        guard !standing.allowsExpired else { return false }
+        do throws(GatewayError) {
+            try AdmissionPolicy.checkSubscription(standing.key.snapshot, standing.group, now: .now)
+            return false
+        } catch {
+            guard reloads == 0, standing.key.loadedAt.elapsed >= Authenticator.refusalLifetime else { throw error }
+            return true
+        }
+    }
+
     /// Checks what a call rests on against Redis, for calls that reserve nothing.
     func verified(_ first: Standing, _ exchange: ServerExchange) async throws -> Standing {
         var standing = first
         var reloads = 0
         var isLenient = false
         while true {
+            if try needsReload(standing, reloads) {
+                reloads += 1
+                (standing, _) = try await reload(standing, isForgotten: false, reloads, exchange)
+                continue
+            }
             let answer = try await context.admission.verify(standing.key, standing.group)
             if answer == .current || (answer == .forgotten && isLenient) { return standing }
             if case .rateLimited(let rate, let milliseconds) = answer {
