@@ -80,11 +80,18 @@ struct CallAdmission {
             case .budgetInUse where begin.elapsed < min(queueWait, Self.budgetWait) && !call.exchange.isCallerGone:
                 await context.loop.sleep(Self.callerSlotPoll)
                 waited += Self.callerSlotPoll
-            default:
-                let language = CallerLanguage(acceptLanguage: call.exchange.request.headers["accept-language"])
-                throw LimitRefusals.error(answer, now: .now, language: language) ?? Authenticator.notReady
+            default: throw refusal(answer, standing, call.exchange)
             }
         }
+    }
+
+    /// What a caller is told of a limit that stands in its way.
+    private func refusal(_ answer: AdmissionAnswer, _ standing: Standing, _ exchange: ServerExchange) -> GatewayError {
+        if case .rateLimited(_, _, let minute?) = answer {
+            RateFields.add(minute, standing.key.snapshot, to: exchange)
+        }
+        let language = CallerLanguage(acceptLanguage: exchange.request.headers["accept-language"])
+        return LimitRefusals.error(answer, now: .now, language: language) ?? Authenticator.notReady
     }
 
     /// What the call may cost at most.
@@ -111,7 +118,7 @@ struct CallAdmission {
         }
     }
 
-    /// Checks what a call rests on against Redis, for calls that reserve nothing.
+    /// Checks what a call rests on against Redis, for calls that reserve nothing, and tells them where their minute stands.
     func verified(_ first: Standing, _ exchange: ServerExchange) async throws -> Standing {
         var standing = first
         var reloads = 0
@@ -122,12 +129,13 @@ struct CallAdmission {
                 (standing, _) = try await reload(standing, isForgotten: false, reloads, exchange)
                 continue
             }
-            let answer = try await context.admission.verify(standing.key, standing.group)
-            if answer == .current || (answer == .forgotten && isLenient) { return standing }
+            let (answer, minute) = try await context.admission.verify(standing.key, standing.group)
             if case .rateLimited(let rate, let milliseconds) = answer {
-                let language = CallerLanguage(acceptLanguage: exchange.request.headers["accept-language"])
-                let refusal = AdmissionAnswer.rateLimited(rate, milliseconds: milliseconds)
-                throw LimitRefusals.error(refusal, now: .now, language: language) ?? Authenticator.notReady
+                throw refusal(.rateLimited(rate, milliseconds: milliseconds, minute), standing, exchange)
+            }
+            if answer == .current || (answer == .forgotten && isLenient) {
+                if let minute { RateFields.add(minute, standing.key.snapshot, to: exchange) }
+                return standing
             }
             reloads += 1
             (standing, isLenient) = try await reload(standing, isForgotten: answer == .forgotten, reloads, exchange)
