@@ -19,6 +19,14 @@ final class AttemptRunner {
         case stream(StreamPump)
     }
 
+    /// What came where a whole answer was asked for.
+    private enum OpenedAnswer {
+        case answer([UInt8], WholeAnswer)
+        /// A stream that ended without content.
+        case empty
+        case unreadable
+    }
+
     private static let errorBodyLimit = 256 * 1024
     private static let answerLimit = 64 << 20
 
@@ -195,8 +203,13 @@ final class AttemptRunner {
     private func deliver(_ response: FetchResponse, _ attempt: Attempt) async throws -> Outcome {
         call.exchange.onCallerGone = { response.cancel() }
         let received = try await collect(response, limit: Self.answerLimit)
-        guard let (opened, answer) = await open(received, attempt) else { return .failed(.unreadable) }
-        var body = opened
+        var body: [UInt8]
+        let answer: WholeAnswer
+        switch await open(received, attempt) {
+        case .answer(let opened, let read): (body, answer) = (opened, read)
+        case .empty: return .failed(.emptyStream)
+        case .unreadable: return .failed(.unreadable)
+        }
         guard !answer.isError else { return .failed(.errorWithin(body, response.head.headers)) }
         if call.exchange.isCallerGone {
             call.settleNothing()
@@ -243,13 +256,16 @@ final class AttemptRunner {
         return TokenUsage(input: await estimatedInput())
     }
 
-    /// What the upstream's body holds, and what it says; nil when it is no answer. A long one is read off the loop, or
-    /// every stream on it would stutter.
-    private func open(_ received: [UInt8], _ attempt: Attempt) async -> (body: [UInt8], WholeAnswer)? {
+    /// What the upstream's body holds, and what it says. A long one is read off the loop, or every stream on it would
+    /// stutter.
+    private func open(_ received: [UInt8], _ attempt: Attempt) async -> OpenedAnswer {
         let (form, wire) = (attempt.form, attempt.dialect.wire)
-        @Sendable func read(_ parser: JSONParser) -> (body: [UInt8], WholeAnswer)? {
-            guard let body = form.whole(received, parser) else { return nil }
-            return wire.answer(body, parser).map { (body, $0) }
+        @Sendable func read(_ parser: JSONParser) -> OpenedAnswer {
+            switch form.whole(received, parser) {
+            case .found(let body): wire.answer(body, parser).map { .answer(body, $0) } ?? .unreadable
+            case .empty: .empty
+            case .unreadable: .unreadable
+            }
         }
         guard received.count > WorkerContext.inlineLimit else { return read(context.parser) }
         return await context.loop.offload { read(JSONParser()) }
