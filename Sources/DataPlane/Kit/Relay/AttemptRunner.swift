@@ -87,6 +87,7 @@ final class AttemptRunner {
         guard call.askedUpstreamAt == nil else { return }
         let now = MonotonicTime.now
         call.askedUpstreamAt = now
+        call.silence.asked(at: now)
         context.metrics.overhead.record(microseconds: (now - call.exchange.startedAt).wholeMicroseconds)
     }
 
