@@ -77,7 +77,7 @@ final class Refresher {
 
     init(_ world: World, _ clients: OAuthClients, keys: MasterKeyRing) throws {
         let publisher = world.publisher()
-        pool = PostgresPool(world.loop, url: world.databaseURL, maximum: 4)
+        pool = PostgresPool(world.loop, url: world.databaseURL, maximum: 4, options: .patient)
         changes = ChangeNotifier(pool, log: world.log)
         changes.onCommitted = { try await publisher.publishCommitted() }
         client = try UpstreamClient(world.loop)
