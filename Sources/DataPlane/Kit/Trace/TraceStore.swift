@@ -8,7 +8,6 @@ import Snapshots
 package final class TraceStore: RedisGatherer {
     /// How often a loop looks how large the present hash has become, in traces.
     private static let measuredEvery = 32
-    private static let mebibyte = 1 << 20
 
     private let redis: RedisClient
     private var generation: Int64? {
