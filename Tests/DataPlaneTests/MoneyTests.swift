@@ -44,11 +44,6 @@ extension Stand {
         return try #require(names.first)
     }
 
-    /// Lets strict admission begin at once: workers have had their time after Redis was empty.
-    fileprivate func age() async throws {
-        try await run("SET", RedisNames.epoch(partition), "old.1.1")
-    }
-
     /// What a call of `Says.message` costs.
     fileprivate func costOfOne() async throws -> Int64 {
         try #require(try await records().last).cost.raw

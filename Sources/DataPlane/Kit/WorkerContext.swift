@@ -130,11 +130,12 @@ package final class WorkerContext {
         outbox.onForgotten = { [leases] partition in leases.reserveAgain(in: partition) }
         outbox.livePartitions = { [leases] in leases.partitions }
         admission.onEpoch = { [outbox] partition, epoch in outbox.noteEpoch(partition, epoch) }
-        redis.onConnect = { [unowned outbox, unowned redis, unowned traces, unowned sessions] in
+        redis.onConnect = { [unowned admission, unowned outbox, unowned redis, unowned traces, unowned sessions] in
             // A script that has to be loaded first comes behind what was sent after it: a settlement must not.
             for script in CallScripts.all + SessionScripts.all {
                 redis.send(RedisCommand(["SCRIPT", "LOAD", script.source])) { _ in }
             }
+            admission.redisDidConnect()
             outbox.redisDidConnect()
             traces.forget()
             sessions.forget()

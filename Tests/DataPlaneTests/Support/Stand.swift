@@ -295,6 +295,11 @@ final class Stand {
         try await publish()
     }
 
+    /// Lets strict admission begin at once: workers have had their time after Redis was empty.
+    func age() async throws {
+        try await run("SET", RedisNames.epoch(partition), "old.1.1")
+    }
+
     /// What the user has, in nano-USD.
     func setWallet(_ balance: String) async throws {
         try await run("HSET", CounterNames.wallet(of: key.user), "b", balance, "s", "1")

@@ -78,6 +78,8 @@ package struct AccountRecord: Hashable, Sendable {
     /// What its quotas count.
     package var spending = AccountSpending()
     package var lastUsedAt: Timestamp?
+    /// Calls under way; nil where Redis was not asked.
+    package var inFlight: Int64?
     package var revision: Int64
     package var createdAt: Timestamp
     package var updatedAt: Timestamp

@@ -1,4 +1,5 @@
 package import Domain
+import Reactor
 package import Redis
 package import Snapshots
 
@@ -60,14 +61,27 @@ package final class AdmissionStore {
     private static let ok = Array("ok".utf8)
     /// Windows are chosen again so often: only clocks that jump need more than two.
     private static let maximumPlans = 4
+    /// Within this time all workers are connected again (`RedisClient`) and have said what their calls have reserved.
+    private static let reservingAgain = Duration.seconds(3)
     private let redis: RedisClient
     /// Proposed where Redis has no epoch; random for each worker loop.
     private let proposedEpoch: String
     package var onEpoch: ((Partition, [UInt8]) -> Void)?
+    private var hasConnected = false
+    /// Until when Redis may not know all that is reserved.
+    private var isUnsureUntil: MonotonicTime?
 
     package init(_ redis: RedisClient, proposedEpoch: String) {
         self.redis = redis
         self.proposedEpoch = proposedEpoch
+    }
+
+    /// To be called at each new connection. A Redis that comes back, or another in its place, may lack the end of what the
+    /// last one had, reservations among it, and still show the same epochs. The first
+    /// connection comes back from nowhere.
+    package func redisDidConnect() {
+        if hasConnected { isUnsureUntil = .now + Self.reservingAgain }
+        hasConnected = true
     }
 
     /// - Parameters:
@@ -90,7 +104,7 @@ package final class AdmissionStore {
             var rest = RedisArguments(capacity: 128)
             rest.add(requestID)
             rest.add(max(0, amount.raw))
-            rest.add(Self.state(isLenient: isLenient, plan.hasLines ? ticket : nil))
+            rest.add(state(isLenient: isLenient, plan.hasLines ? ticket : nil))
             let answer = try await redis.run(plan.run, rest)
             if case .string(let epoch) = answer, let charge = plan.charge {
                 onEpoch?(key.partition.partition, epoch)
@@ -119,10 +133,13 @@ package final class AdmissionStore {
     }
 
     /// As the script takes it: nothing for almost all calls.
-    private static func state(isLenient: Bool, _ ticket: WaitTicket?) -> String {
-        guard isLenient || ticket != nil else { return "" }
+    private func state(isLenient: Bool, _ ticket: WaitTicket?) -> String {
+        if let end = isUnsureUntil, end <= .now { isUnsureUntil = nil }
+        let isUnsure = isUnsureUntil != nil
+        guard isLenient || isUnsure || ticket != nil else { return "" }
+        let digit = (isLenient ? 1 : 0) + (isUnsure ? 2 : 0)
         let (bound, since) = WaitTicket.texts(ticket)
-        return "\(isLenient ? 1 : 0) \(bound.isEmpty ? "-" : bound) \(since.isEmpty ? "-" : since)"
+        return "\(digit) \(bound.isEmpty ? "-" : bound) \(since.isEmpty ? "-" : since)"
     }
 
     private static func refusal(_ code: String, _ number: Int64, _ time: Timestamp) throws -> AdmissionAnswer {

@@ -15,9 +15,9 @@ extension CallScripts {
     ///
     /// Arguments: 1 an epoch in case there is none; 2–4 the revisions' fields, key, user, group; 5 the three revisions,
     /// with blanks between them; where there is more to check than the wallet 6–8; and the last three, which differ from
-    /// call to call: request id, what the call reserves in nano-USD, and empty or, with blanks between them, `1` to
-    /// accept what Redis has forgotten (else `0`), how many may wait in its line and since when it does (`WaitLine`; `-`
-    /// for none).
+    /// call to call: request id, what the call reserves in nano-USD, and empty or, with blanks between them, a digit
+    /// (the sum of 1 to accept what Redis has forgotten and 2 where it may not have been told of every reservation yet),
+    /// how many may wait in its line and since when it does (`WaitLine`; `-` for none).
     ///
     /// - 6: for each counter kind (`quota`, `strict`, `graceful`, `day`, `week`, `month`; at last perhaps `wallet`), limit,
     ///   and the beginning of window n, of n + 1 and of n + 2 in ms (0 without windows);
@@ -51,7 +51,8 @@ extension CallScripts {
             local call = redis.call
             local last = #ARGV
             local id, amount, state = ARGV[last - 2], ARGV[last - 1], ARGV[last]
-            local isLenient = string.sub(state, 1, 1) == '1'
+            local digit = string.sub(state, 1, 1)
+            local isLenient, isUnsure = digit == '1' or digit == '3', digit == '2' or digit == '3'
             local epoch = call('GET', KEYS[1])
             local known = call('HMGET', KEYS[2], ARGV[2], ARGV[3], ARGV[4])
             if not (known[1] and known[2] and known[3])
@@ -112,7 +113,7 @@ extension CallScripts {
                 local part = math.min(wanted, rest - reserved)
                 if rest - reserved <= 0 or (kind == 'strict' and part < wanted) then inUse = true end
                 -- After Redis has forgotten, workers first say what is reserved. A clock that was set back is no reason.
-                if kind == 'strict' and (not epoch
+                if kind == 'strict' and (isUnsure or not epoch
                   or math.abs(now - tonumber(string.match(epoch, '%.(%d+)%.%d+$') or '0') * 1000) < 3000) then
                   inUse = true
                 end

@@ -6,9 +6,12 @@ import Telemetry
 /// before the call is answered.
 package struct AccountFlagRoutes {
     private let context: AdminContext
-    private let view = AccountView.view
+    private let answers: AccountAnswers
 
-    package init(_ context: AdminContext) { self.context = context }
+    package init(_ context: AdminContext) {
+        self.context = context
+        answers = AccountAnswers(context)
+    }
 
     private struct Switch { var isOn = true }
 
@@ -22,7 +25,7 @@ package struct AccountFlagRoutes {
                 path + "/recover",
                 .admin,
                 "End an account's error and its flags",
-                answer: view.schema,
+                answer: answers.schema,
                 handler: recover
             ),
             Route(
@@ -30,7 +33,7 @@ package struct AccountFlagRoutes {
                 path + "/clear-flags",
                 .admin,
                 "End an account's flags",
-                answer: view.schema,
+                answer: answers.schema,
                 handler: clearFlags
             ),
             Route(
@@ -38,7 +41,7 @@ package struct AccountFlagRoutes {
                 path + "/reset-quota",
                 .admin,
                 "Begin an account's daily, weekly and total quota anew",
-                answer: view.schema,
+                answer: answers.schema,
                 handler: resetQuota
             ),
             Route(
@@ -47,7 +50,7 @@ package struct AccountFlagRoutes {
                 .admin,
                 "Let an account be chosen, or not",
                 body: form.schema(for: .create),
-                answer: view.schema,
+                answer: answers.schema,
                 handler: setSchedulable
             ),
         ]
@@ -118,6 +121,6 @@ package struct AccountFlagRoutes {
             return try await AccountStore.find(id, on: change.connection)
         }
         guard let account else { throw Problem.notFound("account") }
-        return .ok(view.json(account))
+        return .ok(await answers.json(account))
     }
 }
