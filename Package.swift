@@ -1,4 +1,4 @@
-// swift-tools-version: 6.2
+// swift-tools-version: 6.3
 // Targets by tier, top to bottom; the order is the dependency order.
 import PackageDescription
 

@@ -24,7 +24,7 @@ private struct Bench {
         let answer = try await redis.run(
             AccountScripts.mark,
             keys: [marks],
-            arguments: ["\(began.microseconds)"] + effects.compactMap(\.marking).flatMap { $0 }
+            arguments: ["\(began.microseconds)"] + effects.compactMap { $0.marking(because: .success) }.flatMap { $0 }
         )
         return answer.array?.dropFirst().compactMap(\.integer) ?? []
     }

@@ -123,7 +123,7 @@ struct SchedulingModelTests {
         _ = try await redis.run(
             AccountScripts.mark,
             keys: [RedisNames.marks(of: account)],
-            arguments: ["0"] + effects.compactMap(\.marking).flatMap { $0 }
+            arguments: ["0"] + effects.compactMap { $0.marking(because: .success) }.flatMap { $0 }
         )
     }
 

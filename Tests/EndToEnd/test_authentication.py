@@ -1,4 +1,4 @@
-"""Who gets in: SPEC 4, steps 1 to 4, in their order, the same on both workers."""
+"""Who gets in: key, address, expiry, user, group, in their order, the same on both workers."""
 
 import datetime
 import secrets

@@ -144,7 +144,7 @@ def paused_account(tenant: Tenant) -> dict:
 def test_a_refused_token_pauses_the_account_and_another_serves(
     oauth_tenant: Tenant, simulator: Simulator, worker: int
 ) -> None:
-    """SPEC 6, 401 of a login: temp-unschedulable for ten minutes, however well its renewal goes; a success ends it."""
+    """Temporarily unschedulable for ten minutes, however well its renewal goes; a success ends it."""
     tenant = oauth_tenant
     tenant.add_account(priority=90)
     tenant.await_workers()

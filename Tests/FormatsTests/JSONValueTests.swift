@@ -24,18 +24,14 @@ struct JSONValueTests {
     @Test(
         "integers are those written without fraction and exponent that fit",
         arguments: [
-            ("0", 0, 0), ("-0", 0, 0), ("7", 7, 7), ("-7", -7, nil),
-            ("9223372036854775807", Int64.max, UInt64(Int64.max)), ("-9223372036854775808", Int64.min, nil),
-            ("9223372036854775808", nil, 9_223_372_036_854_775_808), ("18446744073709551615", nil, UInt64.max),
-            ("18446744073709551616", nil, nil), ("-9223372036854775809", nil, nil), ("1.0", nil, nil),
-            ("1e3", nil, nil), (#""1""#, nil, nil), ("true", nil, nil), ("null", nil, nil),
-        ] as [(String, Int64?, UInt64?)]
+            ("0", 0), ("-0", 0), ("7", 7), ("-7", -7), ("9223372036854775807", Int64.max),
+            ("-9223372036854775808", Int64.min), ("9223372036854775808", nil), ("18446744073709551615", nil),
+            ("18446744073709551616", nil), ("-9223372036854775809", nil), ("1.0", nil), ("1e3", nil),
+            (#""1""#, nil), ("true", nil), ("null", nil),
+        ] as [(String, Int64?)]
     )
-    func integers(text: String, signed: Int64?, unsigned: UInt64?) throws {
-        try parsed(text) {
-            #expect($0.int64 == signed)
-            #expect($0.uint64 == unsigned)
-        }
+    func integers(text: String, value: Int64?) throws {
+        #expect(try parsed(text) { $0.int64 } == value)
     }
 
     @Test(
@@ -77,7 +73,7 @@ struct JSONValueTests {
     func strings(text: String, value: String) throws {
         try parsed(text) {
             #expect($0.string == value)
-            #expect($0.withStringBytes { Array($0) } == Array(value.utf8))
+            #expect($0.stringBytes.map { Array($0) } == Array(value.utf8))
         }
         #expect(try parsed("{\(text):1}") { $0.members.map(\.key.string) } == [value])
     }
@@ -109,11 +105,10 @@ struct JSONValueTests {
             root.forEachElement { kinds.append($0.kind) }
             #expect(kinds.count == 8)
         }
-        try parsed(#"{"k":"v","n":null}"#) { root in
-            var pairs: [String] = []
-            root.forEachMember { key, value in pairs.append("\(key.string)=\(value.string ?? "-")") }
-            #expect(pairs == ["k=v", "n=-"])
+        let pairs = try parsed(#"{"k":"v","n":null}"#) { root in
+            root.members.map { "\($0.key.string)=\($0.value.string ?? "-")" }
         }
+        #expect(pairs == ["k=v", "n=-"])
     }
 
     @Test("counts beyond what the tape can note, 0xFFFFFF, are still right, and so are places")

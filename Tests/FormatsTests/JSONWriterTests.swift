@@ -68,14 +68,4 @@ struct JSONWriterTests {
     func notFinite(value: Double) {
         #expect(written { $0.double(value) } == "null")
     }
-
-    @Test("lines follow each other in one buffer")
-    func lines() {
-        var writer = JSONWriter(appendingTo: Array("x\n".utf8))
-        for line in 1...2 {
-            writer.object { $0.member("line", line) }
-            writer.endLine()
-        }
-        #expect(String(decoding: writer.bytes, as: UTF8.self) == "x\n{\"line\":1}\n{\"line\":2}\n")
-    }
 }

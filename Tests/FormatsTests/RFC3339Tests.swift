@@ -109,7 +109,6 @@ struct RFC3339Tests {
     )
     func months(start: String, months: Int, end: String) throws {
         let start = try #require(RFC3339.parse(start))
-        #expect(RFC3339.format(CivilDate.addMonths(months, to: start)) == end)
         #expect(
             CivilDate(microsecondsSinceEpoch: start).adding(months: months)
                 == CivilDate(microsecondsSinceEpoch: try #require(RFC3339.parse(end)))

@@ -71,12 +71,16 @@ struct PostgresValueTests {
     @Test("text with a NUL is refused, not cut")
     func nul() async throws {
         try await withPostgres(schema: "CREATE TABLE t (a text)") { pool, _ in
+            var rows = CopyRows(columns: 1, rows: 1)
+            rows.beginRow()
+            rows.add("a\0b")
+            let copied = rows
             try await pool.withConnection { connection in
                 for attempt in 0..<3 {
                     let error = await #expect(throws: PostgresError.self) {
                         switch attempt {
                         case 0: try await connection.execute("INSERT INTO t VALUES ($1)", ["a\0b"])
-                        case 1: try await connection.copy(into: "t", columns: ["a"], rows: [["a\0b"]])
+                        case 1: try await connection.copy(into: "t", columns: ["a"], copied)
                         default: try await connection.runScript("SELECT 1;\0")
                         }
                     }

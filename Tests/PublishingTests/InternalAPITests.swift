@@ -40,7 +40,7 @@ struct InternalAPITests {
                 ("first-token-0123456789", false), ("Basic first-token-0123456789", false),
             ]
             for (value, isAllowed) in cases {
-                var head = HTTPRequestHead.get("/internal/v1/config")
+                var head = HTTPRequestHead.get("/internal/v1/keys/1/usage")
                 if let value { head.headers.add("authorization", value) }
                 #expect(api.isAllowed(head) == isAllowed, "\(value ?? "none")")
             }
@@ -60,9 +60,8 @@ struct InternalAPITests {
             ("GET", "/internal/v1/keys/\(String(repeating: "a", count: 64))", 404),
             ("POST", "/internal/v1/keys/\(String(repeating: "a", count: 64))", 405),
             ("GET", "/internal/v1/keys/99/usage", 404), ("GET", "/internal/v1/keys/x/usage", 404),
-            ("DELETE", "/internal/v1/keys/99/usage", 405), ("POST", "/internal/v1/config", 405),
-            ("GET", "/internal/v1/records", 405), ("GET", "/internal/v2/config", 404),
-            ("GET", "/internal/v1/config/", 404),
+            ("DELETE", "/internal/v1/keys/99/usage", 405), ("GET", "/internal/v1/records", 405),
+            ("GET", "/internal/v2/records", 404), ("GET", "/internal/v1/records/", 404),
         ]
     )
     func refusals(method: String, path: String, status: Int) async throws {
@@ -92,7 +91,7 @@ struct InternalAPITests {
         }
     }
 
-    @Test("keys and configuration are answered while Redis is away")
+    @Test("keys are answered, and records taken, while Redis is away")
     func withoutRedis() async throws {
         try await withWorld { world in
             let cast = try await Cast(world)
@@ -102,8 +101,6 @@ struct InternalAPITests {
             let hash = world.hash("key0")
             let answer = try await api.answer(.get("/internal/v1/keys/\(hash)"), body: [])
             #expect(try world.codec.decodeKey(answer.body, hash: hash).isActive)
-            let config = try await api.answer(.get("/internal/v1/config"), body: [])
-            #expect(try world.codec.decodeConfig(config.body).groups.map(\.id) == [cast.group])
             let settled = try await api.answer(
                 .post("/internal/v1/records"),
                 body: Array("[".utf8) + cast.record(1).encoded + Array("]".utf8)

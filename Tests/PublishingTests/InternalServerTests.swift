@@ -31,10 +31,11 @@ struct InternalServerTests {
             }
 
             let token = "first-token-0123456789"
-            let config = try await call("GET", "/internal/v1/config", token: token)
-            #expect(config.head.status == 200)
-            #expect(config.head.headers["content-type"] == "text/plain; charset=utf-8")
-            #expect(try world.codec.decodeConfig(config.body).groups.map(\.id) == [cast.group])
+            let hash = world.hash("key0")
+            let key = try await call("GET", "/internal/v1/keys/\(hash)", token: token)
+            #expect(key.head.status == 200)
+            #expect(key.head.headers["content-type"] == "text/plain; charset=utf-8")
+            #expect(try world.codec.decodeKey(key.body, hash: hash).isActive)
 
             let stranger = try await call("POST", "/internal/v1/records", token: nil, body: Array("[]".utf8))
             #expect(stranger.head.status == 401)
@@ -46,7 +47,7 @@ struct InternalServerTests {
             #expect(String(decoding: settled.body, as: UTF8.self) == #"{"settled":1,"repeated":0,"rejected":0}"#)
 
             world.pool.close()
-            let unavailable = try await call("GET", "/internal/v1/config", token: token)
+            let unavailable = try await call("GET", "/internal/v1/keys/\(hash)", token: token)
             #expect(unavailable.head.status == 503)
             #expect(unavailable.head.headers["retry-after"] == "1")
             client.close()

@@ -12,7 +12,7 @@ package struct ControlPlaneConfig: Sendable {
         package var key: String
     }
 
-    /// `TOLLGATE_ADMIN_LISTEN`: REST API and web UI. Default 127.0.0.1:8081.
+    /// `TOLLGATE_ADMIN_LISTEN`: the REST API. Default 127.0.0.1:8081.
     package var adminListen: SocketAddress?
     /// `TOLLGATE_INTERNAL_LISTEN`: what workers ask. Default 127.0.0.1:8082.
     package var internalListen: SocketAddress?

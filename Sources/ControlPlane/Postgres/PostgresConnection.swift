@@ -170,36 +170,17 @@ package final class PostgresConnection {
         return touched
     }
 
-    /// Loads rows by `COPY table (columns) FROM STDIN` in text format: all or none.
+    /// Loads rows by `COPY table (columns) FROM STDIN` in binary format: all or none.
     ///
     /// - Parameters:
     ///   - table: a name, or `schema.name`; quoted here, like the columns.
     ///   - rows: a value for each column, in the columns' order.
-    package func copy(into table: String, columns: [String], rows: [[PostgresParameter]]) async throws {
-        guard !rows.contains(where: { $0.contains(where: \.hasNul) }) else { throw PostgresError.nulInText }
-        try await copy(into: table, columns, format: "text") { () async throws(PostgresError) in
-            try await self.sendRows(rows)
-        }
-    }
-
-    /// Loads rows by COPY in binary format: all or none.
     package func copy(into table: String, columns: [String], _ rows: CopyRows) async throws {
-        try await copy(into: table, columns, format: "binary") { () async throws(PostgresError) in
-            try await self.sendBytes(rows.finished)
-        }
-    }
-
-    private func copy(
-        into table: String,
-        _ columns: [String],
-        format: String,
-        _ sendAll: () async throws(PostgresError) -> Void
-    ) async throws {
         let target = table.split(separator: ".").map { Self.quoted($0) }.joined(separator: ".")
         let list = columns.map { Self.quoted($0[...]) }.joined(separator: ", ")
         try link.begin()
         defer { link.end() }
-        try link.send { PQsendQuery($0, "COPY \(target) (\(list)) FROM STDIN (FORMAT \(format))") }
+        try link.send { PQsendQuery($0, "COPY \(target) (\(list)) FROM STDIN (FORMAT binary)") }
         guard let opening = try await link.nextResult() else { throw PostgresError.connectionLost }
         let isReady = PQresultStatus(opening) == PGRES_COPY_IN
         let refusal = isReady ? nil : link.failure(of: opening)
@@ -209,7 +190,7 @@ package final class PostgresConnection {
             throw refusal
         }
         do {
-            try await sendAll()
+            try await sendBytes(rows.finished)
         } catch PostgresError.timedOut {
             throw PostgresError.timedOut
         } catch {
@@ -219,19 +200,6 @@ package final class PostgresConnection {
     }
 
     private static let copyChunk = 64 * 1024
-
-    private func sendRows(_ rows: [[PostgresParameter]]) async throws(PostgresError) {
-        var buffer: [UInt8] = []
-        buffer.reserveCapacity(Self.copyChunk + 4096)
-        for row in rows {
-            try buffer.appendCopyRow(row)
-            guard buffer.count >= Self.copyChunk else { continue }
-            try await sendChunk(buffer[...])
-            buffer.removeAll(keepingCapacity: true)
-        }
-        if !buffer.isEmpty { try await sendChunk(buffer[...]) }
-        try link.send { PQputCopyEnd($0, nil) }
-    }
 
     private func sendBytes(_ bytes: [UInt8]) async throws(PostgresError) {
         var start = 0

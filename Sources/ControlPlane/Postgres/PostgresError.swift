@@ -20,8 +20,6 @@ extension PostgresError {
 
     /// A serialization failure or deadlock: the same transaction, run again, may well succeed.
     package var isTransactionConflict: Bool { state == "40001" || state == "40P01" }
-    package var isUniqueViolation: Bool { state == "23505" }
-    package var isForeignKeyViolation: Bool { state == "23503" }
 
     static let nulInText = Self.server(state: "22021", message: "text with a NUL character", constraint: nil)
 }

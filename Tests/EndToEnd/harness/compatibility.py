@@ -13,7 +13,7 @@ Which client dialect works on which kind of upstream, found by calling through a
 
 - **native**: the upstream is called in the caller's own dialect; its bytes pass through.
 - **translated**: the upstream is called in another dialect.
-- **refused**: the call is answered with 400, which names the field; nothing reaches the upstream.
+- **refused**: the caller's dialect has no words for it; no such call is made.
 """
 
 

@@ -23,8 +23,8 @@ package struct InternalAnswer: Hashable, Sendable {
     }
 }
 
-/// What workers ask the control plane: keys that Redis does not have, a key's usage, the configuration; and where they
-/// leave usage records while Redis is away.
+/// What workers ask the control plane: keys, counters and quotas that Redis does not have, a key's usage, newer tokens;
+/// and where they leave usage records while Redis is away.
 package final class InternalAPI {
     private static let recordsLimit = 32 << 20
     /// How long a worker's call may wait here for a token.
@@ -113,10 +113,6 @@ package final class InternalAPI {
             guard request.method == "GET" else { return Self.notAllowed }
             guard let id = Int64(path[4]), let found = try await usage.read(KeyID(id)) else { return Self.unknown }
             return .json(found.encoded)
-        case ("config", 4):
-            guard request.method == "GET" else { return Self.notAllowed }
-            guard let codec = codec(for: request) else { return Self.unreadable }
-            return .text(codec.encode(try await publisher.config()))
         case ("users", 6) where path[5] == "counters":
             guard request.method == "POST" else { return Self.notAllowed }
             guard let id = Int64(path[4]), id > 0 else { return Self.unknown }

@@ -307,11 +307,6 @@ package final class SnapshotPublisher {
         return entry
     }
 
-    /// The configuration as the database has it now.
-    ///
-    /// - Throws: `PostgresError`.
-    package func config() async throws -> ConfigSnapshot { try await readConfig().0 }
-
     // MARK: Healing
 
     /// Compares database and Redis now, and publishes what Redis lacks.

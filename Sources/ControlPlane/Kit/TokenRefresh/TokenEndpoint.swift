@@ -5,7 +5,7 @@ import Reactor
 
 /// Asks token endpoints.
 package struct TokenEndpoint {
-    /// An endpoint that takes longer is answered by nobody: the lock on the account must outlast it.
+    /// How long an endpoint may take. The lease on the account is renewed meanwhile.
     package static let deadline = Duration.seconds(20)
     private static let answerLimit = 256 * 1024
 

@@ -135,9 +135,6 @@ package final class UpstreamClient {
         }
     }
 
-    /// Questions under way.
-    package var openQuestions: Int { client.openExchanges }
-
     package func close() { client.close() }
 
     private static func failure(_ error: any Error) -> UpstreamFailure {

@@ -102,8 +102,6 @@ package final class AccountNews {
 }
 
 extension AccountEffect {
-    package var marking: [String]? { marking(because: .success) }
-
     /// Its four arguments of the script `mark`; nil for what leaves no mark.
     package func marking(because verdict: VerdictReason) -> [String]? {
         switch self {

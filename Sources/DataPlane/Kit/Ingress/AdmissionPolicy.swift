@@ -2,7 +2,7 @@ import Decisions
 package import Domain
 package import Snapshots
 
-/// The steps of admission that need nothing but the snapshot (SPEC 4, steps 1 to 4).
+/// The steps of admission that need nothing but the snapshot.
 package enum AdmissionPolicy {
     package static let unknownKey = GatewayError(.invalidAPIKey, "The API key is missing, malformed or not valid.")
 

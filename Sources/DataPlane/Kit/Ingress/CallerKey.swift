@@ -4,10 +4,6 @@ package import HTTPMessages
 
 /// The key that a caller presents.
 package enum CallerKey {
-    /// The hash of the caller's key; nil when it presents none that could be one.
-    package static func hash(in request: HTTPRequestHead) -> String? { first(in: request, hash(of:)) }
-    package static func hash(in headers: HeaderFields) -> String? { first(in: headers, hash(of:)) }
-
     /// What `accept` makes of the first that it accepts of the texts presented as keys: in `x-api-key`, in
     /// `Authorization: Bearer`, in `x-goog-api-key` and, on Gemini's paths, in `?key=`. Some programs fill one of them
     /// with a placeholder.

@@ -7,8 +7,6 @@ package struct JournalError: Error, CustomStringConvertible {
     package let path: String
 
     package var description: String { "\(call) \(path): \(String(cString: strerror(code)))" }
-    /// Whether another process has the folder.
-    package var isLocked: Bool { code == EWOULDBLOCK }
 }
 
 /// The file of a journal and the lock of its folder. Nothing but system calls; not thread-safe, but for `sync`.

@@ -13,7 +13,6 @@ package final class TraceStore: RedisGatherer {
     private static let unmeasuredSeconds = 600
     /// How long a hash is kept after that: each trace in it a day at least.
     private static let lifetime = String(86_400 + unmeasuredSeconds)
-    private static let mebibyte = 1 << 20
 
     private let redis: RedisClient
     private var generation: Int64? {

@@ -19,15 +19,6 @@ package enum AccountEffect: Hashable, Sendable {
 
     /// The name under which an account's AI credits are limited.
     package static let credits = "AICredits"
-
-    package var isGuessed: Bool {
-        switch self {
-        case .rateLimited(_, let isGuessed): isGuessed
-        case .overloaded: true
-        case .paused(_, let cause, _): cause.isGuess
-        case .error, .modelLimited, .invalidateToken, .countUnauthorized, .countForbidden: false
-        }
-    }
 }
 
 package struct AccountError: Hashable, Sendable {

@@ -37,9 +37,6 @@ package struct UpstreamVerdict: Hashable, Sendable {
 
     package static let success = UpstreamVerdict(.deliver, .success)
 
-    /// Whether the account's pause is only a guess, which the brown-out guard may probe.
-    package var isGuessed: Bool { effects.contains(where: \.isGuessed) }
-
     /// What it means after so many retries on this account.
     ///
     /// - Returns: the retry, with no more than what must happen before it; or, when the retries are used up, the switch

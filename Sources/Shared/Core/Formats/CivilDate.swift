@@ -56,20 +56,13 @@ package struct CivilDate: Hashable, Sendable {
     }
 
     /// The same day so many months later (earlier if negative), or the last of that month if it has no such day.
+    ///
+    /// To count months from an anchor, add n months to the anchor; adding one month n times would clamp for good.
     package func adding(months: Int) -> CivilDate {
         let total = year * 12 + (month - 1) + months
         let newYear = total >= 0 ? total / 12 : (total - 11) / 12
         let newMonth = total - newYear * 12 + 1
         return CivilDate(year: newYear, month: newMonth, day: min(day, Self.days(inMonth: newMonth, of: newYear)))
-    }
-
-    /// Moves a time by whole months: same time of day, day clamped to the month's last. Microseconds since 1970.
-    ///
-    /// To count months from an anchor, add n months to the anchor; adding one month n times would clamp for good.
-    package static func addMonths(_ months: Int, to time: Int64) -> Int64 {
-        let (days, timeOfDay) = split(time)
-        let moved = CivilDate(daysSinceEpoch: Int(days)).adding(months: months)
-        return Int64(moved.daysSinceEpoch) &* microsecondsADay &+ timeOfDay
     }
 
     /// Whole days since 1970, rounded down, and the microseconds into that day.

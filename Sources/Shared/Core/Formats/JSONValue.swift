@@ -48,15 +48,6 @@ package struct JSONValue {
         tag == UInt8(ascii: "l") ? Int64(bitPattern: tape[index + 1]) : nil
     }
 
-    /// The value of a number written without sign, fraction or exponent that fits.
-    package var uint64: UInt64? {
-        switch tag {
-        case UInt8(ascii: "u"): tape[index + 1]
-        case UInt8(ascii: "l"): UInt64(exactly: Int64(bitPattern: tape[index + 1]))
-        default: nil
-        }
-    }
-
     /// The value of any number, rounded if need be.
     package var double: Double? {
         switch tag {
@@ -77,11 +68,6 @@ package struct JSONValue {
         let start = UnsafeRawPointer(strings) + Int(truncatingIfNeeded: tape[index] & 0x00FF_FFFF_FFFF_FFFF)
         let count = Int(start.loadUnaligned(as: UInt32.self))
         return UnsafeRawBufferPointer(start: start + 4, count: count)
-    }
-
-    /// Calls `body` with the decoded UTF-8 of a string; nil for any other kind.
-    package func withStringBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result? {
-        try stringBytes.map(body)
     }
 
     /// Whether this is a string of exactly this text.
@@ -128,10 +114,6 @@ package struct JSONValue {
 
     package func forEachElement(_ body: (JSONValue) throws -> Void) rethrows {
         for element in elements { try body(element) }
-    }
-
-    package func forEachMember(_ body: (JSONKey, JSONValue) throws -> Void) rethrows {
-        for (key, value) in members { try body(key, value) }
     }
 
     /// The only member with this key.

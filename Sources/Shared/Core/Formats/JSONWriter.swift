@@ -55,12 +55,6 @@ package struct JSONWriter {
         needsComma = false
     }
 
-    /// Ends the text with a line feed, as log lines do.
-    package mutating func endLine() {
-        bytes.append(UInt8(ascii: "\n"))
-        needsComma = false
-    }
-
     // MARK: Values
 
     package mutating func string(_ value: String) {

@@ -40,11 +40,4 @@ package enum SSEWriter {
         }
         append(data: data, to: &out)
     }
-
-    /// Appends a comment line and a blank line: bytes that every client ignores.
-    package static func append(comment: StaticString, to out: inout [UInt8]) {
-        out.append(contentsOf: ": ".utf8)
-        out.append(contentsOf: UnsafeBufferPointer(start: comment.utf8Start, count: comment.utf8CodeUnitCount))
-        out.append(contentsOf: "\n\n".utf8)
-    }
 }

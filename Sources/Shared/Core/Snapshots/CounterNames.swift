@@ -35,7 +35,7 @@ package enum CounterNames {
         "\(policy.version).\(policy.resetEpoch).\(policy.quota.raw)"
     }
 
-    /// Hash: requests and tokens of a minute and of the one before (`m`, `c`, `p`, `t`, `q`).
+    /// Hash, expiring: when a minute began (`s`, in milliseconds since 1970), its requests (`c`) and its tokens (`t`).
     package static func rate(of user: UserID) -> String { tag(Partition(of: user)) + "rate:u\(user)" }
     package static func rate(of key: KeyID, _ partition: Partition) -> String { tag(partition) + "rate:k\(key)" }
 

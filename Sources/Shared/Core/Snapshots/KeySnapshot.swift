@@ -6,7 +6,7 @@ package struct KeySnapshot: Hashable, Sendable {
     package var id: KeyID
     /// SHA-256 of the key, in lower-case hex.
     package var hash: String
-    /// A `SnapshotVersion.stamp`, as are all revisions of entries: to be compared for equality, nothing else.
+    /// A `SnapshotVersion.stamp`, as are all revisions of entries: the greater one is the newer.
     package var revision: Int64
     package var user: UserID
     package var userRevision: Int64

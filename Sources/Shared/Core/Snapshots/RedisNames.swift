@@ -49,8 +49,6 @@ package enum RedisNames {
     package static func marks(of account: AccountID) -> String { "tg:{a\(account)}:flags" }
     /// Hash: what has been spent through the account (`AccountQuotaScripts`); none where it has no quota.
     package static func quota(of account: AccountID) -> String { "tg:{a\(account)}:quota" }
-    /// Sorted set: calls of the last minute, where the account may have only so many.
-    package static func requestRate(of account: AccountID) -> String { "tg:{a\(account)}:rpm" }
     /// Sorted set: calls that try out an account whose pause has just ended, by the end of their lease.
     package static func probes(of account: AccountID) -> String { "tg:{a\(account)}:probes" }
     /// String, expiring: who tries out a group all of whose accounts are paused, and when that may be done again.
@@ -76,10 +74,6 @@ package enum RedisNames {
     }
 
     /// Hash, expiring: chains of turns that came from one caller's program in a group, and their sessions.
-    package static func turns(of key: KeyID, _ group: GroupID, context: UInt64) -> String {
-        text { writeTurns(of: key, group, context: context, to: &$0) }
-    }
-
     package static func writeTurns(of key: KeyID, _ group: GroupID, context: UInt64, to out: inout ByteCursor) {
         out.write("tg:{k")
         out.write(decimal: key.raw)

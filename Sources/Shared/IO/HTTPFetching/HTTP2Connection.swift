@@ -101,8 +101,6 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
 
     // MARK: Use by the pool
 
-    var openStreams: Int { open.count }
-
     /// What the peer allows and we want at a time; before the peer has said it, what the last one allowed.
     var streamLimit: Int {
         guard hasSettings else { return pool.streamLimit }

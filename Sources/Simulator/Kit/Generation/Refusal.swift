@@ -36,8 +36,4 @@ extension PlatformErrors {
             "<html><head><title>\(title)</title></head>\r\n<body><center><h1>\(title)</h1></center></body></html>\r\n"
         return AnswerPlan(status, ["content-type": "text/html", "server": server], body: Array(html.utf8))
     }
-
-    func plainText(_ status: Int, _ text: String) -> AnswerPlan {
-        AnswerPlan(status, ["content-type": "text/plain"], body: Array(text.utf8))
-    }
 }

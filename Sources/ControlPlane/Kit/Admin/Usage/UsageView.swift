@@ -3,7 +3,7 @@ import Domain
 package import Formats
 import Snapshots
 
-/// An entry of the usage log in answers (SPEC's usage log).
+/// An entry of the usage log in answers.
 ///
 /// Events have the same fields as calls, so that a reader needs to know nothing of them: counts and costs are 0, and
 /// what only a call has is null.

@@ -9,7 +9,6 @@ internal final class AnthropicStreamEncoder: StreamEncoder {
     private var delta = PieceFrame()
     private var usage = NeutralUsage()
     private var stop: NeutralStop?
-    private var isText = false
 
     init(_ context: AnswerContext) { self.context = context }
 

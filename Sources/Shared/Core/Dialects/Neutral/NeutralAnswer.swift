@@ -16,10 +16,6 @@ package struct NeutralAnswer: Hashable, Sendable {
     package var stop = NeutralStop.endTurn
 
     package init() {}
-
-    package var hasToolUse: Bool {
-        blocks.contains { if case .toolUse = $0 { true } else { false } }
-    }
 }
 
 /// Folds events into an answer: the one way from steps to a whole, whichever dialects are at its ends.

@@ -41,7 +41,8 @@ package struct SignInClient: Sendable, Equatable {
         /// Where the browser is sent with the code; registered for the client.
         package var redirectURL: String
         package var scopes: [String]
-        /// Further parameters of the sign-in page; one named like a standard's takes its place.
+        /// Further parameters of the sign-in page. One takes the place of the platform's own of that name, none that of
+        /// the standard's.
         package var parameters: [Parameter]
 
         package init(authorizeURL: String, redirectURL: String, scopes: [String] = [], parameters: [Parameter] = []) {
