@@ -155,14 +155,18 @@ struct CountTests {
         }
     }
 
-    @Test("where no upstream counts, a token is four bytes of the body without its media", arguments: [0, 40_000])
+    @Test(
+        "where no upstream counts, a token is four bytes of the body, an image what it usually is",
+        arguments: [0, 40_000]
+    )
     func estimated(mediaBytes: Int) async throws {
         var options = options(.openai)
         options.fields = ["upstream_api": "chat"]
         try await standing(options) { (stand) async throws in
             let media = String(repeating: "A", count: mediaBytes)
-            let text = #"{"contents":[{"role":"user","parts":[{"text":"hi"},{"inlineData":{"data":"\#(media)"}}]}]}"#
-            let expected = (text.utf8.count - mediaBytes) / 4 + 1
+            let text =
+                #"{"contents":[{"role":"user","parts":[{"text":"hi"},{"inlineData":{"mimeType":"image/png","data":"\#(media)"}}]}]}"#
+            let expected = (text.utf8.count - mediaBytes) / 4 + 1 + 1600
             let response = try await stand.post("/v1beta/models/gpt-sim:countTokens", text)
             #expect(try await response.text() == #"{"totalTokens":\#(expected)}"#)
             let whole = #"{"model":"gpt-sim","# + Self.anthropicBody

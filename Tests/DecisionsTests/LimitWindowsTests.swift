@@ -156,6 +156,25 @@ struct ReservationSizeTests {
         #expect(size.amount(at: price, multipliers: [test.factor]) == NanoUSD(test.expected))
     }
 
+    @Test("media count with the text, all of it within the model's bounds; each answer within its own")
+    func mediaAndAnswers() {
+        func amount(_ media: Int64, _ tokens: Int64?, _ answers: Int64, at price: ModelPrice) -> Int64 {
+            ReservationSize(
+                textBytes: 100,
+                media: MediaTokens(most: media, likely: 1),
+                answerTokens: tokens,
+                answers: answers
+            ).amount(at: price, multipliers: []).raw
+        }
+        #expect(amount(1_000, 10, 3, at: price) == 1_051 * 6_000 + 30 * 15_000 + 7)
+        #expect(amount(5_000_000, 0, 1, at: price) == 6_000_000_000 + 7)
+        var small = price
+        (small.maximumInput, small.maximumOutput) = (500, 64)
+        #expect(amount(1_000, 100, 2, at: small) == 500 * 6_000 + 128 * 15_000 + 7)
+        #expect(amount(1_000, nil, 2, at: small) == 500 * 6_000 + 128 * 15_000 + 7)
+        #expect(ReservationSize(textBytes: 100, media: .image, answerTokens: 1).likelyInput == 26 + 1_600)
+    }
+
     struct Case: Sendable {
         let bytes: Int
         let tokens: Int64?

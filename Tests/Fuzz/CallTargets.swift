@@ -35,9 +35,9 @@ enum RequestTarget {
         let route = CallRoute(choice.dialect, model: choice.dialect == .gemini ? "m" : nil, isStream: choice.isStream)
         let parser = JSONParser()
         let body = choice.rest
-        _ = TokenEstimate.count(ofRequest: body)
-        precondition((0...body.count).contains(TokenEstimate.mediaBytes(in: body)))
         guard let summary = try? choice.dialect.wire.summary(of: body, route, parser) else { return }
+        let measure = RequestMeasure(of: body, summary, route.dialect, parser)
+        precondition((0...body.count).contains(measure.textBytes))
         if let range = summary.modelRange { precondition(body.indices.contains(range.lowerBound)) }
         let session = SessionReader.session(of: body, summary, route, scope, parser)
         precondition(session == SessionReader.session(of: body, summary, route, scope, JSONParser()))

@@ -82,11 +82,17 @@ struct CallReader {
         @Sendable func read(_ parser: JSONParser) throws -> Reading {
             try parser.sharing(body) {
                 let summary = try wire.summary(of: body, route, parser)
-                let text = body.count - TokenEstimate.mediaBytes(in: body)
+                let measure = RequestMeasure(of: body, summary, route.dialect, parser)
                 return Reading(
                     summary: summary,
                     session: SessionReader.session(of: body, summary, route, scope, parser),
-                    size: ReservationSize(textBytes: text, answerTokens: summary.answerTokens, tier: summary.tier)
+                    size: ReservationSize(
+                        textBytes: measure.textBytes,
+                        media: measure.media,
+                        answerTokens: summary.answerTokens,
+                        answers: summary.answers,
+                        tier: summary.tier
+                    )
                 )
             }
         }

@@ -1,3 +1,4 @@
+import Decisions
 import Dialects
 import Domain
 import Formats
@@ -215,7 +216,7 @@ final class AttemptRunner {
         context.metrics.successes.add()
         call.noteSuccess(response.head.headers, attempt)
         call.firstContentAt = .now
-        let usage = answer.hasUsage ? answer.usage : await estimatedUsage(ofBytes: received.count)
+        let usage = answer.hasUsage ? answer.usage : estimatedUsage(ofBytes: received.count)
         call.settle(
             usage: usage,
             isEstimated: !answer.hasUsage,
@@ -234,9 +235,9 @@ final class AttemptRunner {
     }
 
     /// What a whole answer amounts to that does not say. Vectors are no text: of them the request counts.
-    private func estimatedUsage(ofBytes count: Int) async -> TokenUsage {
+    private func estimatedUsage(ofBytes count: Int) -> TokenUsage {
         guard call.route.action == .embed else { return WholeAnswer.estimatedUsage(ofBytes: count) }
-        return TokenUsage(input: await estimatedInput())
+        return TokenUsage(input: call.size.likelyInput)
     }
 
     /// What the upstream's body holds, and what it says. A long one is read off the loop, or every stream on it would
@@ -260,14 +261,8 @@ final class AttemptRunner {
     }
 
     /// Where no upstream counts.
-    func answerEstimate() async {
-        respond(200, TokenCounts.body(await estimatedInput(), in: call.route.dialect))
-    }
-
-    private func estimatedInput() async -> Int64 {
-        let body = call.body
-        guard body.count > WorkerContext.inlineLimit else { return TokenEstimate.count(ofRequest: body) }
-        return await context.loop.offload { TokenEstimate.count(ofRequest: body) }
+    func answerEstimate() {
+        respond(200, TokenCounts.body(call.size.likelyInput, in: call.route.dialect))
     }
 }
 

@@ -78,7 +78,7 @@ package final class RelayRunner {
     private func findAnswer() async throws -> Bool {
         if chooser.candidates.isEmpty(now: call.createdAt) {
             if call.route.action == .countTokens, call.group.hasUsableAccount(now: call.createdAt) {
-                await attempts.answerEstimate()
+                attempts.answerEstimate()
                 return false
             }
             if call.route.action == .embed, !Self.canEmbed(call) { throw Self.noEmbeddings }
@@ -109,7 +109,7 @@ package final class RelayRunner {
                 switch opening {
                 case .outcome(.failed) where Attempt.mayEstimate(candidate.account, call):
                     call.settleNothing()
-                    await attempts.answerEstimate()
+                    attempts.answerEstimate()
                     return false
                 case .outcome(let outcome):
                     if await hasEnded(outcome, trial) { return false }

@@ -8,23 +8,39 @@ package struct ReservationSize: Hashable, Sendable {
 
     /// Of the request, media in base64 left out.
     package var textBytes: Int
-    /// What the request allows the answer to have, all of its alternatives together; nil where it does not say.
+    package var media: MediaTokens
+    /// What the request allows an answer to have; nil where it does not say.
     package var answerTokens: Int64?
+    /// How many of them it asks for.
+    package var answers: Int64
     /// As which the call wants to be served.
     package var tier: ServiceTier
 
-    package init(textBytes: Int, answerTokens: Int64?, tier: ServiceTier = .standard) {
+    package init(
+        textBytes: Int,
+        media: MediaTokens = MediaTokens(),
+        answerTokens: Int64?,
+        answers: Int64 = 1,
+        tier: ServiceTier = .standard
+    ) {
         self.textBytes = textBytes
+        self.media = media
         self.answerTokens = answerTokens
+        self.answers = answers
         self.tier = tier
     }
 
-    /// A token for two bytes at the dearest price of the input, and the longest answer, within what the model takes and
-    /// gives; multiplied as the bill will be. What is asked for at a lower price may be served at the usual one.
+    /// What the request comes to where no upstream counts it: a token for four bytes, and what its media usually are.
+    package var likelyInput: Int64 { Int64(textBytes / 4 + 1) &+ media.likely }
+
+    /// A token for two bytes and what the media may be at the dearest price of the input, and the longest answers, within
+    /// what the model takes and gives; multiplied as the bill will be. What is asked for at a lower price may be served at
+    /// the usual one.
     ///
     /// - Parameter multipliers: the group's, and the highest of its accounts.
     package func amount(at price: ModelPrice, multipliers: [Multiplier]) -> NanoUSD {
-        let input = min(Int64(clamping: textBytes / 2 + 1), price.maximumInput ?? Self.contextWindow)
+        let most = Int64(clamping: textBytes / 2 + 1) &+ media.most
+        let input = min(most, price.maximumInput ?? Self.contextWindow)
         let longest = price.maximumOutput ?? Self.longestAnswer
         let price = price.applied(input: input, tier == .priority ? tier : .standard)
         let cached = max(price.cacheWrite5m.raw, price.cacheWrite1h.raw, price.cacheRead.raw)
@@ -32,7 +48,8 @@ package struct ReservationSize: Hashable, Sendable {
         let dearestOutput = max(price.output.raw, price.outputMedia.dearest)
         var bill = PriceList.Bill(multipliers)
         bill.add(input, at: PricePerMillion(dearestInput))
-        bill.add(min(max(0, answerTokens ?? longest), longest), at: PricePerMillion(dearestOutput))
+        let (output, isOver) = min(max(0, answerTokens ?? longest), longest).multipliedReportingOverflow(by: answers)
+        bill.add(isOver ? .max : output, at: PricePerMillion(dearestOutput))
         bill.add(1, ofEach: price.request)
         return bill.total
     }

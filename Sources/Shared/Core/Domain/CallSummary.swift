@@ -12,8 +12,12 @@ package struct CallSummary: Hashable, Sendable {
     /// Where the value stands that may name the caller's session (`metadata`, `prompt_cache_key`).
     package var sessionRange: Range<Int>?
 
-    /// What the answer may have at most, all of its alternatives together; nil where the request does not say.
+    /// What an answer may have at most; nil where the request does not say.
     package var answerTokens: Int64?
+    /// How many of them are asked for.
+    package var answers: Int64
+    /// Whether the model reads besides what lies with the provider: an earlier answer, a conversation, a cache.
+    package var goesOnFromStored: Bool
     /// As which the call wants to be served.
     package var tier = ServiceTier.standard
 
@@ -36,6 +40,8 @@ package struct CallSummary: Hashable, Sendable {
         usageRequest: Insertion? = nil,
         sessionRange: Range<Int>? = nil,
         answerTokens: Int64? = nil,
+        answers: Int64 = 1,
+        goesOnFromStored: Bool = false,
         tier: ServiceTier = .standard
     ) {
         self.model = model
@@ -45,6 +51,8 @@ package struct CallSummary: Hashable, Sendable {
         self.usageRequest = usageRequest
         self.sessionRange = sessionRange
         self.answerTokens = answerTokens
+        self.answers = answers
+        self.goesOnFromStored = goesOnFromStored
         self.tier = tier
     }
 }

@@ -3,7 +3,7 @@ import CSimdJSON
 /// A valid document whose values are known by their places alone, lent by `JSONParser.outline`; it must not leave that
 /// closure.
 package struct JSONOutline {
-    private let pointer: UnsafePointer<tg_json_outline>
+    internal let pointer: UnsafePointer<tg_json_outline>
 
     internal init(_ pointer: UnsafePointer<tg_json_outline>) { self.pointer = pointer }
 
@@ -43,9 +43,9 @@ package struct JSONOutline {
 /// A string is what stands between its quotes, escapes and all. That is all it takes to tell whether somebody says the
 /// same again, and costs no look at the bytes.
 package struct JSONSourceValue {
-    private let outline: UnsafePointer<tg_json_outline>
+    internal let outline: UnsafePointer<tg_json_outline>
     /// The number of the structural that it begins with.
-    fileprivate let place: Int
+    internal let place: Int
 
     internal init(_ outline: UnsafePointer<tg_json_outline>, _ place: Int) {
         self.outline = outline

@@ -8,33 +8,34 @@ package struct GeminiWire: WireDialect {
     package func summary(of body: [UInt8], _ route: CallRoute, _ parser: JSONParser) throws -> CallSummary {
         guard let model = route.model else { throw RequestFields.invalid("model: field required", field: "model") }
         try RequestFields.check(model: model)
-        var answerTokens: Int64?
+        var summary = CallSummary(model: model, isStream: route.isStream, modelRange: nil)
         if route.action == .generate {
-            let fields = try RequestFields(["contents", "generationConfig", "generation_config"], in: body, parser)
+            let names: [StaticString] = [
+                "contents", "generationConfig", "generation_config", "cachedContent", "cached_content",
+            ]
+            let fields = try RequestFields(names, in: body, parser)
             try fields.requireArray(0)
-            answerTokens = Self.answerTokens(fields)
+            Self.readLimits(fields, into: &summary)
+            summary.goesOnFromStored = fields.isGiven(3) || fields.isGiven(4)
         } else {
             // Tokens can be counted of a whole request as well, which has its contents inside.
             let names: [StaticString] = ["contents", "generateContentRequest", "generate_content_request"]
             let fields = try RequestFields(names, in: body, parser)
             if try fields.range(1) == nil, try fields.range(2) == nil { try fields.requireArray(0) }
         }
-        return CallSummary(model: model, isStream: route.isStream, modelRange: nil, answerTokens: answerTokens)
+        return summary
     }
 
     /// Fields may be written either way.
-    private static func answerTokens(_ fields: RequestFields) -> Int64? {
-        guard let place = (try? fields.value(1)) ?? (try? fields.value(2)) else { return nil }
-        let found: Int64?? = try? fields.parser.parse(fields.body[place]) { document in
-            func count(_ name: StaticString, _ other: StaticString) -> Int64? {
-                (document.root[name] ?? document.root[other])?.int64
+    private static func readLimits(_ fields: RequestFields, into summary: inout CallSummary) {
+        guard let place = (try? fields.value(1)) ?? (try? fields.value(2)) else { return }
+        try? fields.parser.parse(fields.body[place]) { document in
+            let config = document.root
+            summary.answerTokens = (config["maxOutputTokens"] ?? config["max_output_tokens"])?.int64
+            if let count = config["candidateCount"] ?? config["candidate_count"], !count.isNull {
+                summary.answers = RequestFields.answers(count.int64)
             }
-            return RequestFields.together(
-                count("maxOutputTokens", "max_output_tokens"),
-                times: count("candidateCount", "candidate_count")
-            )
         }
-        return found ?? nil
     }
 
     package func answer(_ body: [UInt8], _ parser: JSONParser) -> WholeAnswer? {

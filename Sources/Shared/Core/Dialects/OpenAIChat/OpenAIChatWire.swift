@@ -28,7 +28,8 @@ package struct OpenAIChatWire: WireDialect {
             modelRange: range,
             usageRequest: isStream ? try usageRequest(fields, options: fields.range(3)) : nil,
             sessionRange: fields.hint(4),
-            answerTokens: RequestFields.together(fields.count(5) ?? fields.count(6), times: fields.count(7)),
+            answerTokens: fields.count(5) ?? fields.count(6),
+            answers: fields.answers(7),
             tier: fields.tier(8)
         )
     }

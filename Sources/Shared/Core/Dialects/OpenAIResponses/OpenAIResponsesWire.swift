@@ -11,7 +11,7 @@ package struct OpenAIResponsesWire: WireDialect {
     package func summary(of body: [UInt8], _ route: CallRoute, _ parser: JSONParser) throws -> CallSummary {
         let names: [StaticString] = [
             "model", "stream", "background", "previous_response_id", "prompt_cache_key", "max_output_tokens",
-            "service_tier",
+            "service_tier", "conversation", "prompt",
         ]
         let fields = try RequestFields(names, in: body, parser)
         let (model, range) = try fields.model(0)
@@ -36,6 +36,7 @@ package struct OpenAIResponsesWire: WireDialect {
             previousResponse: previous,
             sessionRange: fields.hint(4),
             answerTokens: fields.count(5),
+            goesOnFromStored: previous != nil || fields.isGiven(7) || fields.isGiven(8),
             tier: fields.tier(6)
         )
     }

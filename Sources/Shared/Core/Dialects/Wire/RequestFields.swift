@@ -6,6 +6,8 @@ import Formats
 /// A field that stands twice is refused: the gateway and the upstream could each read another one.
 struct RequestFields {
     private static let maximumModelLength = 256
+    /// OpenAI's bound; Google's is lower.
+    private static let mostAnswers: Int64 = 128
 
     let body: [UInt8]
     let parser: JSONParser
@@ -98,12 +100,21 @@ struct RequestFields {
         hint(number).flatMap { string(in: $0) }.flatMap { ServiceTier(rawValue: $0) } ?? .standard
     }
 
-    /// What so many alternatives of an answer may have together.
-    static func together(_ tokens: Int64?, times alternatives: Int64?) -> Int64? {
-        guard let tokens else { return nil }
-        let (product, overflow) = tokens.multipliedReportingOverflow(by: max(1, alternatives ?? 1))
-        return overflow ? .max : product
+    /// Whether there is anything but null, be it twice.
+    func isGiven(_ number: Int) -> Bool {
+        switch places[number] {
+        case .absent: false
+        case .duplicate: true
+        case .found(let place): body[place.value.lowerBound] != UInt8(ascii: "n")
+        }
     }
+
+    /// How many answers are asked for: as many as there can be where that is written in some other way than as a whole
+    /// number, which an upstream may understand.
+    func answers(_ number: Int) -> Int64 { isGiven(number) ? Self.answers(count(number)) : 1 }
+
+    /// - Parameter count: nil where it could not be read.
+    static func answers(_ count: Int64?) -> Int64 { min(max(1, count ?? mostAnswers), mostAnswers) }
 
     func requireArray(_ number: Int) throws {
         guard let range = try range(number) else {
