@@ -218,6 +218,7 @@ struct MessageTests {
             #expect(try await stand.ask().text() == body)
             let record = try #require(try await stand.records(1).first)
             #expect(record.isEstimated && record.usage.output == Int64((body.utf8.count + 3) / 4))
+            #expect(record.usage.input == Int64(Stand.body().utf8.count / 4 + 1))
         }
     }
 

@@ -84,6 +84,7 @@ struct RequestMeasureTests {
         #expect(try responses(reference).media == .unseen)
         #expect(try responses(reference + "," + reference).media == .unseen)
         #expect(try responses(#"{"id":"msg_1"}"#).media == .unseen)
+        #expect(try responses(#"{"type":null,"id":"msg_1"}"#).media == .unseen)
         #expect(try responses(#"{"type":"reasoning","id":"rs_1","summary":[]}"#).media == MediaTokens())
         #expect(try responses(#"{"role":"user","id":"msg_1","content":"hi"}"#).media == MediaTokens())
         for field in [#""previous_response_id":"resp_1""#, #""conversation":{"id":"c"}"#, #""prompt":{"id":"p"}"#] {

@@ -70,7 +70,7 @@ enum AnswerTarget {
             _ = meter.receive(event, parser)
             _ = wire.renaming(event, to: "mine", parser)
         }
-        precondition(meter.usage.input >= 0 && meter.usage.output >= 0 && meter.estimatedUsage.output >= 0)
+        precondition(meter.usage.input >= 0 && meter.usage.output >= 0 && meter.estimatedUsage(input: 7).output >= 0)
         guard choice.dialect != choice.other,
             let translator = Translator(caller: choice.other, upstream: choice.dialect)
         else { return }

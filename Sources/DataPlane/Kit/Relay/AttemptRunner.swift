@@ -236,8 +236,10 @@ final class AttemptRunner {
 
     /// What a whole answer amounts to that does not say. Vectors are no text: of them the request counts.
     private func estimatedUsage(ofBytes count: Int) -> TokenUsage {
-        guard call.route.action == .embed else { return WholeAnswer.estimatedUsage(ofBytes: count) }
-        return TokenUsage(input: call.size.likelyInput)
+        let input = call.size.likelyInput
+        return call.route.action == .embed
+            ? TokenUsage(input: input)
+            : WholeAnswer.estimatedUsage(ofBytes: count, input: input)
     }
 
     /// What the upstream's body holds, and what it says. A long one is read off the loop, or every stream on it would

@@ -1,3 +1,4 @@
+import Decisions
 import Dialects
 import Domain
 import Formats
@@ -289,7 +290,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
         }
         call.checkpoint(
             at: .now,
-            usage: { meter.estimatedUsage },
+            usage: { meter.estimatedUsage(input: call.size.likelyInput) },
             status: response.head.status,
             upstreamModel: attempt.upstreamModel
         )
@@ -376,7 +377,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
     private func settle(_ end: UsageEnd) {
         let isFinal = meter.hasFinalUsage
         call.settle(
-            usage: meter.estimatedUsage,
+            usage: meter.estimatedUsage(input: call.size.likelyInput),
             isEstimated: !isFinal,
             end: end,
             status: response.head.status,

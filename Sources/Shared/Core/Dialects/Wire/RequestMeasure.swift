@@ -92,7 +92,7 @@ private struct MediaReader {
             if !key.equals("id") { tokens += .unseen }
             return
         }
-        let type = item["type"]
+        let type = item["type"].flatMap { $0.isNull ? nil : $0 }
         if key.equals("id") {
             let isNamed = type?.equals("item_reference") ?? (item["role"] == nil)
             if isNamed, item.isElement { namesStored = true }

@@ -53,11 +53,14 @@ package class StreamMeter {
     }
 
     /// The usage, or when the stream broke off before its last word, at least what the delivered text amounts to.
-    package final var estimatedUsage: TokenUsage {
+    ///
+    /// - Parameter input: what the request comes to, for upstreams that only say it in their last word.
+    package final func estimatedUsage(input: Int64) -> TokenUsage {
         guard !hasFinalUsage else { return usage }
         var estimate = usage
         let bytes = Int64(contentBytes)
         estimate.output = max(usage.output, (bytes + Int64(Self.bytesPerToken) - 1) / Int64(Self.bytesPerToken))
+        if hasContent, usage.input == 0, usage.cacheRead == 0, usage.cacheWrite == 0 { estimate.input = input }
         return estimate
     }
 }

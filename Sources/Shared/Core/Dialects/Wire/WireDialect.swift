@@ -37,8 +37,13 @@ package struct WholeAnswer: Sendable {
     package init() {}
 
     /// What an answer of so many bytes amounts to, where it does not say.
-    package static func estimatedUsage(ofBytes count: Int) -> TokenUsage {
-        TokenUsage(output: Int64((count + StreamMeter.bytesPerToken - 1) / StreamMeter.bytesPerToken))
+    ///
+    /// - Parameter input: what the request comes to.
+    package static func estimatedUsage(ofBytes count: Int, input: Int64) -> TokenUsage {
+        TokenUsage(
+            input: input,
+            output: Int64((count + StreamMeter.bytesPerToken - 1) / StreamMeter.bytesPerToken)
+        )
     }
 }
 
