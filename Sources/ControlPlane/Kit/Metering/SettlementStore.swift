@@ -181,6 +181,9 @@ package enum SettlementStore {
         for book in SettlementBook.all(hasSubscriptions: hasSubscriptions) {
             outcome.numbers += try await connection.query(book.statement, [1]).flatMap(book.numbers)
         }
+        if items.contains(where: { $0.record.limits.policy != nil }) {
+            try await KeyPolicyStore.noteExhausted(on: connection)
+        }
         return (outcome, Set(repeated))
     }
 

@@ -1,7 +1,7 @@
 package import Decisions
 package import Domain
 package import Postgres
-package import Snapshots
+import Snapshots
 
 package enum PolicyPeriod: String, Sendable, CaseIterable {
     case fiveHours = "5h"
@@ -192,49 +192,6 @@ package enum KeyPolicyStore {
             values ($1, $2, 'reset', $3, $4::bigint)
             """,
             [.integer(policy.key.raw), .integer(user.raw), .integer(start), .optional(author?.raw)]
-        )
-    }
-
-    /// Notes that a policy is exhausted, as a worker found it; once for each window. Another quota than it found is another
-    /// question, which the next call asks.
-    package static func exhausted(_ event: PolicyExhaustion, on connection: PostgresConnection) async throws {
-        let row = try await connection.query(
-            "select \(columns) from key_policies p where p.key_id = $1 for update",
-            [.integer(event.key.raw)]
-        ).first
-        guard let policy = try row.map({ try record($0) }), policy.version == event.version,
-            policy.resetEpoch == event.resetEpoch, event.quota ?? policy.fields.quota == policy.fields.quota,
-            policy.exhaustedWindow.map({ $0 < event.window }) ?? true
-        else { return }
-        let end = policy.windows.window(at: Timestamp(microseconds: event.window &* 1000)).end.milliseconds
-        try await connection.execute(
-            "update key_policies set exhausted_window_ms = $2, exhausted_until_ms = $3::bigint where key_id = $1",
-            [
-                .integer(event.key.raw), .integer(event.window),
-                .optional(policy.fields.resumesByItself ? end : nil),
-            ]
-        )
-        try await connection.execute(
-            "insert into policy_events (key_id, user_id, kind, window_start_ms) values ($1, $2, 'exhausted', $3)",
-            [.integer(event.key.raw), .integer(event.user.raw), .integer(event.window)]
-        )
-    }
-
-    /// Ends exhaustions whose window is over. Workers need no word of it: they count in the new window.
-    package static func recover(now: Timestamp, in pool: PostgresPool) async throws {
-        try await pool.execute(
-            """
-            with due as (
-                select key_id, exhausted_window_ms as window_ms from key_policies where exhausted_until_ms <= $1
-                order by key_id limit 1000 for update skip locked
-            ), over as (
-                update key_policies p set exhausted_window_ms = null, exhausted_until_ms = null
-                from due where p.key_id = due.key_id
-            )
-            insert into policy_events (key_id, user_id, kind, window_start_ms)
-            select due.key_id, k.user_id, 'recovered', due.window_ms from due join api_keys k on k.id = due.key_id
-            """,
-            [.integer(now.milliseconds)]
         )
     }
 }
