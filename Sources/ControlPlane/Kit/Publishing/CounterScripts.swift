@@ -6,7 +6,8 @@ package enum CounterScripts {
     ///
     /// Keys: epoch, usage stream, counters. Arguments: an epoch in case there is none; the epoch and the id up to which
     /// what Postgres says includes the stream (both empty: whatever it includes); then for each counter its number, the
-    /// sequence of that, and when it may be forgotten in ms since 1970 (0: never).
+    /// sequence of that, and when it may be forgotten in ms since 1970 (0: never); and perhaps at last `1`, to write only
+    /// what is missing.
     /// Answer: how many were written; −1, and nothing is, while the stream still has what Postgres has: it would count
     /// twice until its settler, who is about to, takes it out.
     package static let write = RedisScript(
@@ -19,10 +20,11 @@ package enum CounterScripts {
               redis.call('SET', KEYS[1], ARGV[1] .. '.' .. time[1] .. '.' .. time[2])
             end
             local written = 0
+            local leavesKnown = ARGV[3 * #KEYS - 2] == '1'
             for i = 3, #KEYS do
               local at = 3 * i - 5
               local known = redis.call('HGET', KEYS[i], 's')
-              if not known or tonumber(known) <= tonumber(ARGV[at + 1]) then
+              if not known or not leavesKnown and tonumber(known) <= tonumber(ARGV[at + 1]) then
                 redis.call('HSET', KEYS[i], 'b', ARGV[at], 's', ARGV[at + 1])
                 if ARGV[at + 2] ~= '0' then redis.call('PEXPIREAT', KEYS[i], ARGV[at + 2]) end
                 written = written + 1
