@@ -149,4 +149,54 @@ struct ExhaustionTests {
             #expect(try await world.events("recovered") == 1)
         }
     }
+
+    // MARK: Claims
+
+    /// An entry of the stream as a worker's script appends it.
+    private static func claim(_ cast: Cast, wanted: Int64, _ world: World) async throws {
+        let name = CounterNames.exhaustion(of: cast.keys[0], Partition(of: cast.users[0]))
+        try await world.send("HSET", name, "7.0.5000", "\(today)")
+        let word =
+            #"{"key":\#(cast.keys[0]),"user":\#(cast.users[0]),"version":7,"epoch":0,"quota":5000,"#
+            + #""window":\#(today),"wanted":\#(wanted)}"#
+        try await world.send("XADD", RedisNames.usage(Partition(of: cast.users[0])), "*", "e", word)
+    }
+
+    @Test(
+        "a word of an exhaustion counts if the books bear it out, and is forgotten if they do not",
+        arguments: [(0, false), (2000, false), (2001, true), (Int64.max, true)],
+        [false, true]
+    )
+    func claims(_ claim: (wanted: Int64, isTrue: Bool), resumes: Bool) async throws {
+        try await withWorld { world in
+            let cast = try await Cast(world, users: 1)
+            try await Self.addPolicy(world, cast, resumes: resumes, boundary: "strict")
+            // Redis had taken it and the worker was not sure: until its settler has read it, it counts twice there.
+            let record = Self.record(cast, 0, cost: 3000)
+            try await world.append(record)
+            try await Self.post([record], world)
+            try await Self.claim(cast, wanted: claim.wanted, world)
+            try await world.settleAll()
+            try await world.publisher().publishCommitted()
+            #expect(try await world.exhaustedWindow() == (claim.isTrue ? Self.today : nil))
+            #expect(try await world.mark(cast) == (claim.isTrue ? Self.today : nil))
+            #expect(try await world.events("exhausted") == (claim.isTrue ? 1 : 0))
+        }
+    }
+
+    @Test("what exhausts a policy and the word of it come together, and it is noted once", arguments: [0, 700])
+    func trueClaim(window late: Int64) async throws {
+        try await withWorld { world in
+            let cast = try await Cast(world, users: 1)
+            // Postgres may know another window still.
+            try await Self.addPolicy(world, cast, window: Self.today - late * Self.day)
+            for number in 0..<5 { try await world.append(Self.record(cast, number, cost: 1000)) }
+            try await Self.claim(cast, wanted: 0, world)
+            try await world.settleAll()
+            try await world.publisher().publishCommitted()
+            #expect(try await world.exhaustedWindow() == Self.today)
+            #expect(try await world.mark(cast) == Self.today)
+            #expect(try await world.events("exhausted") == 1)
+        }
+    }
 }

@@ -106,19 +106,24 @@ package enum SettlementStore {
 
     /// What did not come through a stream no acknowledgement tells Redis of: the outbox does.
     private static func noteSpending(of items: [SettlementItem], _ connection: PostgresConnection) async throws {
-        let users = Set(items.filter { $0.streamID == nil }.map(\.record.user.raw))
-        guard !users.isEmpty else { return }
-        try await connection.execute(
-            "insert into outbox (kind, subject) select 'money', u from unnest($1::bigint[]) u order by u",
-            [.integers(users.sorted())]
-        )
-        let accounts = Set(items.filter { $0.streamID == nil }.map(\.record.account.raw))
+        let posted = items.filter { $0.streamID == nil }
+        guard !posted.isEmpty else { return }
+        try await noteSpending(of: Set(posted.map(\.record.user)), connection)
         try await connection.execute(
             """
             insert into outbox (kind, subject) select 'account_quota', a.id from accounts a
             where a.id = any($1::bigint[]) and greatest(a.quota_daily, a.quota_weekly, a.quota_total, 0) > 0
             """,
-            [.integers(accounts.sorted())]
+            [.integers(Set(posted.map(\.record.account.raw)).sorted())]
+        )
+    }
+
+    /// Has everything that these users' calls are counted against written into Redis, exhaustions included.
+    static func noteSpending(of users: Set<UserID>, _ connection: PostgresConnection) async throws {
+        guard !users.isEmpty else { return }
+        try await connection.execute(
+            "insert into outbox (kind, subject) select 'money', u from unnest($1::bigint[]) u order by u",
+            [.integers(users.map(\.raw).sorted())]
         )
     }
 

@@ -7,15 +7,31 @@ package import Snapshots
 extension KeyPolicyStore {
     /// Notes that a policy is exhausted, as a worker found it; once for each window. Another quota than it found is another
     /// question, which the next call asks.
-    package static func exhausted(_ event: PolicyExhaustion, on connection: PostgresConnection) async throws {
+    ///
+    /// To be called when what stood in the stream before the word is in the books: they hold then all that Redis counted
+    /// truly. It may have counted more for a moment (a record that was sent twice, a final one beside its swept one), and
+    /// what a policy that waits for its reset is said to have used would last.
+    ///
+    /// - Returns: false when the books do not bear it out.
+    package static func exhausted(_ event: PolicyExhaustion, on connection: PostgresConnection) async throws -> Bool {
         let row = try await connection.query(
-            "select \(columns) from key_policies p where p.key_id = $1 for update",
-            [.integer(event.key.raw)]
+            """
+            select \(used(in: "$2")) as used_then, \(columns) from key_policies p where p.key_id = $1 for update
+            """,
+            [.integer(event.key.raw), .integer(event.window)]
         ).first
-        guard let policy = try row.map({ try record($0) }), policy.version == event.version,
-            policy.resetEpoch == event.resetEpoch, event.quota ?? policy.fields.quota == policy.fields.quota
-        else { return }
+        guard let row else { return true }
+        let policy = try record(row)
+        guard policy.version == event.version, policy.resetEpoch == event.resetEpoch,
+            event.quota ?? policy.fields.quota == policy.fields.quota
+        else { return true }
+        if let wanted = event.wanted, let used = try row.optionalInt("used_then"), used < policy.fields.quota.raw,
+            wanted.raw <= policy.fields.quota.raw - used
+        {
+            return false
+        }
         try await note(policy, of: event.user, exhaustedIn: event.window, on: connection)
+        return true
     }
 
     /// Notes the policies that the staged calls have exhausted, whoever settled these: what a dead worker's calls, a
@@ -39,7 +55,7 @@ extension KeyPolicyStore {
             """,
             [1]
         )
-        var users: [UserID] = []
+        var users: Set<UserID> = []
         for row in rows {
             let user = UserID(try row.int("user_id"))
             let isNew = try await note(
@@ -48,13 +64,9 @@ extension KeyPolicyStore {
                 exhaustedIn: try row.int("policy_window"),
                 on: connection
             )
-            if isNew { users.append(user) }
+            if isNew { users.insert(user) }
         }
-        guard !users.isEmpty else { return }
-        try await connection.execute(
-            "insert into outbox (kind, subject) select distinct 'money', u from unnest($1::bigint[]) u order by u",
-            [.integers(users.map(\.raw))]
-        )
+        try await SettlementStore.noteSpending(of: users, connection)
     }
 
     /// What has been used of a policy in one of its windows, as SQL; null of a window that is over and of no consequence.
@@ -62,7 +74,7 @@ extension KeyPolicyStore {
     /// Only the latest window has a sum. Of an earlier one the rows are added up, where an exhaustion outlasts its window;
     /// and only if the sums of its days leave it open whether the quota is used up, for there may be many rows.
     private static func used(in window: String) -> String {
-        let time = "(timestamptz 'epoch' + \(window) * interval '1 millisecond' - interval '1 day')"
+        let time = "(timestamptz 'epoch' + \(window)::bigint * interval '1 millisecond' - interval '1 day')"
         let days = """
             (select coalesce(sum(d.cost), 0) from key_usage_daily d
             where d.key_id = p.key_id and d.day >= (\(time) at time zone 'UTC')::date)
