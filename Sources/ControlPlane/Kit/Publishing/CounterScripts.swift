@@ -175,13 +175,14 @@ package enum CounterScripts {
 
     /// Shows all that decides what counters should say, at one moment.
     ///
-    /// Keys: usage stream, holds, counters. Arguments: how many entries and holds there may be.
+    /// Keys: usage stream, holds, counters. Arguments: how many entries and how many holds there may be.
     /// Answer: empty when there are more; else the entries, the holds, and for each counter `u` and `r`.
     package static let inspect = RedisScript(
         name: "inspect_counters",
         source: """
-            local limit = tonumber(ARGV[1])
-            if redis.call('XLEN', KEYS[1]) > limit or redis.call('HLEN', KEYS[2]) > limit then return {} end
+            if redis.call('XLEN', KEYS[1]) > tonumber(ARGV[1]) or redis.call('HLEN', KEYS[2]) > tonumber(ARGV[2]) then
+              return {}
+            end
             local numbers = {}
             for i = 3, #KEYS do numbers[i - 2] = redis.call('HMGET', KEYS[i], 'u', 'r') end
             return {redis.call('XRANGE', KEYS[1], '-', '+'), redis.call('HVALS', KEYS[2]), numbers}
@@ -190,13 +191,17 @@ package enum CounterScripts {
 
     /// Corrects a counter, unless it has moved since it was looked at.
     ///
-    /// Keys: the counter. Arguments: `u` and `r` as they were seen, and as they should be. Answer: whether it did.
+    /// Keys: the counter. Arguments: `u` and `r` as they were seen, and as they should be; when it may be forgotten in ms
+    /// since 1970 if it was missing (0: never; empty: what is missing stays so). Answer: whether it did.
     package static let correct = RedisScript(
         name: "correct_counter",
         source: """
+            local isMissing = redis.call('EXISTS', KEYS[1]) == 0
+            if isMissing and ARGV[5] == '' then return 0 end
             local values = redis.call('HMGET', KEYS[1], 'u', 'r')
             if (values[1] or '0') ~= ARGV[1] or (values[2] or '0') ~= ARGV[2] then return 0 end
             redis.call('HSET', KEYS[1], 'u', ARGV[3], 'r', ARGV[4])
+            if isMissing and ARGV[5] ~= '0' then redis.call('PEXPIREAT', KEYS[1], ARGV[5]) end
             return 1
             """
     )

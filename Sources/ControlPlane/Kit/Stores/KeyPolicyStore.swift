@@ -75,12 +75,22 @@ package struct PolicyRecord: Hashable, Sendable {
     }
 
     package func counter(_ partition: Partition) -> CounterNumber {
-        let window = FrozenLimits.Policy(version: version, resetEpoch: resetEpoch, window: windowStart)
+        counter(stored.raw, ofWindow: windowStart, partition)
+    }
+
+    /// Of the window that runs at a time; nil when `counter` is that one.
+    func laterCounter(at now: Timestamp, _ partition: Partition) -> CounterNumber? {
+        let start = windows.window(at: now).start.milliseconds
+        return start > windowStart ? counter(0, ofWindow: start, partition) : nil
+    }
+
+    private func counter(_ number: Int64, ofWindow start: Int64, _ partition: Partition) -> CounterNumber {
+        let window = FrozenLimits.Policy(version: version, resetEpoch: resetEpoch, window: start)
         return CounterNumber(
             name: CounterNames.policy(of: key, window, partition),
-            number: stored.raw,
+            number: number,
             sequence: sequence,
-            expiry: CounterStore.expiry(of: windows.window(at: Timestamp(microseconds: windowStart &* 1000)))
+            expiry: CounterStore.expiry(of: windows.window(at: Timestamp(microseconds: start &* 1000)))
         )
     }
 }
