@@ -69,6 +69,16 @@ package struct PolicyRecord: Hashable, Sendable {
         windowStart >= windows.window(at: now).start.milliseconds ? stored : .zero
     }
 
+    /// Whether another quota ends an exhaustion: it is higher, and more than was used in the window that was exhausted. A
+    /// strict policy may be exhausted with less used than its quota.
+    fileprivate func hasRoom(under draft: PolicyDraft) -> Bool {
+        let used = windowStart < (exhaustedWindow ?? windowStart) ? .zero : stored
+        return draft.quota > fields.quota && draft.quota > used
+    }
+
+    /// Whether an exhaustion is over that nobody has noted yet.
+    fileprivate func hasRecovered(at now: Timestamp) -> Bool { exhaustedUntil.map { $0 <= now.milliseconds } ?? false }
+
     /// The window that runs at a time, as calls admitted then are counted.
     package func window(at now: Timestamp) -> FrozenLimits.Policy {
         .init(version: version, resetEpoch: resetEpoch, window: windows.window(at: now).start.milliseconds)
@@ -133,8 +143,8 @@ package enum KeyPolicyStore {
 
     /// Brings the policy of a key to what a form says, in the key's own transaction.
     ///
-    /// A changed quota keeps the window's use, and ends an exhaustion that it leaves room for; another period or anchor
-    /// begins a window at 0.
+    /// A changed quota keeps the window's use; another period or anchor begins a window at 0. An exhaustion is ended by
+    /// either, by a higher quota where that leaves room for more than was used; and by nothing else.
     package static func save(
         _ draft: PolicyDraft?,
         of key: KeyID,
@@ -152,8 +162,8 @@ package enum KeyPolicyStore {
         let start = windows.window(at: now).start.milliseconds
         let isNewLine =
             old.map { $0.fields.windowPeriod != draft.windowPeriod || $0.fields.anchor != draft.anchor } ?? true
-        let used = isNewLine ? .zero : old?.used(at: now) ?? .zero
-        let staysExhausted = !isNewLine && used >= draft.quota
+        let staysExhausted = !isNewLine && old.map { !$0.hasRecovered(at: now) && !$0.hasRoom(under: draft) } ?? false
+        let end = windows.window(at: Timestamp(microseconds: (old?.exhaustedWindow ?? start) &* 1000)).end.milliseconds
         try await connection.execute(
             """
             insert into key_policies as p (key_id, period, custom_minutes, anchor_time, quota, boundary,
@@ -166,7 +176,8 @@ package enum KeyPolicyStore {
                 window_start_ms = case when $10 then excluded.window_start_ms else p.window_start_ms end,
                 used = case when $10 then 0 else p.used end,
                 exhausted_window_ms = case when $11 then p.exhausted_window_ms end,
-                exhausted_until_ms = case when not $11 or not excluded.auto_resume then null
+                exhausted_until_ms = case
+                    when not $11 or not excluded.auto_resume or p.exhausted_window_ms is null then null
                     else coalesce(p.exhausted_until_ms, $12) end,
                 money_seq = p.money_seq + 1
             """,
@@ -174,7 +185,7 @@ package enum KeyPolicyStore {
                 .integer(key.raw), .text(draft.period.rawValue), .optional(draft.customMinutes),
                 .optional(draft.anchor), .integer(draft.quota.raw), .text(draft.boundary.rawValue),
                 .text(draft.action.rawValue), .bool(draft.resumesByItself), .integer(start), .bool(isNewLine),
-                .bool(staysExhausted), .integer(windows.window(at: now).end.milliseconds),
+                .bool(staysExhausted), .integer(end),
             ]
         )
     }
