@@ -178,7 +178,6 @@ package final class UsageSettler {
         _ claims: inout [Claim],
         _ connection: PostgresConnection
     ) async throws {
-        let now = Timestamp.now
         for entry in slice.entries {
             let reason: String
             if let event = entry.event {
@@ -191,7 +190,7 @@ package final class UsageSettler {
             }
             do throws(SnapshotError) {
                 guard let bytes = entry.record else { throw .missing("r") }
-                let item = try SettlementItem(try decoder.decode(bytes), streamID: entry.streamID, now: now)
+                let item = SettlementItem(try decoder.decode(bytes), streamID: entry.streamID)
                 // The partition's lock and position stand for its users only.
                 guard item.partition == slice.partition else { throw .invalid("user_id") }
                 items.append(item)
