@@ -174,7 +174,7 @@ let package = Package(
         // Tests, by what they need.
         .target(
             name: "TestSupport",
-            dependencies: ["Reactor", "TLS"],
+            dependencies: ["Postgres", "Reactor", "Redis", "TLS"],
             path: "Tests/TestSupport",
             swiftSettings: strict
         ),

@@ -182,6 +182,41 @@ extension AdminAPITests {
             }
         }
 
+        @Test(
+            "a login whose refresh token was refused is renewed again once it is recovered, tested well or set active",
+            arguments: ["recover", "test", "status"]
+        )
+        func recovered(how: String) async throws {
+            try await withSignIn { stand in
+                let base: JSON = .string("http://\(stand.address)")
+                let id = try await stand.finish([
+                    "redirect_url": .string(try await stand.signedIn(["platform": "anthropic"])),
+                    "account": ["name": "login", "credentials": ["base_url": base]],
+                ]).id
+                let path = "/admin/accounts/\(id)"
+                try await stand.admin.plane.pool.execute(
+                    """
+                    update accounts set status = 'error', error_message = 'gone', needs_sign_in = true,
+                        refresh_error = 'gone', refresh_failures = 3, refresh_retry_at = now() + interval '1 hour'
+                    """
+                )
+                let broken = try await stand.admin.call("GET", path)
+                #expect(broken["credentials"]?["sign_in_state"] == "needs_reauth")
+                switch how {
+                case "recover": _ = try await stand.admin.call("POST", path + "/recover")
+                case "test":
+                    let end = try await stand.admin.test(id).last
+                    #expect(end?["type"] == "end" && end?["recovered"] == true, "\(String(describing: end?.text))")
+                default: _ = try await stand.admin.call("PATCH", path, ["status": "active"])
+                }
+                let well = try await stand.admin.call("GET", path)
+                #expect(well["status"] == "active" && well["credentials"]?["sign_in_state"] == "signed_in")
+                let candidates = try await stand.admin.plane.pool.withConnection { try await TokenStore.candidates($0) }
+                #expect(candidates.map(\.candidate.account.raw) == [id])
+                #expect(candidates.first?.candidate.retryAt == nil)
+            }
+        }
+
         @Test("code and state may come by themselves, or as code#state")
         func codes() async throws {
             try await withSignIn { stand in

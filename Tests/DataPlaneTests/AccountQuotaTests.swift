@@ -227,7 +227,7 @@ struct AccountQuotaTests {
         "calls under way are all that goes over a quota: of a crowd on the last money no more than were let in before"
     )
     func crowd() async throws {
-        try await standing(.init(settings: ["queue_wait_seconds": 1], concurrency: 4)) { (stand) async throws in
+        try await standing(.init(settings: ["queue_wait_seconds": 20], concurrency: 4)) { (stand) async throws in
             stand.upstream.script = { $0.answer(200, Says.message()) }
             _ = try await stand.ask().text()
             let cost = try #require(try await stand.records(1).first).accountCost.raw

@@ -19,7 +19,7 @@ private final class Watch {
     private(set) var bare: [AccountID] = []
 
     init(_ stand: Stand) throws {
-        let configuration = try #require(RedisConfiguration(url: stand.server.url))
+        let configuration = try #require(RedisConfiguration(patientURL: stand.server.url))
         redis = RedisClient(stand.loop, configuration)
         credentials = CredentialStore(stand.ring)
         let box = Box()

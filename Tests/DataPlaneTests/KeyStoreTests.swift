@@ -155,6 +155,7 @@ struct KeyStoreTests {
             try await stand.publish()
             try await stand.run("DEL", RedisNames.keysComplete)
             var statuses: [Int: Int] = [:]
+            let start = MonotonicTime.now
             for _ in 0..<300 {
                 let key = APIKeyFormat.generate { SecureRandom.bytes($0) }
                 let answer = try await stand.get(
@@ -167,8 +168,10 @@ struct KeyStoreTests {
                     #expect(answer.headers["x-tollgate-code"] == "rate_limited")
                 }
             }
-            #expect((statuses[401] ?? 0) <= 40 && (statuses[429] ?? 0) >= 250)
-            #expect(stand.control.asked.count <= 40)
+            // One more for each half second that a busy machine takes.
+            let most = 40 + Int(start.elapsed / .milliseconds(500))
+            #expect((statuses[401] ?? 0) <= most && (statuses[429] ?? 0) >= 290 - most)
+            #expect(stand.control.asked.count <= most)
             // A good key that this worker has not seen yet, from elsewhere; and, known by now, from the flooding address.
             #expect(try await stand.get("/v1/models", headers: ["x-forwarded-for": "10.1.1.2"]).status == 200)
             #expect(try await stand.get("/v1/models", headers: ["x-forwarded-for": "10.1.1.1"]).status == 200)
@@ -188,6 +191,7 @@ struct KeyStoreTests {
             _ = await keys.lookUp(stand.key.hash)
             try await stand.run("DEL", RedisNames.keysComplete)
             var asked: [Promise<KeyStore.Answer>] = []
+            let start = MonotonicTime.now
             for number in 0..<2000 {
                 let address = [
                     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 9, UInt8(number >> 8), UInt8(number & 255),
@@ -198,7 +202,8 @@ struct KeyStoreTests {
                     asked = []
                 }
             }
-            #expect(stand.control.asked.count <= 400)
+            // One more for each 20 ms that a busy machine takes.
+            #expect(stand.control.asked.count <= 400 + Int(start.elapsed / .milliseconds(20)))
             #expect(isKnown(keys.cached(stand.key.hash)))
         }
     }

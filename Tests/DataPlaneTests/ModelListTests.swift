@@ -42,6 +42,59 @@ struct ModelListTests {
         }
     }
 
+    @Test(
+        "a pattern that leads to another family, or to a model that it names, lists what it serves, on every path",
+        arguments: [
+            (Platform.gemini, "claude-*", "gemini-2.5-pro", "claude-a-1"),
+            (.antigravity, "gpt-*", "gemini-2.5-pro", "gpt-a-1"), (.anthropic, "gpt-*", "claude-a-1", "gpt-a-1"),
+            (.openai, "claude-*", "gpt-5", "claude-a-1"), (.openai, "gemini-*", "own-model", "gemini-a-1"),
+        ]
+    )
+    func otherFamily(platform: Platform, pattern: String, target: String, model: String) async throws {
+        var options = Stand.Options()
+        (options.platform, options.mapping) = (platform, [pattern: target])
+        try await standing(options) { (stand) async throws in
+            let models = try await Self.models(stand) { config in
+                config.prices += ["claude-a-1", "gpt-a-1", "gemini-a-1"].map { Self.price($0) }
+            }
+            #expect(models == [model])
+            let list = try await stand.get("/v1beta/models")
+            let names = try JSON(Array(list.body.utf8))["models"]?.array?.compactMap { $0["name"]?.string }
+            #expect(names == ["models/\(model)"])
+            for path in ["/v1/models/", "/v1beta/models/"] {
+                for name in ["claude-a-1", "gpt-a-1", "gemini-a-1"] {
+                    #expect(try await stand.get(path + name).status == (name == model ? 200 : 404), "\(path + name)")
+                }
+            }
+        }
+    }
+
+    @Test("a pattern that passes on what a caller says lists only what the provider has")
+    func passedOn() async throws {
+        try await standing { (stand) async throws in
+            let models = try await Self.models(stand) { config in
+                config.prices += ["claude-a-1", "my-claude-a-1", "my-gpt-a-1"].map { Self.price($0) }
+                config.accounts[0].modelMapping = ["my-*": "*"]
+            }
+            #expect(models == ["my-claude-a-1"])
+        }
+    }
+
+    @Test("a model with a slash in its name is found by its own path, encoded or not")
+    func slash() async throws {
+        try await standing { (stand) async throws in
+            _ = try await Self.models(stand) { config in
+                config.prices.append(Self.price("maker/quick+"))
+                config.accounts[0].modelMapping = ["maker/quick+": "claude-a-1"]
+            }
+            for path in ["/v1/models/maker/quick+", "/v1/models/maker%2Fquick%2B", "/v1/models/maker%2fquick+"] {
+                let answer = try await stand.get(path)
+                #expect(answer.status == 200, "\(path)")
+                #expect(try JSON(Array(answer.body.utf8))["id"] == "maker/quick+")
+            }
+        }
+    }
+
     @Test("a model that would be refused for want of a price is not listed, unless such models are served")
     func unpriced() async throws {
         try await standing { (stand) async throws in

@@ -44,6 +44,20 @@ extension Stand {
         return try #require(names.first)
     }
 
+    /// Gives the user a subscription to the group, from long ago.
+    fileprivate func subscribe() {
+        change {
+            $0.subscriptions = [
+                SubscriptionSnapshot(
+                    id: SubscriptionID(9),
+                    group: GroupID(2),
+                    startsAt: Timestamp(microseconds: 0),
+                    expiresAt: Timestamp(microseconds: 4_000_000_000_000_000)
+                )
+            ]
+        }
+    }
+
     /// What a call of `Says.message` costs.
     fileprivate func costOfOne() async throws -> Int64 {
         try #require(try await records().last).cost.raw
@@ -265,16 +279,7 @@ struct MoneyTests {
             try await stand.publish()
             let none = try await stand.seen()
             #expect(none.status == 403 && none.code == "subscription_required")
-            stand.change {
-                $0.subscriptions = [
-                    SubscriptionSnapshot(
-                        id: SubscriptionID(9),
-                        group: GroupID(2),
-                        startsAt: Timestamp(microseconds: 0),
-                        expiresAt: Timestamp(microseconds: 4_000_000_000_000_000)
-                    )
-                ]
-            }
+            stand.subscribe()
             try await stand.setWallet("0")
             try await stand.publish()
             stand.context.keys.forget(stand.key.hash)
@@ -292,6 +297,108 @@ struct MoneyTests {
             let refused = try await stand.seen()
             #expect(refused.status == 429 && refused.code == "subscription_limit_exceeded")
             #expect(refused.retryAfter != nil && refused.body.contains("daily"))
+        }
+    }
+
+    @Test(
+        "without a subscription to their group callers see no models, count no tokens, and learn why from their usage"
+    )
+    func subscriptionOfOtherRoutes() async throws {
+        try await standing { (stand) async throws in
+            stand.upstream.script = { $0.answer(200, #"{"input_tokens":7}"#) }
+            stand.control.usage = "{}"
+            stand.changeConfig {
+                $0.groups[0].isSubscription = true
+                $0.groups[0].revision += 1
+            }
+            try await stand.publish()
+            func counted() async throws -> Seen {
+                try await Seen(stand.post("/v1/messages/count_tokens", Stand.body()))
+            }
+            func refusal(_ path: String) async throws -> String? {
+                let answer = try await stand.get(path)
+                return answer.status == 403 ? answer.headers["x-tollgate-code"] : nil
+            }
+            #expect(try await counted().code == "subscription_required")
+            #expect(try await refusal("/v1/models") == "subscription_required")
+            #expect(try await refusal("/v1/models/claude-a") == "subscription_required")
+            #expect(try await refusal("/v1beta/models") == "subscription_required")
+            #expect(try await refusal("/v1/responses/resp_1") == "subscription_required")
+            #expect(stand.upstream.calls.isEmpty)
+            #expect(try await stand.get("/v1/usage").status == 200)
+            // One that begins is seen a second later, although nothing of it is announced.
+            stand.subscribe()
+            try await stand.publishKey()
+            let start = MonotonicTime.now
+            while try await counted().status == 403, start.elapsed < .seconds(10) {
+                await stand.loop.sleep(.milliseconds(20))
+            }
+            #expect(try await counted().status == 200)
+            #expect(try await stand.get("/v1/models").status == 200)
+        }
+    }
+
+    @Test("refusals for the minute, counts of tokens, lists of models and the usage tell where the key's minute stands")
+    func rateFigures() async throws {
+        try await standing { (stand) async throws in
+            stand.upstream.script = { $0.answer(200, Says.message(input: 10, output: 7)) }
+            stand.control.usage = "{}"
+            stand.change { ($0.rpm, $0.tpm) = (4, 1000) }
+            try await stand.publish()
+            func count() async throws -> HeaderFields {
+                let answer = try await stand.post("/v1/messages/count_tokens", Stand.body())
+                _ = try await answer.text()
+                return answer.head.headers
+            }
+            func isRight(_ fields: HeaderFields, left: Int64, tokens: Int64 = 1000) -> Bool {
+                let kinds: [(String, Int64, Int64)] = [("requests", 4, left), ("tokens", 1000, tokens)]
+                return kinds.allSatisfy { kind, limit, left in
+                    let reset = fields["x-ratelimit-reset-\(kind)"] ?? ""
+                    return fields.values("x-ratelimit-limit-\(kind)") == ["\(limit)"]
+                        && fields.values("x-ratelimit-remaining-\(kind)") == ["\(left)"]
+                        && reset.last == "s" && (1...60).contains(Int(reset.dropLast()) ?? 0)
+                }
+            }
+            #expect(isRight(try await count(), left: 3))
+            #expect(isRight(try await stand.get("/v1/models").headers, left: 2))
+            #expect(isRight(try await stand.get("/v1/usage").headers, left: 1))
+            let answer = try await stand.ask()
+            #expect(isRight(answer.head.headers, left: 0))
+            _ = try await answer.text()
+            try await stand.quiesce()
+            let refused = try await stand.ask()
+            #expect(refused.head.status == 429 && isRight(refused.head.headers, left: 0, tokens: 983))
+            _ = try await refused.text()
+            for path in ["/v1/models", "/v1/usage"] {
+                let refused = try await stand.get(path)
+                #expect(refused.status == 429 && isRight(refused.headers, left: 0, tokens: 983))
+            }
+            #expect(isRight(try await count(), left: 0, tokens: 983))
+        }
+    }
+
+    @Test("a refusal for the user's minute tells where the key's own stands, and nothing of a key without limits")
+    func rateFiguresOfUser() async throws {
+        try await standing { (stand) async throws in
+            stand.upstream.script = { $0.answer(200, Says.message()) }
+            for rpm in [10, 0] {
+                stand.change { ($0.rpm, $0.userRPM) = (rpm, 1) }
+                try await stand.publish()
+                try await stand.run(
+                    "DEL",
+                    CounterNames.rate(of: stand.key.id, stand.partition),
+                    CounterNames.rate(of: stand.key.user)
+                )
+                #expect(try await stand.seen().status == 200)
+                let refused = try await stand.ask()
+                _ = try await refused.text()
+                let list = try await stand.get("/v1/models")
+                #expect(refused.head.status == 429 && list.status == 429)
+                for fields in [refused.head.headers, list.headers] {
+                    #expect(fields["x-ratelimit-remaining-requests"] == (rpm > 0 ? "9" : nil))
+                    #expect(fields["x-ratelimit-limit-tokens"] == nil)
+                }
+            }
         }
     }
 

@@ -84,12 +84,14 @@ private struct Bench {
 
     func count(_ command: String, _ name: String) async throws -> Int64 { try await stand.count(command, name) }
 
+    /// Milliseconds by Redis' own clock.
+    func now() async throws -> Int64 {
+        let parts = try await stand.run("TIME").array ?? []
+        return (parts.first?.integer ?? 0) * 1000 + (parts.last?.integer ?? 0) / 1000
+    }
+
     /// Waits until Redis' own clock has passed so many milliseconds.
     func pass(_ milliseconds: Int64) async throws {
-        func now() async throws -> Int64 {
-            let parts = try await stand.run("TIME").array ?? []
-            return (parts.first?.integer ?? 0) * 1000 + (parts.last?.integer ?? 0) / 1000
-        }
         let end = try await now() + milliseconds
         while try await now() <= end { await stand.loop.sleep(.milliseconds(2)) }
     }
@@ -142,13 +144,19 @@ struct ScriptTests {
     func limits() async throws {
         try await standing { (stand) async throws in
             let bench = Bench(stand)
-            #expect(try await bench.admit("r1", limits: (2, 1), lease: 150).code == "ok")
+            #expect(try await bench.admit("r1", limits: (2, 1), lease: 60_000).code == "ok")
+            for slots in [bench.userSlots, bench.keySlots] {
+                let end = try await stand.run("ZSCORE", slots, "r1").integer ?? 0
+                let left = end - (try await bench.now())
+                #expect((30_001...60_000).contains(left))
+            }
             #expect(try await bench.admit("r2", limits: (2, 1)).code == "key_busy")
             #expect(try await bench.admit("r2", limits: (1, 9)).code == "user_busy")
             #expect(try await bench.admit("r2", limits: (2, 9)).code == "ok")
             #expect(try await bench.admit("r3", limits: (2, 9)).code == "user_busy")
             #expect(try await bench.count("HLEN", bench.keys.holds) == 2)
-            try await bench.pass(160)
+            // The lease's end.
+            for slots in [bench.userSlots, bench.keySlots] { try await stand.run("ZADD", slots, "XX", "1", "r1") }
             #expect(try await bench.admit("r3", limits: (2, 9)).code == "ok")
             #expect(try await bench.admit("r4", limits: (2, 9)).code == "user_busy")
             _ = try await bench.settle("r2", "")
@@ -327,14 +335,14 @@ struct ScriptTests {
         try await standing { (stand) async throws in
             let bench = Bench(stand)
             let name = RedisNames.slots(of: AccountID(1))
-            #expect(try await bench.acquire("r1", limit: 2, lease: 200) == 1)
-            #expect(try await bench.acquire("r2", limit: 2, lease: 200) == 2)
+            #expect(try await bench.acquire("r1", limit: 2, lease: 3000) == 1)
+            #expect(try await bench.acquire("r2", limit: 2, lease: 3000) == 2)
             #expect(try await bench.acquire("r3", limit: 2) == -2)
             #expect(try await stand.redis.run(CallScripts.release, keys: [name], arguments: ["r1"]).integer == 1)
             #expect(try await bench.acquire("r3", limit: 2) == 2)
             let renewed = try await stand.redis.run(CallScripts.renew, keys: [name], arguments: ["30000", "r2", "r4"])
             #expect(renewed.integer == 2)
-            try await bench.pass(210)
+            try await bench.pass(3010)
             #expect(try await bench.count("ZCARD", name) == 3)
             #expect(try await bench.acquire("r5", limit: 3) == -3)
             #expect(try await bench.acquire("r5", limit: 0, lease: 50) == 4)

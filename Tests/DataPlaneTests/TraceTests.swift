@@ -130,4 +130,59 @@ struct TraceTests {
             #expect(!store.isOn)
         }
     }
+
+    /// Keeps a trace; returns the seconds that the hash has which it then stands in.
+    private func life(_ stand: Stand, _ store: TraceStore, after id: String, in name: String, at time: MonotonicTime)
+        async throws -> Int64
+    {
+        store.keep(id, [0x20], at: time)
+        let began = MonotonicTime.now
+        while try await stand.run("HEXISTS", name, id).integer != 1 {
+            try #require(began.elapsed < .seconds(10), "\(id) was not kept")
+            await stand.loop.sleep(.milliseconds(2))
+        }
+        try await stand.quiesce()
+        return try await stand.count("TTL", name)
+    }
+
+    @Test("however few calls there are, what their traces stand in lives for a day after each of them")
+    func quiet() async throws {
+        try await standing { (stand) async throws in
+            let store = TraceStore(stand.context.redis)
+            store.memory = 1 << 30
+            let start = MonotonicTime.now
+            let name = RedisNames.traces(0)
+            func life(after id: String, at time: Duration) async throws -> Int64 {
+                try await self.life(stand, store, after: id, in: name, at: start + time)
+            }
+            #expect(try await life(after: "r0", at: .zero) > 86_900)
+            // As if nobody had called for most of a day.
+            try await stand.run("EXPIRE", name, "100")
+            #expect(try await life(after: "r1", at: .seconds(599)) <= 100)
+            #expect(try await life(after: "r2", at: .seconds(600)) > 86_900)
+            try await stand.run("EXPIRE", name, "100")
+            #expect(try await life(after: "r3", at: .seconds(1199)) <= 100)
+            // Gone, and come again; the second time in another Redis.
+            try await stand.run("DEL", name)
+            #expect(try await life(after: "r4", at: .seconds(86_400)) > 86_900)
+            try await stand.run("DEL", name)
+            store.forget()
+            #expect(try await life(after: "r5", at: .seconds(86_401)) > 86_900)
+        }
+    }
+
+    @Test("a hash that a worker writes to when others have long gone on is not kept for ever")
+    func late() async throws {
+        try await standing { (stand) async throws in
+            let store = TraceStore(stand.context.redis)
+            store.memory = 1 << 30
+            let start = MonotonicTime.now
+            let (old, new) = (RedisNames.traces(0), RedisNames.traces(40))
+            _ = try await life(stand, store, after: "r0", in: old, at: start)
+            try await stand.run("SET", RedisNames.traceGeneration, "40")
+            try await stand.run("DEL", old)
+            #expect(try await life(stand, store, after: "r1", in: old, at: start + .seconds(600)) > 86_900)
+            #expect(try await life(stand, store, after: "r2", in: new, at: start + .seconds(601)) > 86_900)
+        }
+    }
 }

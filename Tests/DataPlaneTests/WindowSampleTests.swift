@@ -62,7 +62,7 @@ struct WindowSampleTests {
     @Test("when a window has ended the next head is read at once")
     func ended() async throws {
         try await sampling { (stand) async throws in
-            let end = WallClock.microseconds / 1_000_000 + 2
+            let end = WallClock.microseconds / 1_000_000 + 4
             stand.upstream.script = { $0.answer(200, Says.message(), Self.headers(end: end, used: "0.99")) }
             #expect(try await stand.ask().head.status == 200)
             await stand.loop.wait { WallClock.microseconds > end * 1_000_000 }

@@ -2,6 +2,9 @@ import Domain
 import HTTPFetching
 import HTTPMessages
 import HTTPServing
+import Reactor
+import Redis
+import Snapshots
 import TestSupport
 import Testing
 
@@ -137,6 +140,72 @@ struct WordlessTests {
             let text = try await meeting.ask(stand, isStream: true).text()
             #expect(!stand.upstreams[1].calls.isEmpty && text.contains("hel"), "had \(text)")
             #expect(try await stand.records(1).count == 1)
+        }
+    }
+
+    // MARK: Whole answers that come as streams
+
+    private func logins(_ caller: Speech) -> (Meeting, Stand.Options) {
+        let meeting = Meeting(caller: caller, upstream: .responses)
+        var options = two(meeting.options)
+        options.type = .oauth
+        options.fields = [:]
+        return (meeting, options)
+    }
+
+    /// A stream whose last event has the answer, with all of its words.
+    private static let answered =
+        "event: response.completed\n"
+        + #"data: {"type":"response.completed","response":{"id":"resp_1","model":"gpt-a","status":"completed","output":[{"type":"message","id":"m","role":"assistant","status":"completed","content":[{"type":"output_text","text":"hello","annotations":[]}]}],"usage":{"input_tokens":10,"input_tokens_details":{"cached_tokens":4},"output_tokens":7}}}"#
+        + "\n\n"
+
+    @Test(
+        "a login's stream without a word is an empty stream for a caller who wants the whole answer, too",
+        arguments: [Speech.responses, .chat, .anthropic],
+        ["", Speech.responses.events[0], Wordless.none.stream(.openaiResponses)]
+    )
+    func loginEmpty(caller: Speech, empty: String) async throws {
+        let (meeting, options) = logins(caller)
+        try await standing(options) { (stand) async throws in
+            stand.upstreams[0].script = { $0.stream(empty) }
+            stand.upstreams[1].script = { $0.stream(Speech.responses.events[0], Self.answered) }
+            let start = MonotonicTime.now
+            let text = try await meeting.ask(stand).text()
+            #expect(text.contains("hello"), "had \(text)")
+            #expect(start.elapsed >= .milliseconds(1000), "two retries, half a second apart")
+            #expect(stand.upstreams.map(\.calls.count) == [3, 1])
+            try await stand.quiesce()
+            let marks = AccountMarks(try await stand.run("HGETALL", RedisNames.marks(of: AccountID(1))))
+            #expect(marks.flags.map(\.kind) == [.paused] && marks.flags.first?.cause == "empty_stream")
+            let records = try await stand.records(1)
+            #expect(records.count == 1 && records.first?.account == AccountID(2))
+        }
+    }
+
+    @Test(
+        "a login's answer that was cut or refused before its first word is the caller's, whole as well",
+        arguments: [Speech.responses, .chat, .anthropic],
+        Wordless.reasons
+    )
+    func loginCut(caller: Speech, reason: Wordless) async throws {
+        let (meeting, options) = logins(caller)
+        try await standing(options) { (stand) async throws in
+            let stream = reason.stream(.openaiResponses)
+            stand.upstreams[0].script = { $0.stream(stream) }
+            let text = try await meeting.ask(stand).text()
+            #expect(text.contains(reason.mark(caller.dialect)), "had \(text)")
+            try await expectBilled(stand)
+        }
+    }
+
+    @Test("an answer whose words all come in the last event has content", arguments: [false, true])
+    func lastEvent(isStream: Bool) async throws {
+        let (meeting, options) = logins(.responses)
+        try await standing(options) { (stand) async throws in
+            stand.upstreams[0].script = { $0.stream(Speech.responses.events[0], Self.answered) }
+            let text = try await meeting.ask(stand, isStream: isStream).text()
+            #expect(text.contains(#""text":"hello""#), "had \(text)")
+            try await expectBilled(stand)
         }
     }
 }

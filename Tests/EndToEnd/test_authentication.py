@@ -185,6 +185,7 @@ def test_checks_come_in_the_order_of_the_contract(make_tenant, worker: int) -> N
 def test_refusals_do_not_depend_on_the_body(tenant: Tenant, worker: int) -> None:
     """A caller without a key learns nothing, not even that the body is not JSON."""
     answer = httpx.post(
-        tenant.gateway(worker) + "/v1/messages", content=b"{not json", headers=ANTHROPIC_VERSION, trust_env=False
+        tenant.gateway(worker) + "/v1/messages", content=b"{not json", headers=ANTHROPIC_VERSION, timeout=15,
+        trust_env=False,
     )
     assert_refused(answer, 401, "invalid_api_key")

@@ -86,7 +86,7 @@ def test_the_answers_bytes_are_the_accounts(tenant: Tenant, worker: int, is_stre
     """The simulator answers the same body with the same bytes, so what it says directly is what must come through."""
     body = json.dumps(tenant.body("e20", text="Grüße 😀", stream=is_stream), ensure_ascii=False).encode()
     direct = httpx.post(
-        tenant.simulator.url + "/v1/messages", content=body, trust_env=False,
+        tenant.simulator.url + "/v1/messages", content=body, timeout=15, trust_env=False,
         headers={**tenant.json_headers, "x-api-key": tenant.accounts[0].secret},
     )
     through = send(tenant, worker, body)
@@ -118,7 +118,8 @@ def test_only_the_models_name_differs_in_a_mapped_answer(make_tenant, worker: in
         body = json.dumps(tenant.body(text=f"my model is {upstream}", stream=is_stream)).encode()
         through = send(tenant, worker, body)
         direct = httpx.post(
-            tenant.simulator.url + "/v1/messages", content=tenant.calls()[-1].body, trust_env=False,
+            tenant.simulator.url + "/v1/messages", content=tenant.calls()[-1].body, timeout=15,
+            trust_env=False,
             headers={**tenant.json_headers, "x-api-key": tenant.accounts[0].secret},
         )
         # Once, at its place: the text that happens to say the same stays as it is.
@@ -181,7 +182,7 @@ def test_a_large_body_arrives_whole(tenant: Tenant, worker: int) -> None:
     assert answer.status == 200, answer.body[:500]
     through = tenant.calls()[-1]
     httpx.post(
-        tenant.simulator.url + "/v1/messages", content=body, trust_env=False,
+        tenant.simulator.url + "/v1/messages", content=body, timeout=15, trust_env=False,
         headers={**tenant.json_headers, "x-api-key": tenant.accounts[0].secret},
     )
     direct = tenant.calls()[-1]

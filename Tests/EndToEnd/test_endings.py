@@ -110,17 +110,19 @@ def test_half_a_request_is_not_forwarded(tenant: Tenant, worker: int) -> None:
 
 def test_events_arrive_when_they_are_sent(tenant: Tenant, worker: int) -> None:
     """Not gathered: between two events that leave 200 ms apart there is time here too."""
-    with open_stream(tenant, worker, "e5-d200") as connection:
-        connection.read_head()
-        body, times = b"", []
-        for chunk in connection.chunks():
-            body += chunk
-            while len(times) < body.count(b"event: content_block_delta\n"):
-                times.append(time.monotonic())
-    assert len(times) == 5
-    gaps = [later - earlier for earlier, later in zip(times, times[1:])]
-    # A busy machine may be late with one, and then the next one comes sooner after it.
-    assert sum(gap > 0.1 for gap in gaps) >= 3 and sum(gaps) > 0.6, gaps
+    runs: list[list[float]] = []
+    # A busy machine may be late with an event, and then the next one comes sooner after it; one run of three is in time.
+    while not any(sum(gap > 0.1 for gap in gaps) >= 3 and sum(gaps) > 0.6 for gaps in runs):
+        assert len(runs) < 3, runs
+        with open_stream(tenant, worker, "e5-d200") as connection:
+            connection.read_head()
+            body, times = b"", []
+            for chunk in connection.chunks():
+                body += chunk
+                while len(times) < body.count(b"event: content_block_delta\n"):
+                    times.append(time.monotonic())
+        assert len(times) == 5
+        runs.append([later - earlier for earlier, later in zip(times, times[1:])])
 
 
 def test_a_stream_cut_anywhere_by_the_network_is_the_same_stream(tenant: Tenant, worker: int) -> None:

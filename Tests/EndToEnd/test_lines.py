@@ -79,9 +79,9 @@ def test_first_come_first_served(make_tenant, stack: Stack, limits: dict) -> Non
     assert served == order
 
 
-def test_a_caller_that_leaves_holds_up_nobody(make_tenant) -> None:
+def test_a_caller_that_leaves_holds_up_nobody(make_tenant, stack: Stack) -> None:
     tenant = make_tenant(accounts=[{"concurrency": 1}])
-    first = threading.Thread(target=lambda: tenant.post(tenant.body("slow1500", text="first")))
+    first = threading.Thread(target=lambda: tenant.post(tenant.body("slow4000", text="first")))
     first.start()
     until("the slot is taken", lambda: len(tenant.calls()) == 1)
     with pytest.raises(httpx.TimeoutException):
@@ -89,16 +89,16 @@ def test_a_caller_that_leaves_holds_up_nobody(make_tenant) -> None:
             tenant.gateway(1) + "/v1/messages", headers=tenant.json_headers, json=tenant.body(text="leaves"),
             timeout=0.5, trust_env=False,
         )
-    begin = time.monotonic()
+    # While the slot is still taken.
+    until("its ticket is gone", lambda: in_line(stack, tenant) == 0, 2.5)
     assert tenant.post(tenant.body(text="stays")).status_code == 200
-    assert time.monotonic() - begin < 3
     first.join()
     assert len(tenant.calls()) == 2
 
 
 def test_waits_are_counted(make_tenant, stack: Stack) -> None:
     def counted(end: str) -> float:
-        text = httpx.get(stack.ops_urls[0] + "/metrics", trust_env=False).text
+        text = httpx.get(stack.ops_urls[0] + "/metrics", timeout=15, trust_env=False).text
         return sum(
             float(line.rsplit(" ", 1)[1])
             for line in text.splitlines()

@@ -293,6 +293,7 @@ def test_a_flushed_redis_still_knows_what_was_spent(make, stack: Stack) -> None:
 
 
 @pytest.mark.disruptive
+@pytest.mark.timeout(300)
 def test_a_killed_worker_leaves_its_bill_and_no_reservation(make, stack: Stack) -> None:
     tenant, _ = make()
     counters = Counters(tenant)
@@ -317,7 +318,7 @@ def test_a_killed_worker_leaves_its_bill_and_no_reservation(make, stack: Stack) 
     os.kill(pid, signal.SIGKILL)
     thread.join(30)
     try:
-        stack.local("up")
+        stack.local("start", "worker-2")
         [row] = tenant.rows(1, seconds=150)
         assert row["end"] == "worker_lost"
         assert row["input_tokens"] == 500 and row["output_tokens"] > 0
@@ -326,4 +327,4 @@ def test_a_killed_worker_leaves_its_bill_and_no_reservation(make, stack: Stack) 
         balance = nano(tenant.admin.get(f"/admin/users/{tenant.user['id']}")["balance"])
         assert 100 * NANO - balance == nano(row["cost"]) > 0
     finally:
-        stack.local("up")
+        stack.local("start", "worker-2")

@@ -112,3 +112,19 @@ def test_the_worker_listens_on_loopback_only(stack: Stack, worker: int) -> None:
             address, port = fields[1].rsplit(":", 1)
             if fields[3] == "0A" and port in ports:
                 assert address == "0100007F", line
+
+
+def test_an_account_shows_its_calls_under_way(tenant: Tenant) -> None:
+    [account] = tenant.accounts
+    path = f"/admin/accounts/{account.row['id']}"
+    assert tenant.admin.get(path)["in_flight"] == 0
+    body = json.dumps(tenant.body("e20-d100", stream=True))
+    with httpx.stream(
+        "POST", tenant.gateway() + "/v1/messages", content=body, headers=tenant.json_headers, timeout=30, trust_env=False
+    ) as answer:
+        assert answer.status_code == 200
+        assert tenant.admin.get(path)["in_flight"] == 1
+        page = tenant.admin.get(f"/admin/accounts?q={account.row['name']}")
+        assert [item["in_flight"] for item in page["items"] if item["id"] == account.row["id"]] == [1]
+        answer.read()
+    until("it has ended", lambda: tenant.admin.get(path)["in_flight"] == 0)

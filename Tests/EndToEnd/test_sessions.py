@@ -182,8 +182,8 @@ def test_a_full_account_is_waited_for(make_tenant) -> None:
     tenant = three(make_tenant, concurrency=1)
     name = str(uuid.uuid4())
     assert placed(tenant, lambda: ask(tenant, "anthropic", ["Hi"], name=name)) == 0
-    # Another call holds the only slot for two and a half seconds, on the other worker.
-    other = in_background(lambda: tenant.post(tenant.body("slow2500", text=unique("t")), 1))
+    # Another call holds the only slot for more than a second, on the other worker.
+    other = in_background(lambda: tenant.post(tenant.body("slow1200", text=unique("t")), 1))
     wait_for_call(tenant, 2)
     ask(tenant, "anthropic", ["Hi again"], name=name)
     other.join()

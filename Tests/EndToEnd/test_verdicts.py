@@ -175,7 +175,7 @@ def test_an_admin_ends_it_on_every_worker_at_once(make_tenant, action: str, word
     assert account["status"] == "active" and account["error_message"] is None
     assert account["rate_limited_until"] is None
     for worker in (0, 1):
-        until("it serves again", lambda: tenant.post(tenant.body(), worker).status_code == 200, 5)
+        until("it serves again", lambda: tenant.post(tenant.body(), worker).status_code == 200)
     assert read(tenant)["status"] == "active"
 
 
@@ -191,7 +191,7 @@ def test_an_account_that_is_not_schedulable_is_left_alone_at_once(make_tenant) -
                 assert tenant.post(tenant.body(), worker).status_code == 200
                 return len(tenant.calls(expected)) > worker
 
-            until("the other account answers", goes_there, 5)
+            until("the other account answers", goes_there)
 
 
 def test_a_success_ends_a_pause_that_was_a_guess(make_tenant) -> None:
@@ -205,7 +205,7 @@ def test_a_success_ends_a_pause_that_was_a_guess(make_tenant) -> None:
     until("it is shown", lambda: read(tenant)["overloaded_until"])
     until("it is tried out", lambda: tenant.post(tenant.body(), 1).status_code == 200, 20)
     assert time.monotonic() - began >= 4.5
-    until("the other worker knows", lambda: tenant.post(tenant.body(), 0).status_code == 200, 5)
+    until("the other worker knows", lambda: tenant.post(tenant.body(), 0).status_code == 200)
     until("the pause is over", lambda: read(tenant)["overloaded_until"] is None)
 
 

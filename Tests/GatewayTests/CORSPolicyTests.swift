@@ -24,6 +24,7 @@ struct CORSPolicyTests {
             let fields = policy.fields(for: request(origin))
             #expect(fields["access-control-allow-origin"] == origin && fields["vary"] == "origin")
             #expect(fields["access-control-expose-headers"]?.contains("x-request-id") == true)
+            #expect(fields["access-control-expose-headers"]?.contains("x-ratelimit-remaining-tokens") == true)
             #expect(fields["access-control-allow-credentials"] == nil)
         }
         for origin in [

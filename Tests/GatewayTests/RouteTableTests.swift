@@ -18,7 +18,12 @@ struct RouteTableTests {
             ("GET", "/v1/models", .models(ModelListRoute())), ("HEAD", "/v1/models", .models(ModelListRoute())),
             ("GET", "/v1/models/claude-a", .models(ModelListRoute("claude-a"))),
             ("GET", "/v1/models/a/b", .models(ModelListRoute("a/b"))),
+            ("GET", "/v1/models/a%2Fb", .models(ModelListRoute("a/b"))),
+            ("GET", "/v1/models/a+b%2B", .models(ModelListRoute("a+b+"))),
+            ("GET", "/v1/responses/a+b", .response("a+b")),
             ("GET", "/v1beta/models", .models(ModelListRoute(isGemini: true))),
+            ("GET", "/v1beta/models/command-r+", .models(ModelListRoute("command-r+", isGemini: true))),
+            ("POST", "/v1beta/models/command-r+:generateContent", .call(CallRoute(.gemini, model: "command-r+"))),
             ("GET", "/v1beta/models/gemini-a", .models(ModelListRoute("gemini-a", isGemini: true))),
             ("POST", "/v1beta/models/gemini-a:generateContent", .call(CallRoute(.gemini, model: "gemini-a"))),
             (

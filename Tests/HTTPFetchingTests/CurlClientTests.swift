@@ -12,7 +12,7 @@ private func curling(_ body: @escaping @Sendable (EventLoop, CurlClient) async t
         var options = HTTPClient.Options()
         options.authorityFile = try TestCertificates.shared().authority.certificate
         options.windowPerStream = 100_000
-        options.idleConnectionLifetime = .milliseconds(300)
+        options.idleConnectionLifetime = .seconds(2)
         let client = try CurlClient(loop, options: options)
         do {
             try await body(loop, client)

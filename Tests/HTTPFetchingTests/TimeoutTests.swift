@@ -70,7 +70,7 @@ struct TimeoutTests {
                     link.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n")
                     loop.spawn {
                         for _ in 0..<6 {
-                            await loop.sleep(.milliseconds(300))
+                            await loop.sleep(.seconds(1))
                             link.send("x")
                         }
                     }
@@ -79,7 +79,7 @@ struct TimeoutTests {
                     link.head(200, on: id)
                     loop.spawn {
                         for _ in 0..<6 {
-                            await loop.sleep(.milliseconds(300))
+                            await loop.sleep(.seconds(1))
                             link.body([UInt8(ascii: "x")], on: id, isEnd: false)
                         }
                     }
@@ -87,7 +87,7 @@ struct TimeoutTests {
             )
             defer { peers.close() }
             var request = FetchRequest.get(peers.address(wire), wire)
-            request.timeouts.idle = .milliseconds(1500)
+            request.timeouts.idle = .seconds(5)
             let reading = Reading(try await client.send(request))
             await loop.wait { reading.isEnded }
             #expect(reading.ends == [.idleTimedOut])
@@ -130,6 +130,8 @@ struct TimeoutTests {
             var request = FetchRequest.get(peers.address(wire), wire)
             request.timeouts.total = .milliseconds(400)
             #expect(await client.failure(of: request) == .totalTimedOut)
+            // Time enough for a head.
+            request.timeouts.total = .seconds(3)
             answersHead = true
             for isPaused in [false, true] {
                 let response = try await client.send(request)
@@ -248,13 +250,14 @@ struct TimeoutTests {
     @Test("idle connections are closed after their lifetime", arguments: wires)
     func idleConnections(wire: Endpoint.WireProtocol) async throws {
         var options = HTTPClient.Options()
-        options.idleConnectionLifetime = .milliseconds(500)
+        options.idleConnectionLifetime = .seconds(3)
         try await fetching(options) { loop, client in
             let peers = try Peers.answering(loop)
             defer { peers.close() }
+            // Together longer than the lifetime, which each exchange begins anew.
             for _ in 0..<7 {
                 #expect(try await client.send(.get(peers.address(wire), wire)).text() == "body")
-                await loop.sleep(.milliseconds(100))
+                await loop.sleep(.milliseconds(500))
             }
             #expect(client.openConnections == 1)
             #expect(peers.http1.links.count + peers.http2.links.count == 1)

@@ -4,7 +4,7 @@ import Reactor
 import TestSupport
 import Testing
 
-@Suite("Draining HTTP/1 callers", .timeLimit(.minutes(3)))
+@Suite("Draining HTTP/1 callers", .timeLimit(.minutes(15)))
 struct HTTP1DrainTests {
     @Test("idle connections end at once, answers under way are finished and then their connections end")
     func drains() async throws {

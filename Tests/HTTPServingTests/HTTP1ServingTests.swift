@@ -4,7 +4,7 @@ import Reactor
 import TestSupport
 import Testing
 
-@Suite("HTTP/1 callers", .timeLimit(.minutes(3)))
+@Suite("HTTP/1 callers", .timeLimit(.minutes(15)))
 struct HTTP1ServingTests {
     static let get = "GET /a?b HTTP/1.1\r\nHost: a\r\n\r\n"
 

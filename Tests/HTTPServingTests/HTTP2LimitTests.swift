@@ -5,7 +5,7 @@ import Reactor
 import TestSupport
 import Testing
 
-@Suite("HTTP/2 callers that hold the server up", .timeLimit(.minutes(3)))
+@Suite("HTTP/2 callers that hold the server up", .timeLimit(.minutes(15)))
 struct HTTP2LimitTests {
     @Test("a header block that is not completed, or a preface, ends the connection", arguments: [true, false])
     func headTimeout(isPreface: Bool) async throws {

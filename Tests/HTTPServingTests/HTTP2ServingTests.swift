@@ -13,7 +13,7 @@ extension TestServer {
     }
 }
 
-@Suite("HTTP/2 callers", .timeLimit(.minutes(3)))
+@Suite("HTTP/2 callers", .timeLimit(.minutes(15)))
 struct HTTP2ServingTests {
     @Test("many streams on one connection are answered, each with what it asked for")
     func manyStreams() async throws {

@@ -199,7 +199,7 @@ final class HTTP2TestClient: ByteStreamHandler {
         guard !condition(self) else { return }
         let promise = Promise<Void>()
         waiting = (condition, promise)
-        let timer = loop.schedule(after: .seconds(30)) { promise.fail(WaitedTooLong(had: what)) }
+        let timer = loop.schedule(after: .seconds(90)) { promise.fail(WaitedTooLong(had: what)) }
         try await promise.wait()
         timer.stop()
     }

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Bodies of which most is read straight to where it belongs.
-@Suite("Large bodies of HTTP/1 callers", .timeLimit(.minutes(3)))
+@Suite("Large bodies of HTTP/1 callers", .timeLimit(.minutes(15)))
 struct LargeBodyTests {
     private static func post(_ body: [UInt8]) -> [UInt8] {
         Array("POST /\(body.count) HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body

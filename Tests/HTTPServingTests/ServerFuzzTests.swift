@@ -5,7 +5,7 @@ import Testing
 
 @testable import HTTPServing
 
-@Suite("The server and spoiled input", .timeLimit(.minutes(3)))
+@Suite("The server and spoiled input", .timeLimit(.minutes(15)))
 struct ServerFuzzTests {
     private static let http1: [[UInt8]] = [
         "GET /a HTTP/1.1\r\nHost: a\r\n\r\nPOST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world",

@@ -5,7 +5,7 @@ import TLS
 import TestSupport
 import Testing
 
-@Suite("TLS callers", .timeLimit(.minutes(3)))
+@Suite("TLS callers", .timeLimit(.minutes(15)))
 struct TLSServingTests {
     private static func serve(_ loop: EventLoop) throws -> (HTTPServer, SocketAddress, TLSContext) {
         let certificates = try TestCertificates.shared()

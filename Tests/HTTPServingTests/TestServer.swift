@@ -35,7 +35,7 @@ final class TestServer {
     func until(_ what: String = "", _ condition: () -> Bool) async throws {
         let start = MonotonicTime.now
         while !condition() {
-            if start.elapsed > .seconds(30) { throw WaitedTooLong(had: what) }
+            if start.elapsed > .seconds(90) { throw WaitedTooLong(had: what) }
             await loop.sleep(.milliseconds(1))
         }
     }
@@ -93,7 +93,7 @@ final class RawClient: ByteStreamHandler {
         guard !condition(self) else { return }
         let promise = Promise<Void>()
         waiting = (condition, promise)
-        let timer = loop.schedule(after: .seconds(30)) { [unowned self] in
+        let timer = loop.schedule(after: .seconds(90)) { [unowned self] in
             promise.fail(WaitedTooLong(had: text))
         }
         try await promise.wait()

@@ -3,20 +3,10 @@ import Reactor
 import TestSupport
 import Testing
 
-extension PostgresPool.Options {
-    /// For a busy test machine.
-    static var patient: Self {
-        var options = Self()
-        options.connectTimeout = .seconds(30)
-        options.borrowTimeout = .seconds(60)
-        return options
-    }
-}
-
 /// Lends a pool on a database of its own.
 func withPostgres<Value: Sendable>(
     maximum: Int = 8,
-    options: PostgresPool.Options = .init(),
+    options: PostgresPool.Options = .patient,
     schema: String = "",
     _ body: @escaping @Sendable (PostgresPool, EventLoop) async throws -> Value
 ) async throws -> Value {

@@ -8,12 +8,13 @@ import Testing
 struct AnthropicRequestsTests {
     private func head(
         _ caller: HeaderFields,
+        of platform: Platform = .anthropic,
         type: AccountType = .apikey,
         overrides: [String: String] = [:],
         rules: [BetaPolicy.Rule] = []
     ) throws -> HTTPRequestHead {
         let account = ProviderAccount(
-            platform: .anthropic,
+            platform: platform,
             type: type,
             fields: ["base_url": "https://proxy.example:8443/base/"],
             headerOverrides: overrides,
@@ -85,6 +86,19 @@ struct AnthropicRequestsTests {
         #expect(try head(["anthropic-beta": "secret-1"], rules: rules).headers["anthropic-beta"] == "secret-1")
         #expect(throws: GatewayError.self) {
             try head(["anthropic-beta": "a,secret-1"], type: .oauth, rules: rules)
+        }
+    }
+
+    @Test("the rules for keys are those of keys to another gateway, too")
+    func antigravityKeys() throws {
+        let rules: [BetaPolicy.Rule] = [
+            .init(token: "secret-*", action: .block), .init(token: "tools-2024", action: .filter, scope: .apikey),
+            .init(token: "a", action: .block, scope: .oauth),
+        ]
+        let sent = try head(["anthropic-beta": "tools-2024, a"], of: .antigravity, rules: rules)
+        #expect(sent.headers.values("anthropic-beta") == ["a"])
+        #expect(throws: GatewayError.self) {
+            try head(["anthropic-beta": "a,secret-1"], of: .antigravity, rules: rules)
         }
     }
 

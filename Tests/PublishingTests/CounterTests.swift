@@ -291,8 +291,8 @@ struct CounterTests {
             checkpoint.add(Array("1001 ".utf8) + record.encoded)
             _ = try await world.redis.send(checkpoint)
             var pace = ReservationSweeper.Pace()
-            pace.interval = .milliseconds(20)
-            pace.patience = .milliseconds(300)
+            pace.interval = .milliseconds(200)
+            pace.patience = .seconds(1)
             pace.afterNewEpoch = .milliseconds(100)
             let sweeper = ReservationSweeper(
                 world.loop,
@@ -339,8 +339,8 @@ struct CounterTests {
             try await world.send("HSET", RedisNames.holds(partition), "lost", counter + " 5")
             try await world.send("HSET", counter, "r", "5")
             var pace = ReservationSweeper.Pace()
-            pace.interval = .milliseconds(20)
-            pace.patience = .milliseconds(60)
+            pace.interval = .milliseconds(200)
+            pace.patience = .milliseconds(300)
             pace.afterNewEpoch = .zero
             let sweeper = ReservationSweeper(
                 world.loop,
@@ -366,8 +366,8 @@ struct CounterTests {
             let partition = Partition(of: cast.users[0])
             try await world.send("SET", RedisNames.epoch(partition), "e")
             var pace = ReservationSweeper.Pace()
-            pace.interval = .milliseconds(50)
-            pace.patience = .milliseconds(2000)
+            pace.interval = .milliseconds(200)
+            pace.patience = .seconds(3)
             pace.afterNewEpoch = .zero
             let sweeper = ReservationSweeper(
                 world.loop,

@@ -40,14 +40,12 @@ struct HealingTests {
             publisher.start()
             try await world.wait { try await world.isComplete() }
             _ = try await world.redis.send(RedisCommand(["FLUSHALL"]))
-            let started = MonotonicTime.now
             try await world.wait {
                 let isComplete = try await world.isComplete()
                 let config = try await world.publishedConfig()
                 let key = try await world.publishedKey("secret")
                 return isComplete && config != nil && key != nil
             }
-            #expect(started.elapsed < .seconds(15))
         }
     }
 

@@ -179,6 +179,55 @@ struct RefreshTests {
         }
     }
 
+    @Test("a recovered login renews its tokens again; with a refresh token that is still refused it is in error again")
+    func recovered() async throws {
+        try await withTokens { exchange, _, count, _ in
+            if count == 3 { TokenServer.tokens(exchange, count) } else { TokenServer.invalidGrant(exchange) }
+        } _: { tokens in
+            let plane = try tokens.refresher()
+            for round in 1...2 {
+                guard case .needsSignIn = await plane.runner.renew(tokens.account, newerThan: 1) else {
+                    Issue.record("not in error")
+                    return
+                }
+                #expect(tokens.server.count == round)
+                var record = try await tokens.record()
+                #expect(record.fields.status == .error && record.refresh.needsSignIn)
+                try await tokens.world.run(
+                    "update accounts set refresh_failures = 3, refresh_retry_at = now() + interval '1 hour'"
+                )
+                try await plane.recover(tokens.account)
+                record = try await tokens.record()
+                #expect(record.fields.status == .active && !record.refresh.needsSignIn)
+                #expect(record.refresh.failures == 0 && record.refresh.retryAt == nil)
+                let candidates = try await tokens.world.pool.withConnection { try await TokenStore.candidates($0) }
+                #expect(candidates.map(\.candidate.account) == [tokens.account])
+            }
+            #expect(await plane.runner.renew(tokens.account, newerThan: 1) == .fresh(version: 2))
+            #expect(try await tokens.published().secrets["access_token"] == "at-3")
+        }
+    }
+
+    @Test("an admin's wish for newer tokens asks the provider although it has refused the refresh token")
+    func askedByAdmin() async throws {
+        try await withTokens { exchange, _, count, _ in
+            if count == 3 { TokenServer.tokens(exchange, count) } else { TokenServer.invalidGrant(exchange) }
+        } _: { tokens in
+            let plane = try tokens.refresher()
+            _ = await plane.runner.renew(tokens.account, newerThan: 1)
+            guard case .needsSignIn = await plane.runner.renew(tokens.account, newerThan: 1, isPatient: true) else {
+                Issue.record("not refused")
+                return
+            }
+            #expect(tokens.server.count == 2)
+            #expect(await plane.runner.renew(tokens.account, newerThan: 1, isPatient: true) == .fresh(version: 2))
+            let record = try await tokens.record()
+            #expect(!record.refresh.needsSignIn && record.refresh.error == nil)
+            // Its error is ended by a recovery or a test call that succeeds, as any.
+            #expect(record.fields.status == .error)
+        }
+    }
+
     @Test("a control plane that dies between answer and database leaves the tokens in Redis, sealed, for the next one")
     func diesBeforeWriting() async throws {
         let dying = Dying()
@@ -189,7 +238,7 @@ struct RefreshTests {
         } _: { tokens in
             let first = try tokens.refresher()
             dying.pool = first.pool
-            let outcome = await first.runner.renew(tokens.account, newerThan: 1, within: .milliseconds(500))
+            let outcome = await first.runner.renew(tokens.account, newerThan: 1, within: .seconds(5))
             guard case .unavailable = outcome else {
                 Issue.record("\(outcome)")
                 return

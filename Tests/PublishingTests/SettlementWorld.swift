@@ -218,10 +218,10 @@ final class Stranger {
     init(_ world: World) throws {
         thread = try LoopThread(name: "stranger")
         let (databaseURL, redisURL, log, loop) = (world.databaseURL, world.server.url, world.log, thread.loop)
-        guard let configuration = RedisConfiguration(url: redisURL) else { return }
+        guard let configuration = RedisConfiguration(patientURL: redisURL) else { return }
         nonisolated(unsafe) let parts = parts
         loop.execute {
-            let pool = PostgresPool(loop, url: databaseURL)
+            let pool = PostgresPool(loop, url: databaseURL, options: .patient)
             let redis = RedisClient(loop, configuration)
             redis.start()
             let settler = UsageSettler(

@@ -28,7 +28,7 @@ final class TokenServer {
             let text = String(decoding: (try? await exchange.collectBody(limit: 1 << 20)) ?? [], as: UTF8.self)
             let pairs = text.split(separator: "&").map { $0.split(separator: "=", maxSplits: 1).map(String.init) }
             let form = Dictionary(
-                pairs.filter { $0.count == 2 }.map { ($0[0], PercentCoding.decode($0[1])) }
+                pairs.filter { $0.count == 2 }.map { ($0[0], PercentCoding.decodeForm($0[1])) }
             ) { $1 }
             do { try await handler(exchange, form, count) } catch { exchange.respond(.init(status: 500), body: []) }
         }
@@ -72,12 +72,13 @@ final class Refresher {
     let runner: RefreshRunner
     let keeper: RefreshKeeper
     let pool: PostgresPool
+    private let changes: ChangeNotifier
     private let client: UpstreamClient
 
     init(_ world: World, _ clients: OAuthClients, keys: MasterKeyRing) throws {
         let publisher = world.publisher()
-        pool = PostgresPool(world.loop, url: world.databaseURL, maximum: 4)
-        let changes = ChangeNotifier(pool, log: world.log)
+        pool = PostgresPool(world.loop, url: world.databaseURL, maximum: 4, options: .patient)
+        changes = ChangeNotifier(pool, log: world.log)
         changes.onCommitted = { try await publisher.publishCommitted() }
         client = try UpstreamClient(world.loop)
         let parts = RefreshRunner.Parts(
@@ -91,6 +92,12 @@ final class Refresher {
         )
         runner = RefreshRunner(parts, log: world.log, metrics: world.metrics)
         keeper = RefreshKeeper(runner, parts, log: world.log)
+    }
+
+    /// As an admin does it.
+    func recover(_ account: AccountID) async throws {
+        let isFound = try await changes.commit(by: .system) { try await AccountFlagRoutes.recover(account, with: $0) }
+        #expect(isFound)
     }
 
     func close() {

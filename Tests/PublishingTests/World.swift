@@ -27,16 +27,24 @@ final class World {
     let codec: SnapshotCodec
     private var publishers: [SnapshotPublisher] = []
 
-    init(_ loop: EventLoop, databaseURL: String, _ server: PrivateRedis) async throws {
+    /// - Parameter patience: how long Redis may take to answer; short where a test waits for it to be given up.
+    init(
+        _ loop: EventLoop,
+        databaseURL: String,
+        _ server: PrivateRedis,
+        patience: Duration? = nil
+    ) async throws {
         self.loop = loop
         self.databaseURL = databaseURL
         self.server = server
-        pool = PostgresPool(loop, url: databaseURL, maximum: 12)
-        redis = RedisClient(loop, try #require(RedisConfiguration(url: server.url)))
+        pool = PostgresPool(loop, url: databaseURL, maximum: 12, options: .patient)
+        var configuration = try #require(RedisConfiguration(patientURL: server.url))
+        if let patience { configuration.commandTimeout = patience }
+        redis = RedisClient(loop, configuration)
         codec = SnapshotCodec(signer)
         try await Migrations.run(in: pool)
         redis.start()
-        try #require(await redis.waitUntilConnected(.seconds(10)))
+        try #require(await redis.waitUntilConnected(.seconds(60)))
     }
 
     func close() {
@@ -167,7 +175,7 @@ final class World {
 
     /// Collects announcements until it is closed.
     func listen() async throws -> AnnouncementLog {
-        let log = AnnouncementLog(loop, try #require(RedisConfiguration(url: server.url)))
+        let log = AnnouncementLog(loop, try #require(RedisConfiguration(patientURL: server.url)))
         try await wait("subscribed") { log.isSubscribed }
         return log
     }
@@ -202,21 +210,23 @@ final class AnnouncementLog {
 /// Runs a test with servers of its own for Redis and a database of its own.
 func withWorld(
     _ options: PrivateRedis.Options = PrivateRedis.Options(),
+    patience: Duration? = nil,
     _ body: @escaping @Sendable (World) async throws -> Void
 ) async throws {
     let postgres = try await PrivatePostgres.shared()
-    try await withWorld(postgres, options, body)
+    try await withWorld(postgres, options, patience: patience, body)
 }
 
 func withWorld(
     _ postgres: PrivatePostgres,
     _ options: PrivateRedis.Options = PrivateRedis.Options(),
+    patience: Duration? = nil,
     _ body: @escaping @Sendable (World) async throws -> Void
 ) async throws {
     let url = try await postgres.newDatabase()
     let server = try await PrivateRedis.start(options)
     try await onLoop { loop in
-        let world = try await World(loop, databaseURL: url, server)
+        let world = try await World(loop, databaseURL: url, server, patience: patience)
         defer { world.close() }
         try await body(world)
     }

@@ -240,7 +240,7 @@ struct RedisClientTests {
                 for _ in 0..<3 {
                     await loop.sleep(.milliseconds(50))
                     try await redis.restart()
-                    try #require(await client.waitUntilConnected(.seconds(5)))
+                    try #require(await client.waitUntilConnected(.seconds(30)))
                 }
                 await loop.sleep(.milliseconds(50))
                 isSending = false
@@ -263,16 +263,16 @@ struct RedisClientTests {
     func frozen() async throws {
         let redis = try await PrivateRedis.start()
         try await onLoop { loop in
-            try await withRedis(loop, redis.url, adjust: { $0.commandTimeout = .milliseconds(300) }) { client in
+            try await withRedis(loop, redis.url, adjust: { $0.commandTimeout = .seconds(2) }) { client in
                 _ = try await client.send(RedisCommand(["SET", "k", "v"]))
                 redis.freeze()
                 let start = MonotonicTime.now
                 await #expect(throws: RedisError.timedOut) { _ = try await client.send(RedisCommand(["GET", "k"])) }
-                #expect(start.elapsed >= .milliseconds(300))
+                #expect(start.elapsed >= .seconds(2))
                 #expect(!client.isConnected)
                 await #expect(throws: RedisError.unavailable) { _ = try await client.send(RedisCommand(["GET", "k"])) }
                 redis.thaw()
-                try #require(await client.waitUntilConnected(.seconds(10)))
+                try #require(await client.waitUntilConnected(.seconds(30)))
                 #expect(try await client.send(RedisCommand(["GET", "k"])).text == "v")
             }
         }
@@ -324,7 +324,7 @@ struct RedisClientTests {
                 redis.thaw()
                 try await done.wait()
                 let accepted = outcomes.count { $0 }
-                #expect(accepted >= 8 && accepted <= 12)
+                #expect(accepted >= 8 && accepted < 20)
                 let answer = try await client.send(set)
                 #expect(answer == .status("OK"))
             }
@@ -345,7 +345,7 @@ struct RedisClientTests {
                     #expect(error?.isTransient == true)
                     #expect(!client.isConnected)
                     _ = try await other.send(RedisCommand(["REPLICAOF", "NO", "ONE"]))
-                    try #require(await client.waitUntilConnected(.seconds(5)))
+                    try #require(await client.waitUntilConnected(.seconds(30)))
                     #expect(try await client.send(RedisCommand(["SET", "k", "v"])) == .status("OK"))
                 }
             }
@@ -360,7 +360,7 @@ struct RedisClientTests {
             client.onConnect = { [unowned client] in client.send(RedisCommand(["SET", "first", "1"])) { _ in } }
             client.start()
             for _ in 0..<2 {
-                try #require(await client.waitUntilConnected(.seconds(5)))
+                try #require(await client.waitUntilConnected(.seconds(30)))
                 #expect(try await client.send(RedisCommand(["GET", "first"])).text == "1")
                 try await redis.kill()
                 await #expect(throws: RedisError.self) { _ = try await client.send(RedisCommand("PING")) }

@@ -75,7 +75,7 @@ struct RedisSubscriptionTests {
         let redis = try await PrivateRedis.start()
         try await onLoop { loop in
             let listener = Listener()
-            let subscription = try subscribe(loop, redis.url, to: listener, keepAlive: .milliseconds(100))
+            let subscription = try subscribe(loop, redis.url, to: listener, keepAlive: .seconds(1))
             defer { subscription.close() }
             let failed = Promise<Void>()
             subscription.onFailure = { error in
@@ -84,7 +84,7 @@ struct RedisSubscriptionTests {
             }
             try await listener.wait { $0.subscriptions == 1 }
             // Several PINGs are answered meanwhile.
-            await loop.sleep(.milliseconds(350))
+            await loop.sleep(.milliseconds(2500))
             #expect(!failed.isFulfilled)
             redis.freeze()
             try await failed.wait()

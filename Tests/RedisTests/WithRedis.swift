@@ -1,5 +1,6 @@
 import Reactor
 import Redis
+import TestSupport
 import Testing
 
 /// Lends a connected client, patient enough for a busy test machine.
@@ -9,9 +10,7 @@ func withRedis<Value>(
     adjust: (inout RedisConfiguration) -> Void = { _ in },
     _ body: (RedisClient) async throws -> Value
 ) async throws -> Value {
-    var configuration = try #require(RedisConfiguration(url: url))
-    configuration.connectTimeout = .seconds(20)
-    configuration.commandTimeout = .seconds(20)
+    var configuration = try #require(RedisConfiguration(patientURL: url))
     adjust(&configuration)
     let client = RedisClient(loop, configuration)
     client.start()

@@ -46,7 +46,7 @@ package final class PrivatePostgres: Sendable {
         var settings =
             [
                 "listen_addresses=127.0.0.1", "port=\(port)", "unix_socket_directories=\(folder.path)",
-                "fsync=off", "full_page_writes=off", "max_connections=400", "shared_buffers=32MB",
+                "fsync=off", "full_page_writes=off", "max_connections=1000", "shared_buffers=32MB",
             ] + settings
         if let certificate {
             // Postgres insists that the key is its own and nobody else's.

@@ -23,7 +23,7 @@ package final class RawCaller: ByteStreamHandler {
     /// Everything that came until the other side has closed.
     package func rest() async throws -> String {
         if !hasEnded {
-            let timer = loop.schedule(after: .seconds(30)) { [self] in
+            let timer = loop.schedule(after: .seconds(90)) { [self] in
                 guard !hasEnded else { return }
                 hasEnded = true
                 ended.fail(WaitedTooLong(had: text))

@@ -146,6 +146,34 @@ struct RefusalTests {
         #expect(error.field == field && error.status == 400)
     }
 
+    @Test("documents that are to be cited", arguments: [Dialect.openaiChat, .openaiResponses, .gemini])
+    func citations(_ upstream: Dialect) {
+        for source in [
+            #"{"type":"text","media_type":"text/plain","data":"a"}"#,
+            #"{"type":"base64","media_type":"application/pdf","data":"AAAA"}"#,
+        ] {
+            func asking(_ citations: Bool) -> String {
+                #"{"model":"m","max_tokens":5,"messages":[{"role":"user","content":[{"type":"document","citations":{"enabled":\#(citations)},"source":\#(source)}]}]}"#
+            }
+            #expect(fault(.anthropic, upstream, asking(true))?.field == "messages.0.content.0.citations")
+            #expect(fault(.anthropic, upstream, asking(false)) == nil)
+        }
+    }
+
+    @Test("what a search is told beyond what the upstream can be told")
+    func search() {
+        func asking(_ options: String) -> String {
+            #"{"tools":[{"googleSearch":\#(options)}],"contents":[{"role":"user","parts":[{"text":"a"}]}]}"#
+        }
+        let times = asking(#"{"timeRangeFilter":{"startTime":"2026-01-01T00:00:00Z"}}"#)
+        #expect(fault(.gemini, .anthropic, times)?.field == "tools[0].googleSearch.timeRangeFilter")
+        let domains = asking(#"{"excludeDomains":["a.example"]}"#)
+        #expect(fault(.gemini, .anthropic, domains) == nil)
+        #expect(fault(.gemini, .openaiResponses, domains)?.field == "tools")
+        #expect(fault(.gemini, .anthropic, asking("{}")) == nil)
+        #expect(fault(.gemini, .anthropic, asking(#"{"dynamicRetrievalConfig":{"mode":"MODE_DYNAMIC"}}"#)) == nil)
+    }
+
     @Test(
         "what a Claude model would refuse, in words that are not the caller's",
         arguments: [

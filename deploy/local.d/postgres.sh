@@ -77,7 +77,7 @@ postgres_start() {
         # shellcheck disable=SC2046
         daemon postgres $(! is_root || printf "setpriv --reuid postgres --regid postgres --init-groups --") "$tools/postgres" -D "$data" \
             -c listen_addresses=127.0.0.1 -c port="$(port POSTGRES)" -c unix_socket_directories="$sockets" \
-            -c max_connections=100 -c shared_buffers=64MB -c logging_collector=off -c timezone=UTC -c log_timezone=UTC
+            -c fsync="${TOLLGATE_LOCAL_FSYNC:-on}" -c max_connections=100 -c shared_buffers=64MB -c logging_collector=off -c timezone=UTC -c log_timezone=UTC
         wait_until 60 postgres_answers || start_failed postgres 'no answer in 60 s'
     fi
     if [[ $(as_superuser -At -c "select 1 from pg_database where datname = 'tollgate'") != 1 ]]; then

@@ -131,7 +131,7 @@ program_start() {
     stamp=$(stamp_of "$part")
     if pid_of "$part" >/dev/null; then
         if [[ $stamp == "$(cat "$STATE/run/$part.stamp" 2>/dev/null)" ]]; then
-            if wait_until 5 is_healthy "$part"; then return 0; fi
+            if wait_until 30 is_healthy "$part"; then return 0; fi
             step "Restarting $part: it runs but is not ready"
         else
             step "Restarting $part: its program or its settings changed"
@@ -144,7 +144,7 @@ program_start() {
     mapfile -t environment < <(environment_of "$part")
     daemon "$part" env -i "${environment[@]}" "$STATE/bin/$(program_of "$part")"
     # The pid is the program's only once setsid and env have replaced themselves by it.
-    wait_until 2 pid_of "$part" >/dev/null || start_failed "$part" 'it ended at once'
+    wait_until 20 pid_of "$part" >/dev/null || start_failed "$part" 'it ended at once'
     wait_until 60 healthy_or_gone "$part" || start_failed "$part" "$(health_url "$part") says: $(health "$part")"
     ! gone "$part" || start_failed "$part" 'it ended'
     printf '%s\n' "$stamp" >"$STATE/run/$part.stamp"

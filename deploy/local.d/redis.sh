@@ -18,7 +18,7 @@ dir "$STATE/redis"
 aclfile "$STATE/run/redis.acl"
 # Unsettled usage lives here: it must survive a crash, and never be thrown away to make room.
 appendonly yes
-appendfsync everysec
+appendfsync ${TOLLGATE_LOCAL_APPENDFSYNC:-everysec}
 maxmemory-policy noeviction
 save ""
 # What calls under way hold is found by hash instead of one after another once there are a few: 13 % of Redis' time.

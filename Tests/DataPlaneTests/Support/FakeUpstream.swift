@@ -126,10 +126,10 @@ enum Says {
 }
 
 extension EventLoop {
-    /// Waits until the condition holds, at most some seconds.
+    /// Waits until the condition holds, at most a minute.
     func wait(for condition: () -> Bool) async {
         let start = MonotonicTime.now
-        while !condition(), start.elapsed < .seconds(15) { await sleep(.milliseconds(1)) }
+        while !condition(), start.elapsed < .seconds(60) { await sleep(.milliseconds(1)) }
     }
 
     /// Starts a child whose result can be waited for.

@@ -169,10 +169,10 @@ final class Stand {
     init(_ loop: EventLoop, _ server: PrivateRedis, _ options: Options) async throws {
         self.loop = loop
         self.server = server
-        let configuration = try #require(RedisConfiguration(url: server.url))
+        let configuration = try #require(RedisConfiguration(patientURL: server.url))
         redis = RedisClient(loop, configuration)
         redis.start()
-        try #require(await redis.waitUntilConnected(.seconds(20)))
+        try #require(await redis.waitUntilConnected(.seconds(60)))
         upstreams = try (0..<options.accounts).map { _ in try FakeUpstream(loop) }
         simulator = Simulator(loop)
         awsSecret = options.isSimulated ? CredentialRules.defaultAWSSecret : nil
@@ -234,7 +234,7 @@ final class Stand {
         for (name, value) in options.settings { _ = config.settings.set(name, value) }
         relay = try RedisRelay(loop, port: server.port)
         let url = options.usesRelay ? "redis://127.0.0.1:\(relay.port)" : server.url
-        let own = RedisClient(loop, try #require(RedisConfiguration(url: url)))
+        let own = RedisClient(loop, try #require(RedisConfiguration(patientURL: url)))
         var direct = HTTPClient.Options()
         direct.authorityFile = certificates?.authority.certificate
         let client = try HTTPClient(loop, options: direct)
@@ -257,7 +257,7 @@ final class Stand {
             pace: options.pace
         )
         own.start()
-        try #require(await own.waitUntilConnected(.seconds(20)))
+        try #require(await own.waitUntilConnected(.seconds(60)))
         let handler = GatewayHandler(context, Probes(health, metrics.registry))
         let watch = watch
         gateway = HTTPServer(loop, limits: options.limits) { exchange in
@@ -391,7 +391,7 @@ final class Stand {
     /// and their locks, for as long as it takes to begin.
     private static func openJournal(_ folder: String, _ loop: EventLoop, _ log: Log) async throws -> RecordJournal {
         let start = MonotonicTime.now
-        while start.elapsed < .seconds(10) {
+        while start.elapsed < .seconds(60) {
             if let journal = try? RecordJournal(folder: folder, log: log) { return journal }
             await loop.sleep(.milliseconds(10))
         }
@@ -402,7 +402,7 @@ final class Stand {
     @discardableResult
     func records(_ count: Int) async throws -> [UsageRecord] {
         let start = MonotonicTime.now
-        while start.elapsed < .seconds(15) {
+        while start.elapsed < .seconds(60) {
             if let found = try? await records(), found.count >= count { return found }
             await loop.sleep(.milliseconds(2))
         }

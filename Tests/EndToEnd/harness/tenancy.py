@@ -173,7 +173,8 @@ def await_configuration(stack: Stack, admin: Admin) -> None:
 
         def is_current() -> bool:
             answer = httpx.get(
-                gateway + "/v1/models", headers={"x-api-key": key["key"], **ANTHROPIC_VERSION}, trust_env=False
+                gateway + "/v1/models", headers={"x-api-key": key["key"], **ANTHROPIC_VERSION}, timeout=15,
+                trust_env=False,
             )
             # The group has no account: it may have nothing to list, but it must be known.
             assert answer.headers.get("x-tollgate-code") not in (

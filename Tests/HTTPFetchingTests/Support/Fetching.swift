@@ -27,9 +27,10 @@ func fetching<Value: Sendable>(
 }
 
 extension EventLoop {
-    /// Waits until the condition holds, at most some seconds.
+    /// Waits until the condition holds, at most a minute.
     func wait(for condition: () -> Bool) async {
-        for _ in 0..<15_000 where !condition() { await sleep(.milliseconds(1)) }
+        let start = MonotonicTime.now
+        while !condition(), start.elapsed < .seconds(60) { await sleep(.milliseconds(1)) }
     }
 
     /// Starts a child whose result can be waited for.

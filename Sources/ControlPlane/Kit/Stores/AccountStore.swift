@@ -78,6 +78,8 @@ package struct AccountRecord: Hashable, Sendable {
     /// What its quotas count.
     package var spending = AccountSpending()
     package var lastUsedAt: Timestamp?
+    /// Calls under way; nil where Redis was not asked.
+    package var inFlight: Int64?
     package var revision: Int64
     package var createdAt: Timestamp
     package var updatedAt: Timestamp
@@ -216,6 +218,7 @@ package enum AccountStore {
         try await setGroups(of: id, to: draft.groups, on: connection)
     }
 
+    /// Writes all but credentials. An account that is active needs no sign-in: what becomes so may have its tokens renewed.
     package static func update(
         _ id: AccountID,
         to draft: AccountDraft,
@@ -233,6 +236,9 @@ package enum AccountStore {
                 error_message = case when $4 = 'error' then error_message end,
                 forbidden_type = case when $4 = 'error' then forbidden_type end,
                 validation_url = case when $4 = 'error' then validation_url end,
+                needs_sign_in = needs_sign_in and $4 <> 'active',
+                refresh_failures = case when needs_sign_in and $4 = 'active' then 0 else refresh_failures end,
+                refresh_retry_at = case when not needs_sign_in or $4 <> 'active' then refresh_retry_at end,
                 revision = nextval('revision_seq'), updated_at = now()
             where id = $24
             """,

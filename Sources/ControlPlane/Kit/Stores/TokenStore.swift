@@ -43,7 +43,7 @@ package enum TokenStore {
         )
     }
 
-    /// The account can do nothing more until somebody signs in again.
+    /// The account can do nothing more until somebody signs in again, or says that it is well (`trust`).
     package static func end(
         _ account: AccountRecord,
         message: String,
@@ -58,6 +58,15 @@ package enum TokenStore {
             where id = $1
             """,
             [.integer(account.id.raw), .text(message)]
+        )
+    }
+
+    /// Lets the account's tokens be renewed again, at once, whatever the provider said of them before: one that still refuses
+    /// them puts the account into error anew.
+    package static func trust(_ id: AccountID, on connection: PostgresConnection) async throws {
+        try await connection.execute(
+            "update accounts set needs_sign_in = false, refresh_failures = 0, refresh_retry_at = null where id = $1",
+            [.integer(id.raw)]
         )
     }
 

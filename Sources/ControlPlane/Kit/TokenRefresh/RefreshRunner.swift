@@ -76,7 +76,8 @@ package final class RefreshRunner {
     ///
     /// - Parameters:
     ///   - stale: the version of the credentials that somebody has found stale; versions before it are as stale.
-    ///   - isPatient: whether to ask the endpoint although it failed a moment ago; calls are not, an admin is.
+    ///   - isPatient: whether to ask the endpoint although it failed a moment ago, or has refused the refresh token; calls are
+    ///     not, an admin is.
     ///   - time: how long to wait. The renewal itself goes on.
     package func renew(
         _ account: AccountID,
@@ -141,7 +142,9 @@ package final class RefreshRunner {
         repeat {
             guard let account = try await find(id) else { return .noAccount }
             if account.refresh.secretsVersion > stale { return .fresh(version: account.credentials.version) }
-            if account.refresh.needsSignIn, let error = account.refresh.error { return .needsSignIn(error) }
+            if !isPatient, account.refresh.needsSignIn, let error = account.refresh.error {
+                return .needsSignIn(error)
+            }
             if let lock = try await RefreshLock.take(id, parts.redis, on: parts.loop) {
                 do {
                     let outcome = try await underLock(lock, id, stale, isPatient)

@@ -12,14 +12,14 @@ package struct AdmissionGrant: Sendable {
     package let minute: MinuteFigures?
 }
 
-/// Where a key stands in its minute, the call just admitted included.
+/// Where a key stands in its minute, the call just counted included.
 package struct MinuteFigures: Equatable, Sendable {
     package var requests: Int64
     package var tokens: Int64
     /// Until the minute ends.
     package var milliseconds: Int64
 
-    /// From the text of the script `admit`; nil where there is none.
+    /// From the text of a script; nil where there is none: the key has no limits a minute.
     init?(_ text: [UInt8]) {
         let numbers = text.split(separator: UInt8(ascii: " ")).compactMap { Int64(String(decoding: $0, as: UTF8.self)) }
         guard numbers.count == 3 else { return nil }
@@ -42,7 +42,8 @@ package enum AdmissionAnswer: Sendable {
     case balanceSpent
     /// What is left is reserved for other calls.
     case budgetInUse
-    case rateLimited(Rate, milliseconds: Int64)
+    /// Until that ends, and where the key itself stands then.
+    case rateLimited(Rate, milliseconds: Int64, MinuteFigures?)
     /// As many calls as user or key may have at once are under way, or others wait in front: the call's place in the
     /// line beside this set of slots.
     case busy(String, WaitPlace)
@@ -126,7 +127,10 @@ package final class AdmissionStore {
                 let line = word == "user_busy" ? key.userSlots : key.keySlots
                 return .busy(line, WaitPlace(parts.count > 2 ? parts[2].text ?? "" : ""))
             }
-            guard word == "window" else { return try Self.refusal(word, number, time) }
+            guard word == "window" else {
+                let minute = parts.count > 3 ? parts[3].bytes.flatMap { MinuteFigures($0) } : nil
+                return try Self.refusal(word, number, time, minute)
+            }
             plan = key.plan(for: group, now: now, at: time, epoch: proposedEpoch)
         }
         throw RedisError.unexpectedAnswer
@@ -142,7 +146,12 @@ package final class AdmissionStore {
         return "\(digit) \(bound.isEmpty ? "-" : bound) \(since.isEmpty ? "-" : since)"
     }
 
-    private static func refusal(_ code: String, _ number: Int64, _ time: Timestamp) throws -> AdmissionAnswer {
+    private static func refusal(
+        _ code: String,
+        _ number: Int64,
+        _ time: Timestamp,
+        _ minute: MinuteFigures?
+    ) throws -> AdmissionAnswer {
         switch code {
         case "stale": .stale
         case "forgotten": .forgotten
@@ -150,9 +159,9 @@ package final class AdmissionStore {
         case "policy": .policyExhausted(until: number == 0 ? nil : time)
         case "wallet": .balanceSpent
         case "in_use": .budgetInUse
-        case "user_rate": .rateLimited(.userRequests, milliseconds: number)
-        case "key_rate": .rateLimited(.keyRequests, milliseconds: number)
-        case "tokens": .rateLimited(.keyTokens, milliseconds: number)
+        case "user_rate": .rateLimited(.userRequests, milliseconds: number, minute)
+        case "key_rate": .rateLimited(.keyRequests, milliseconds: number, minute)
+        case "tokens": .rateLimited(.keyTokens, milliseconds: number, minute)
         default:
             if let window = CounterNames.SubscriptionWindow(rawValue: code) {
                 .subscriptionExceeded(window, until: time)
@@ -165,24 +174,29 @@ package final class AdmissionStore {
     /// Compares the revisions, and counts the call in its user's and key's minute: all that calls are checked for that
     /// reserve nothing.
     ///
+    /// - Returns: also where the key stands in its minute then, where it has limits a minute.
     /// - Throws: `RedisError`.
-    package func verify(_ key: ServingKey, _ group: ServingGroup) async throws -> RevisionAnswer {
+    package func verify(_ key: ServingKey, _ group: ServingGroup) async throws -> (
+        answer: RevisionAnswer, minute: MinuteFigures?
+    ) {
         let fields = [key.keyField, key.userField, group.revisionField]
         let snapshot = key.snapshot
         let found: RedisValue
+        var minute: MinuteFigures?
         if snapshot.rpm > 0 || snapshot.tpm > 0 || snapshot.userRPM > 0 {
             let answer = try await redis.run(
                 CallScripts.count,
                 keys: [key.partition.revisions, key.userRate, key.keyRate],
                 arguments: fields + [String(snapshot.userRPM), String(snapshot.rpm), String(snapshot.tpm)]
             )
-            guard case .array(let parts) = answer, parts.count == 3, let code = parts[1].text,
-                let wait = Int64(parts[2].text ?? "")
+            guard case .array(let parts) = answer, parts.count == 4, let code = parts[1].text,
+                let wait = Int64(parts[2].text ?? ""), case .string(let figures) = parts[3]
             else { throw RedisError.unexpectedAnswer }
+            minute = MinuteFigures(figures)
             switch code {
-            case "user_rate": return .rateLimited(.userRequests, milliseconds: wait)
-            case "key_rate": return .rateLimited(.keyRequests, milliseconds: wait)
-            case "tokens": return .rateLimited(.keyTokens, milliseconds: wait)
+            case "user_rate": return (.rateLimited(.userRequests, milliseconds: wait), minute)
+            case "key_rate": return (.rateLimited(.keyRequests, milliseconds: wait), minute)
+            case "tokens": return (.rateLimited(.keyTokens, milliseconds: wait), minute)
             default: found = parts[0]
             }
         } else {
@@ -197,8 +211,8 @@ package final class AdmissionStore {
                 continue
             }
             guard let known = known.integer else { throw RedisError.unexpectedAnswer }
-            if known > mine { return .stale }
+            if known > mine { return (.stale, minute) }
         }
-        return result
+        return (result, minute)
     }
 }

@@ -36,7 +36,7 @@ extension CallScripts {
     /// - `quota`; `policy` and the window's end in ms, 0 if a reset is needed; `day`, `week`, `month` and the window's end;
     ///   `wallet`;
     /// - `in_use`: only what other calls have reserved stands in the way;
-    /// - `user_rate`, `key_rate`, `tokens` and the ms until that ends;
+    /// - `user_rate`, `key_rate`, `tokens`, the ms until that ends and the key's minute as above, without this call;
     /// - `key_busy`, `user_busy` and the call's place in the line of key or user: it stands in one of them.
     ///
     /// Amounts are below 2⁵³, so that Lua compares them exactly, and are written as integers. The first write is one that
@@ -159,6 +159,7 @@ extension CallScripts {
                   -- Requests and tokens a minute. A minute begins with its first request.
                   rates = {{tag .. 'rate:' .. ARGV[3], tonumber(userRequests), 0, 'user_rate'},
                     {tag .. 'rate:' .. ARGV[2], tonumber(keyRequests), tonumber(keyTokens), 'key_rate'}}
+                  local refusal
                   for _, rate in ipairs(rates) do
                     if rate[2] > 0 or rate[3] > 0 then
                       local values = call('HMGET', rate[1], 's', 'c', 't')
@@ -166,11 +167,10 @@ extension CallScripts {
                       local requests, tokens = tonumber(values[2] or '0'), tonumber(values[3] or '0')
                       if now >= start + 60000 or now < start then start, requests, tokens, rate.isNew = now, 0, 0, true end
                       local wait = string.format('%d', start + 60000 - now)
-                      if rate[2] > 0 and requests >= rate[2] then return {rate[4], epoch or '', wait} end
-                      if rate[3] > 0 and tokens >= rate[3] then return {'tokens', epoch or '', wait} end
-                      if rate[4] == 'key_rate' then figures = string.format('%d %d ', requests + 1, tokens) .. wait end
+                      \(refuse)
                     end
                   end
+                  if refusal then return {refusal[1], epoch or '', refusal[2], figures} end
 
                   -- Calls at once. What is refused from here on has taken neither money nor a place in the minute. Who waits
                   -- for its key stands in that line alone: it must not hold up the user's other keys.

@@ -143,8 +143,9 @@ extension CallScripts {
     /// Counts a call that reserves nothing in the minutes of its user and key.
     ///
     /// Keys: revisions, the user's rate, the key's rate. Arguments: three revision fields, requests a minute of user and
-    /// key, the key's tokens a minute. Answer: the revisions, then empty or `user_rate`, `key_rate` or `tokens`, and the
-    /// ms until that ends.
+    /// key, the key's tokens a minute. Answer: the revisions; then empty or `user_rate`, `key_rate` or `tokens`, and the
+    /// ms until that ends; then, where the key has limits a minute, its requests and tokens of this minute and the ms until
+    /// it ends, in one text.
     package static let count = RedisScript(
         name: "count",
         source: """
@@ -153,17 +154,16 @@ extension CallScripts {
             local now = time[1] * 1000 + math.floor(time[2] / 1000)
             local rates = {{KEYS[2], tonumber(ARGV[4]), 0, 'user_rate'},
               {KEYS[3], tonumber(ARGV[5]), tonumber(ARGV[6]), 'key_rate'}}
+            local refusal, figures = nil, ''
             for _, rate in ipairs(rates) do
               local values = redis.call('HMGET', rate[1], 's', 'c', 't')
               local start = tonumber(values[1] or '0')
-              if now >= start + 60000 or now < start then
-                rate.isNew = true
-              else
-                local wait = string.format('%.0f', start + 60000 - now)
-                if rate[2] > 0 and tonumber(values[2] or '0') >= rate[2] then return {known, rate[4], wait} end
-                if rate[3] > 0 and tonumber(values[3] or '0') >= rate[3] then return {known, 'tokens', wait} end
-              end
+              local requests, tokens = tonumber(values[2] or '0'), tonumber(values[3] or '0')
+              if now >= start + 60000 or now < start then start, requests, tokens, rate.isNew = now, 0, 0, true end
+              local wait = string.format('%.0f', start + 60000 - now)
+              \(refuse)
             end
+            if refusal then return {known, refusal[1], refusal[2], figures} end
             for _, rate in ipairs(rates) do
               if rate.isNew then
                 redis.call('HSET', rate[1], 's', string.format('%.0f', now), 'c', '1', 't', '0')
@@ -172,7 +172,24 @@ extension CallScripts {
                 redis.call('HINCRBY', rate[1], 'c', '1')
               end
             end
-            return {known, '', '0'}
+            return {known, '', '0', figures}
             """
     )
+
+    /// Sees whether a limit a minute refuses a call, and where the key stands then. For scripts, of each `rate`: its limits, a
+    /// word for a refusal and, as `requests`, `tokens` and `wait`, what this minute has had and the ms until it ends.
+    ///
+    /// The first limit that refuses is the one that counts (`refusal`); the `figures` have the call where none does.
+    static let refuse = """
+        if not refusal then
+          if rate[2] > 0 and requests >= rate[2] then
+            refusal = {rate[4], wait}
+          elseif rate[3] > 0 and tokens >= rate[3] then
+            refusal = {'tokens', wait}
+          end
+        end
+        if rate[4] == 'key_rate' and (rate[2] > 0 or rate[3] > 0) then
+          figures = string.format('%.0f %.0f ', requests + (refusal and 0 or 1), tokens) .. wait
+        end
+        """
 }

@@ -34,14 +34,16 @@ package final class WaitRoom {
     private let loop: EventLoop
     private let redis: RedisClient
     private let metrics: WaitMetrics
+    private let poll: Duration
     private var guests: UInt64 = 0
     /// By line, who came first in front.
     private var sleepers: [String: [Sleeper]] = [:]
 
-    package init(_ loop: EventLoop, _ redis: RedisClient, _ metrics: WaitMetrics) {
+    package init(_ loop: EventLoop, _ redis: RedisClient, _ metrics: WaitMetrics, poll: Duration = WaitRoom.poll) {
         self.loop = loop
         self.redis = redis
         self.metrics = metrics
+        self.poll = poll
     }
 
     package func enter(_ kind: WaitMetrics.Kind) -> Guest {
@@ -68,7 +70,7 @@ package final class WaitRoom {
             sleepers[line, default: []].insert(sleeper, at: place)
         }
         // Jitter, so that those of one moment do not ask in one moment for ever.
-        let pause = min(limit, Self.poll * Int.random(in: 70...130) / 100)
+        let pause = min(limit, poll * Int.random(in: 70...130) / 100)
         let timer = loop.schedule(after: pause) { sleeper.promise.succeed(.over) }
         exchange?.onCallerGone = { sleeper.promise.succeed(.over) }
         let outcome = (try? await sleeper.promise.wait()) ?? .over

@@ -10,7 +10,9 @@ package struct CORSPolicy: Sendable {
     private let allowsAll: Bool
 
     /// What a page may read beside the fields that it always may.
-    private static let exposed = "x-request-id, request-id, retry-after, x-should-retry, x-tollgate-code"
+    private static let exposed =
+        (["x-request-id", "request-id", "retry-after", "x-should-retry", "x-tollgate-code"] + RateFields.names)
+        .joined(separator: ", ")
     private static let preflightSeconds = "600"
     /// Characters of the list of fields that a page asks for.
     private static let longestFieldList = 4096

@@ -40,11 +40,7 @@ struct CallAdmission {
         defer { wait.end(.gone) }
         while true {
             call.price = try price(of: call.summary.model, standing.config)
-            do throws(GatewayError) {
-                try AdmissionPolicy.checkSubscription(standing.key.snapshot, standing.group, now: .now)
-            } catch {
-                // As with keys that are refused from memory.
-                guard reloads == 0, standing.key.loadedAt.elapsed >= Authenticator.refusalLifetime else { throw error }
+            if try needsReload(standing, reloads) {
                 reloads += 1
                 (standing, _) = try await reload(standing, isForgotten: false, reloads, call.exchange)
                 continue
@@ -84,11 +80,18 @@ struct CallAdmission {
             case .budgetInUse where begin.elapsed < min(queueWait, Self.budgetWait) && !call.exchange.isCallerGone:
                 await context.loop.sleep(Self.callerSlotPoll)
                 waited += Self.callerSlotPoll
-            default:
-                let language = CallerLanguage(acceptLanguage: call.exchange.request.headers["accept-language"])
-                throw LimitRefusals.error(answer, now: .now, language: language) ?? Authenticator.notReady
+            default: throw refusal(answer, standing, call.exchange)
             }
         }
+    }
+
+    /// What a caller is told of a limit that stands in its way.
+    private func refusal(_ answer: AdmissionAnswer, _ standing: Standing, _ exchange: ServerExchange) -> GatewayError {
+        if case .rateLimited(_, _, let minute?) = answer {
+            RateFields.add(minute, standing.key.snapshot, to: exchange)
+        }
+        let language = CallerLanguage(acceptLanguage: exchange.request.headers["accept-language"])
+        return LimitRefusals.error(answer, now: .now, language: language) ?? Authenticator.notReady
     }
 
     /// What the call may cost at most.
@@ -98,18 +101,41 @@ struct CallAdmission {
         return call.size.amount(at: price, multipliers: group == .one ? [account] : [group, account])
     }
 
-    /// Checks what a call rests on against Redis, for calls that reserve nothing.
+    /// Checks that there is a subscription where one is needed.
+    ///
+    /// - Returns: whether there is none, but what stands is to be read again before the call is refused: as with keys that
+    ///   are refused from memory.
+    /// - Throws: `GatewayError` where there is none.
+    private func needsReload(_ standing: Standing, _ reloads: Int) throws -> Bool {
+        // Who may ask for an expired key may ask why.
+        guard !standing.allowsExpired else { return false }
+        do throws(GatewayError) {
+            try AdmissionPolicy.checkSubscription(standing.key.snapshot, standing.group, now: .now)
+            return false
+        } catch {
+            guard reloads == 0, standing.key.loadedAt.elapsed >= Authenticator.refusalLifetime else { throw error }
+            return true
+        }
+    }
+
+    /// Checks what a call rests on against Redis, for calls that reserve nothing, and tells them where their minute stands.
     func verified(_ first: Standing, _ exchange: ServerExchange) async throws -> Standing {
         var standing = first
         var reloads = 0
         var isLenient = false
         while true {
-            let answer = try await context.admission.verify(standing.key, standing.group)
-            if answer == .current || (answer == .forgotten && isLenient) { return standing }
+            if try needsReload(standing, reloads) {
+                reloads += 1
+                (standing, _) = try await reload(standing, isForgotten: false, reloads, exchange)
+                continue
+            }
+            let (answer, minute) = try await context.admission.verify(standing.key, standing.group)
             if case .rateLimited(let rate, let milliseconds) = answer {
-                let language = CallerLanguage(acceptLanguage: exchange.request.headers["accept-language"])
-                let refusal = AdmissionAnswer.rateLimited(rate, milliseconds: milliseconds)
-                throw LimitRefusals.error(refusal, now: .now, language: language) ?? Authenticator.notReady
+                throw refusal(.rateLimited(rate, milliseconds: milliseconds, minute), standing, exchange)
+            }
+            if answer == .current || (answer == .forgotten && isLenient) {
+                if let minute { RateFields.add(minute, standing.key.snapshot, to: exchange) }
+                return standing
             }
             reloads += 1
             (standing, isLenient) = try await reload(standing, isForgotten: answer == .forgotten, reloads, exchange)

@@ -29,7 +29,7 @@ enum LimitRefusals {
             )
         case .balanceSpent:
             return GatewayError(.insufficientBalance, language.text.balance)
-        case .rateLimited(let rate, let milliseconds):
+        case .rateLimited(let rate, let milliseconds, _):
             return GatewayError(
                 .rateLimited,
                 language.text.rate(rate),

@@ -32,8 +32,8 @@ enum ModelLists {
         exchange.respond(HTTPResponseHead(status: 200, headers: headers), body: json.bytes)
     }
 
-    /// Mapped names where an account maps, and the priced models that its provider offers where it serves others as well;
-    /// within the group's allowlist, and none that would be refused for want of a price.
+    /// Mapped names where an account maps, and where it serves others as well the priced models behind whose upstream names
+    /// its provider has one; within the group's allowlist, and none that would be refused for want of a price.
     static func served(by group: ServingGroup, _ config: GatewayConfig, now: Timestamp) -> [String] {
         let allowlist = group.snapshot.modelAllowlist
         let priced = config.prices.models
@@ -43,9 +43,8 @@ enum ModelLists {
             guard account.mapping.servesUnnamed else { continue }
             // Of those that the group names itself the price can be their family's.
             for model in priced + allowlist where !models.contains(model) {
-                if account.provider.offers(model), account.mapping.upstreamModel(for: model) != nil {
-                    models.insert(model)
-                }
+                guard let name = account.mapping.upstreamModel(for: model) else { continue }
+                if account.provider.offers(name) || account.mapping.isFixed(name) { models.insert(model) }
             }
         }
         if !allowlist.isEmpty { models.formIntersection(allowlist) }

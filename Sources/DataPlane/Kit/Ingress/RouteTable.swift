@@ -63,7 +63,7 @@ package enum RouteTable {
             if method == "POST", case .found(let call) = matchGemini(method, name, isAntigravity: false) {
                 return .found(call)
             }
-            return only("GET", method, .models(ModelListRoute(name)))
+            return only("GET", method, .models(ModelListRoute(PercentCoding.decode(name))))
         }
         if let id = rest(of: path, after: "/v1/responses/"), !id.utf8.contains(UInt8(ascii: "/")) {
             return only("GET", method, .response(PercentCoding.decode(id)))

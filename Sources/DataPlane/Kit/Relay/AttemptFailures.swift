@@ -140,15 +140,27 @@ extension AttemptFailure {
     )
 }
 
-extension Attempt {
+extension GatewayError {
+    /// A failure as the caller is told of it.
+    init(_ failure: AttemptFailure, detail: String = "") {
+        self.init(
+            .upstreamError,
+            failure.message,
+            retryAfterSeconds: failure.retryAfterSeconds,
+            detail: detail,
+            status: failure.status
+        )
+    }
+
     /// A refusal in the upstream's words, as far as they are the caller's to hear.
-    func refusal(_ error: UpstreamErrorBody?, _ status: Int) -> GatewayError {
+    ///
+    /// - Parameter hosts: the account's own, which callers are not told.
+    init(refusal error: UpstreamErrorBody?, _ status: Int, hiding hosts: [String]) {
         let message = error?.message ?? ""
-        return GatewayError(
+        self.init(
             .upstreamError,
             message.isEmpty
-                ? "The provider refused the request."
-                : LeakScrubber.scrub(message, hiding: hiddenHosts) ?? message,
+                ? "The provider refused the request." : LeakScrubber.scrub(message, hiding: hosts) ?? message,
             status: status
         )
     }

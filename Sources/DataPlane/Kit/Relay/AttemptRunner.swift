@@ -19,6 +19,14 @@ final class AttemptRunner {
         case stream(StreamPump)
     }
 
+    /// What came where a whole answer was asked for.
+    private enum OpenedAnswer {
+        case answer([UInt8], WholeAnswer)
+        /// A stream that ended without content.
+        case empty
+        case unreadable
+    }
+
     private static let errorBodyLimit = 256 * 1024
     private static let answerLimit = 64 << 20
 
@@ -61,7 +69,7 @@ final class AttemptRunner {
             }
             guard call.isStreaming else { return .outcome(try await deliver(response, attempt)) }
             // Identity was asked for; events cannot be told apart in anything else.
-            guard contentEncoding(of: response) == nil else { return .outcome(.failed(.unreadable)) }
+            guard response.contentCoding == nil else { return .outcome(.failed(.unreadable)) }
             return .stream(pump(response, attempt))
         } catch let error as FetchError {
             return .outcome(call.exchange.isCallerGone ? callerLeft() : .failed(FailedAttempt(error)))
@@ -79,6 +87,7 @@ final class AttemptRunner {
         guard call.askedUpstreamAt == nil else { return }
         let now = MonotonicTime.now
         call.askedUpstreamAt = now
+        call.silence.asked(at: now)
         context.metrics.overhead.record(microseconds: (now - call.exchange.startedAt).wholeMicroseconds)
     }
 
@@ -135,30 +144,11 @@ final class AttemptRunner {
         return changes
     }
 
-    /// The coding of an upstream that does not keep to identity; nil for none.
-    private func contentEncoding(of response: FetchResponse) -> String? {
-        guard let coding = response.head.headers["content-encoding"], !coding.isEmpty,
-            coding.lowercased() != "identity"
-        else { return nil }
-        return coding
-    }
-
-    /// The whole body, in identity: `content-encoding` never reaches the caller.
-    ///
-    /// - Throws: `FetchError`, `InflateError`.
-    private func collect(_ response: FetchResponse, limit: Int) async throws -> [UInt8] {
-        let body = try await response.collect(limit: limit)
-        guard let coding = contentEncoding(of: response) else { return body }
-        return try await context.loop.offload {
-            Result { try Inflate.inflate(body, encoding: coding, limit: limit) }
-        }.get()
-    }
-
     /// An answer that is no success: the caller's own fault goes to the caller, all else may do better elsewhere.
     private func refused(_ response: FetchResponse, _ attempt: Attempt) async throws -> Outcome {
         let status = response.head.status
         // What the status says holds, also when the body cannot be had.
-        let body = (try? await collect(response, limit: Self.errorBodyLimit)) ?? []
+        let body = (try? await context.collect(response, limit: Self.errorBodyLimit)) ?? []
         let provider = attempt.account.provider
         let error = provider.error(body, response.head.headers, in: attempt.dialect, context.parser)
         let answer = UpstreamAnswer(status: status, headers: response.head.headers, body: body, context.parser)
@@ -172,7 +162,8 @@ final class AttemptRunner {
         call.settleNothing()
         // A page of some proxy on the way is not for the caller: it would name hosts, in no shape of the dialect.
         guard let error, error.isForCallers, !call.exchange.isResponseStarted else {
-            CallerErrors.answer(call.exchange, attempt.refusal(error, status), requestID: call.requestID)
+            let refusal = GatewayError(refusal: error, status, hiding: attempt.hiddenHosts)
+            CallerErrors.answer(call.exchange, refusal, requestID: call.requestID)
             return .done
         }
         if attempt.isNative {
@@ -194,9 +185,14 @@ final class AttemptRunner {
     /// A whole JSON answer.
     private func deliver(_ response: FetchResponse, _ attempt: Attempt) async throws -> Outcome {
         call.exchange.onCallerGone = { response.cancel() }
-        let received = try await collect(response, limit: Self.answerLimit)
-        guard let (opened, answer) = await open(received, attempt) else { return .failed(.unreadable) }
-        var body = opened
+        let received = try await context.collect(response, limit: Self.answerLimit)
+        var body: [UInt8]
+        let answer: WholeAnswer
+        switch await open(received, attempt) {
+        case .answer(let opened, let read): (body, answer) = (opened, read)
+        case .empty: return .failed(.emptyStream)
+        case .unreadable: return .failed(.unreadable)
+        }
         guard !answer.isError else { return .failed(.errorWithin(body, response.head.headers)) }
         if call.exchange.isCallerGone {
             call.settleNothing()
@@ -243,13 +239,16 @@ final class AttemptRunner {
         return TokenUsage(input: await estimatedInput())
     }
 
-    /// What the upstream's body holds, and what it says; nil when it is no answer. A long one is read off the loop, or
-    /// every stream on it would stutter.
-    private func open(_ received: [UInt8], _ attempt: Attempt) async -> (body: [UInt8], WholeAnswer)? {
+    /// What the upstream's body holds, and what it says. A long one is read off the loop, or every stream on it would
+    /// stutter.
+    private func open(_ received: [UInt8], _ attempt: Attempt) async -> OpenedAnswer {
         let (form, wire) = (attempt.form, attempt.dialect.wire)
-        @Sendable func read(_ parser: JSONParser) -> (body: [UInt8], WholeAnswer)? {
-            guard let body = form.whole(received, parser) else { return nil }
-            return wire.answer(body, parser).map { (body, $0) }
+        @Sendable func read(_ parser: JSONParser) -> OpenedAnswer {
+            switch form.whole(received, parser) {
+            case .found(let body): wire.answer(body, parser).map { .answer(body, $0) } ?? .unreadable
+            case .empty: .empty
+            case .unreadable: .unreadable
+            }
         }
         guard received.count > WorkerContext.inlineLimit else { return read(context.parser) }
         return await context.loop.offload { read(JSONParser()) }

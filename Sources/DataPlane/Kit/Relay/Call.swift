@@ -62,6 +62,7 @@ package final class Call: LeaseHolder {
     package var attempts = 0
     var trace = CallTrace()
     package var askedUpstreamAt: MonotonicTime?
+    package var silence = CallerSilence()
     package var firstContentAt: MonotonicTime?
 
     package init(

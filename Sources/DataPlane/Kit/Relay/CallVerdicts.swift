@@ -6,27 +6,54 @@ import Reactor
 import Snapshots
 import Telemetry
 
-/// What the answers to a call mean for the account that was asked.
-extension Call {
-    /// - Parameter marks: what is known of the account's refusals.
-    func verdictContext(_ attempt: Attempt, _ marks: AccountMarks?) -> VerdictContext {
+extension WorkerContext {
+    /// What an account's answer is judged by.
+    ///
+    /// - Parameters:
+    ///   - startedAt: when it was asked.
+    ///   - credentialVersion: since when the secrets that it was asked with are its own.
+    ///   - marks: what is known of its refusals.
+    func verdictContext(
+        of account: ServingAccount,
+        model: String,
+        startedAt: Timestamp,
+        credentialVersion: Int64,
+        carriedCredits: Bool = false,
+        _ config: GatewayConfig,
+        _ marks: AccountMarks?
+    ) -> VerdictContext {
         let now = Timestamp.now
-        let account = attempt.account
         return VerdictContext(
             now: now,
-            startedAt: attempt.startedAt,
+            startedAt: startedAt,
             accountType: account.snapshot.type,
             rules: account.snapshot.rules,
-            model: attempt.upstreamModel,
-            carriedCredits: grant?.usesCredits ?? false,
+            model: model,
+            carriedCredits: carriedCredits,
             credential: CredentialUse(
-                version: attempt.credentialVersion,
-                currentVersion: context.credentials.secretsVersion(of: account.id),
-                hasRefreshToken: context.credentials.secret("refresh_token", of: account.id) != nil,
+                version: credentialVersion,
+                currentVersion: credentials.secretsVersion(of: account.id),
+                hasRefreshToken: credentials.secret("refresh_token", of: account.id) != nil,
                 counted: marks?.unauthorized
             ),
             forbidden: marks?.countedForbidden(now) ?? CountedForbidden(),
             cooldowns: config.snapshot.cooldowns
+        )
+    }
+}
+
+/// What the answers to a call mean for the account that was asked.
+extension Call {
+    /// - Parameter marks: what is known of the account's refusals.
+    func verdictContext(_ attempt: Attempt, _ marks: AccountMarks?) -> VerdictContext {
+        context.verdictContext(
+            of: attempt.account,
+            model: attempt.upstreamModel,
+            startedAt: attempt.startedAt,
+            credentialVersion: attempt.credentialVersion,
+            carriedCredits: grant?.usesCredits ?? false,
+            config,
+            marks
         )
     }
 
@@ -50,7 +77,7 @@ extension Call {
         guard !words.isEmpty else { return false }
         var head: [UInt8] = []
         let request = exchange.request
-        head.append(contentsOf: PercentCoding.decode(request.target).utf8)
+        head.append(contentsOf: PercentCoding.decodeForm(request.target).utf8)
         request.headers.forEach { _, value in
             head.append(UInt8(ascii: "\n"))
             head.append(contentsOf: value)

@@ -8,24 +8,28 @@ import Telemetry
 /// A keep-alive commits status 200 but is no content: failover goes on after it, and a refusal becomes an error event.
 final class PendingStream: SilentStream {
     private let call: Call
-    private(set) var lastHeard: MonotonicTime
-    private(set) var hasKeptAlive = false
 
     init(_ call: Call) {
         self.call = call
-        lastHeard = call.exchange.startedAt
         resume()
     }
+
+    var silence: CallerSilence { call.silence }
 
     func resume() { call.context.silence.add(self) }
     func stop() { call.context.silence.remove(self) }
 
+    func keepAlive() { call.keepAlive() }
+}
+
+extension Call {
+    /// Lets the caller of a stream hear that the call goes on.
     func keepAlive() {
-        guard call.exchange.pendingBytes == 0 else { return }
-        call.startOwnStream()
-        call.exchange.write(call.wire.keepAlive)
-        call.context.metrics.keepAlives.add()
-        lastHeard = .now
-        hasKeptAlive = true
+        // One that has not taken what it has would not hear it either.
+        guard exchange.pendingBytes == 0 else { return }
+        startOwnStream()
+        exchange.write(wire.keepAlive)
+        context.metrics.keepAlives.add()
+        silence.keptAlive(at: .now)
     }
 }

@@ -214,17 +214,13 @@ package final class RelayRunner {
         call.settleNothing()
         guard case .errorWithin(let body, let headers) = failed.cause else { return }
         let error = attempt.account.provider.error(body, headers, in: attempt.dialect, context.parser)
-        CallerErrors.answer(call.exchange, attempt.refusal(error, status), requestID: call.requestID)
+        let refusal = GatewayError(refusal: error, status, hiding: attempt.hiddenHosts)
+        CallerErrors.answer(call.exchange, refusal, requestID: call.requestID)
     }
 
     private func surface(_ failure: AttemptFailure) {
         call.settleNothing()
-        let error = GatewayError(
-            .upstreamError,
-            failure.message,
-            retryAfterSeconds: failure.retryAfterSeconds,
-            status: failure.status
-        )
+        let error = GatewayError(failure)
         call.trace.error = error
         CallerErrors.answer(call.exchange, error, requestID: call.requestID)
     }

@@ -1,10 +1,35 @@
 package import Reactor
 
+/// Since when a stream's caller has heard nothing.
+package struct CallerSilence: Sendable {
+    /// Nil until an account is asked: what a call waits for before that is no upstream's silence. From then on it counts
+    /// until the caller hears something, whichever account is asked meanwhile.
+    package private(set) var since: MonotonicTime?
+    /// Whether the last thing it heard was a keep-alive.
+    package private(set) var hasKeptAlive = false
+
+    package init() {}
+
+    /// An account is asked: where it is the first one, the silence begins.
+    package mutating func asked(at now: MonotonicTime) {
+        if since == nil { since = now }
+    }
+
+    package mutating func keptAlive(at now: MonotonicTime) {
+        since = now
+        hasKeptAlive = true
+    }
+
+    /// The caller was written something of its answer.
+    package mutating func broken(at now: MonotonicTime) {
+        since = now
+        hasKeptAlive = false
+    }
+}
+
 /// A stream whose caller must hear something now and then.
 package protocol SilentStream: AnyObject {
-    /// When the caller last got a byte, or the call began.
-    var lastHeard: MonotonicTime { get }
-    var hasKeptAlive: Bool { get }
+    var silence: CallerSilence { get }
     func keepAlive()
 }
 
@@ -32,8 +57,9 @@ package final class SilenceWatch {
         guard !streams.isEmpty else { return }
         let now = MonotonicTime.now
         for stream in streams.values {
-            let silence = now - stream.lastHeard
-            if silence >= (stream.hasKeptAlive ? pace.furtherSilence : pace.firstSilence) { stream.keepAlive() }
+            let silence = stream.silence
+            guard let since = silence.since else { continue }
+            if now - since >= (silence.hasKeptAlive ? pace.furtherSilence : pace.firstSilence) { stream.keepAlive() }
         }
     }
 }

@@ -62,8 +62,6 @@ final class StreamPump: SilentStream, DrainedAnswer {
     private var isPaused = false
     private var drainTimer: LoopTimer?
     private var onEnd: ((Outcome) -> Void)?
-    private(set) var lastHeard = MonotonicTime.now
-    private(set) var hasKeptAlive = false
 
     /// - Parameter translating: where the upstream speaks another dialect than the caller.
     init(_ call: Call, _ response: FetchResponse, _ attempt: Attempt, translating: TranslatingMeter? = nil) {
@@ -263,7 +261,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
         guard !output.isEmpty else { return }
         call.exchange.write(output)
         output.removeAll(keepingCapacity: output.capacity <= 512)
-        lastHeard = .now
+        call.silence.broken(at: .now)
         if !isPaused, call.exchange.pendingBytes > Self.callerBacklog {
             isPaused = true
             response.setPaused(true)
@@ -397,17 +395,12 @@ final class StreamPump: SilentStream, DrainedAnswer {
         onEnd?(outcome)
     }
 
+    var silence: CallerSilence { call.silence }
+
     func keepAlive() {
         switch phase {
         case .draining, .finished: return
-        case .holding, .streaming: break
+        case .holding, .streaming: call.keepAlive()
         }
-        // One that has not taken what it has would not hear it either.
-        guard call.exchange.pendingBytes == 0 else { return }
-        call.startOwnStream()
-        call.exchange.write(call.wire.keepAlive)
-        call.context.metrics.keepAlives.add()
-        lastHeard = .now
-        hasKeptAlive = true
     }
 }

@@ -1,3 +1,4 @@
+package import Reactor
 package import Redis
 import Snapshots
 
@@ -8,6 +9,10 @@ import Snapshots
 package final class TraceStore: RedisGatherer {
     /// How often a loop looks how large the present hash has become, in traces.
     private static let measuredEvery = 32
+    /// How long it does not look, however few it keeps.
+    private static let unmeasuredSeconds = 600
+    /// How long a hash is kept after that: each trace in it a day at least.
+    private static let lifetime = String(86_400 + unmeasuredSeconds)
     private static let mebibyte = 1 << 20
 
     private let redis: RedisClient
@@ -17,6 +22,10 @@ package final class TraceStore: RedisGatherer {
     /// Of the present hash.
     private var name = ""
     private var written = 0
+    /// When the present hash was last measured, and its life renewed; nil for not yet.
+    private var measuredAt: MonotonicTime?
+    /// When the last trace came.
+    private var keptAt = MonotonicTime.now
     private var isAsking = false
     /// Request ids and traces of this turn.
     private var gathered = RedisArguments()
@@ -27,8 +36,9 @@ package final class TraceStore: RedisGatherer {
 
     package var isOn: Bool { memory > 0 && redis.isConnected }
 
-    package func keep(_ requestID: String, _ trace: [UInt8]) {
-        guard generation != nil else { return find(requestID, trace) }
+    package func keep(_ requestID: String, _ trace: [UInt8], at now: MonotonicTime = .now) {
+        guard generation != nil else { return find(requestID, trace, at: now) }
+        keptAt = now
         gathered.add(requestID)
         gathered.add(trace)
         if gathered.count == 2 { redis.gather(self) }
@@ -45,52 +55,55 @@ package final class TraceStore: RedisGatherer {
         command.add(contentsOf: gathered)
         gathered = RedisArguments()
         redis.send(command) { _ in }
-        // The first one in a hash gives it its life.
-        if before == 0 || before / Self.measuredEvery != written / Self.measuredEvery { measure(generation) }
+        // The first one in a hash gives it its life, and later ones renew it.
+        let isDue = measuredAt.map { keptAt - $0 >= .seconds(Self.unmeasuredSeconds) } ?? true
+        if isDue || before / Self.measuredEvery != written / Self.measuredEvery { measure(generation) }
     }
 
     /// Learns which hash is the present one; traces of that moment but the first are not kept.
-    private func find(_ requestID: String, _ trace: [UInt8]) {
+    private func find(_ requestID: String, _ trace: [UInt8], at now: MonotonicTime) {
         guard !isAsking else { return }
         isAsking = true
         redis.send(RedisCommand(["GET", RedisNames.traceGeneration])) { [self] answer in
             isAsking = false
             guard case .success(let value) = answer else { return }
             generation = value.text.flatMap { Int64($0) } ?? 0
-            keep(requestID, trace)
+            keep(requestID, trace, at: now)
         }
     }
 
     private func measure(_ generation: Int64) {
+        measuredAt = keptAt
         redis.run(
             TraceScripts.turn,
             keys: [RedisNames.traceGeneration],
             arguments: [
                 String(generation), RedisNames.tracesPrefix, String(memory / RedisNames.traceGenerations),
-                String(RedisNames.traceGenerations), RedisNames.traceLifetime,
+                String(RedisNames.traceGenerations), Self.lifetime,
             ]
         ) { [self] answer in
             guard case .success(let value) = answer, let now = value.integer, now != self.generation else { return }
             self.generation = now
-            written = 0
+            (written, measuredAt) = (0, nil)
         }
     }
 
     /// To be called at each new connection: the Redis may be another one.
-    package func forget() { generation = nil }
+    package func forget() { (generation, measuredAt) = (nil, nil) }
 }
 
 package enum TraceScripts {
-    /// Goes on to the next hash where this one is full. Keys: the number of the present hash. Arguments: the number that
-    /// the worker knows, how hashes are named, bytes that one may take, how many there are, life in seconds.
+    /// Renews the life of the hash that the worker writes to, and goes on to the next one where it is the present one and
+    /// full. Keys: the number of the present hash. Arguments: the number that the worker knows, how hashes are named,
+    /// bytes that one may take, how many there are, life in seconds.
     /// Answer: the number of the present hash. All of it has one hash tag.
     package static let turn = RedisScript(
         name: "turn",
         source: """
+            local name = ARGV[2] .. ARGV[1]
+            redis.call('EXPIRE', name, ARGV[5])
             local present = tonumber(redis.call('GET', KEYS[1]) or '0')
             if present ~= tonumber(ARGV[1]) then return present end
-            local name = ARGV[2] .. present
-            redis.call('EXPIRE', name, ARGV[5])
             if (redis.call('MEMORY', 'USAGE', name) or 0) < tonumber(ARGV[3]) then return present end
             present = redis.call('INCR', KEYS[1])
             redis.call('UNLINK', ARGV[2] .. present - tonumber(ARGV[4]))

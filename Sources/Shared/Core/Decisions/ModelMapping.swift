@@ -36,6 +36,9 @@ package struct ModelMapping: Hashable, Sendable {
     /// The names without wildcards that callers can ask for.
     package var names: [String] { exact.keys.sorted() }
 
+    /// Whether a pattern leads to this upstream model whatever a caller has asked for: the operator says that it is there.
+    package func isFixed(_ upstream: String) -> Bool { patterns.contains { $0.target == upstream } }
+
     /// The upstream's name for the model, or nil when the account does not serve it.
     package func upstreamModel(for model: String) -> String? {
         if isEmpty { return model }

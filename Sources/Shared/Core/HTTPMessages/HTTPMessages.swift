@@ -44,8 +44,8 @@ package struct HTTPRequestHead: Sendable, Equatable {
     package func queryValue(_ name: String) -> String? {
         for pair in query.split(separator: "&") {
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            if let first = parts.first, PercentCoding.decode(first) == name {
-                return parts.count > 1 ? PercentCoding.decode(parts[1]) : ""
+            if let first = parts.first, PercentCoding.decodeForm(first) == name {
+                return parts.count > 1 ? PercentCoding.decodeForm(parts[1]) : ""
             }
         }
         return nil
@@ -65,12 +65,17 @@ package struct HTTPResponseHead: Sendable, Equatable {
 
 /// Percent-encoding of URL parts (RFC 3986, 2.1).
 package enum PercentCoding {
-    /// Decodes `%XX` and `+`; a malformed escape stays as it is, bytes that are not UTF-8 are replaced.
-    package static func decode(_ text: some StringProtocol) -> String {
+    /// Decodes `%XX`; a malformed escape stays as it is, bytes that are not UTF-8 are replaced.
+    package static func decode(_ text: some StringProtocol) -> String { decode(text, isForm: false) }
+
+    /// Decodes names and values of queries and forms (`application/x-www-form-urlencoded`), in which `+` is a space.
+    package static func decodeForm(_ text: some StringProtocol) -> String { decode(text, isForm: true) }
+
+    private static func decode(_ text: some StringProtocol, isForm: Bool) -> String {
         var bytes: [UInt8] = []
         var rest = text.utf8[...]
         while let byte = rest.popFirst() {
-            if byte == UInt8(ascii: "+") {
+            if isForm, byte == UInt8(ascii: "+") {
                 bytes.append(UInt8(ascii: " "))
             } else if byte == UInt8(ascii: "%"), let high = rest.first.flatMap(hexDigit),
                 let low = rest.dropFirst().first.flatMap(hexDigit)

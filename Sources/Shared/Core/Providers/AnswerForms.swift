@@ -38,12 +38,24 @@ extension AnswerForm {
         }
     }
 
-    /// The answer's own JSON; nil when it cannot be found.
-    package func whole(_ body: [UInt8], _ parser: JSONParser) -> [UInt8]? {
+    /// Finds the answer's own JSON.
+    package func whole(_ body: [UInt8], _ parser: JSONParser) -> WholeBody {
         switch self {
-        case .plain, .awsEventStream: body
-        case .enveloped: Envelope.open(body, parser)
-        case .alwaysStream: OpenAIResponsesFold.response(in: body, parser)
+        case .plain, .awsEventStream: return .found(body)
+        case .enveloped: return WholeBody(Envelope.open(body, parser))
+        case .alwaysStream:
+            let fold = OpenAIResponsesFold(body, parser)
+            return fold.isEmpty ? .empty : WholeBody(fold.response)
         }
     }
+}
+
+/// What was received for a whole answer.
+package enum WholeBody: Sendable {
+    case found([UInt8])
+    /// A stream that came to its end without any content.
+    case empty
+    case unreadable
+
+    init(_ body: [UInt8]?) { self = body.map { .found($0) } ?? .unreadable }
 }

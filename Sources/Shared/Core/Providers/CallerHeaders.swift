@@ -1,3 +1,4 @@
+import Domain
 import HTTPMessages
 
 /// Which of a caller's headers go upstream, by dialect; all others stay here.
@@ -81,6 +82,18 @@ struct UpstreamHead: ~Copyable {
     mutating func remove(_ name: String) { headers.remove(name) }
     mutating func addIfMissing(_ name: String, _ value: String) {
         if !headers.contains(name) { headers.add(name, value) }
+    }
+
+    /// Leaves of the betas that the caller asks for what the policy admits; without rules they stay as they came.
+    ///
+    /// - Parameter further: one that is needed beside them; empty for none.
+    /// - Throws: `GatewayError` for one that is blocked.
+    mutating func setBetas(_ policy: BetaPolicy, for type: AccountType, adding further: String = "") throws {
+        guard !further.isEmpty || (!policy.rules.isEmpty && headers.contains("anthropic-beta")) else { return }
+        var betas = try policy.admitted(headers.values("anthropic-beta"), for: type)
+        if !further.isEmpty, !betas.contains(further) { betas.append(further) }
+        remove("anthropic-beta")
+        if !betas.isEmpty { add("anthropic-beta", betas.joined(separator: ",")) }
     }
 
     /// - Parameters:

@@ -20,7 +20,7 @@ enum GooglePaths {
         var pairs: [Substring] = call.isStream ? ["alt=sse"] : []
         if !call.isTranslated {
             pairs += call.callerQuery.split(separator: "&").filter { pair in
-                let name = PercentCoding.decode(pair.prefix { $0 != "=" })
+                let name = PercentCoding.decodeForm(pair.prefix { $0 != "=" })
                 return name != "key" && name != "alt"
             }
         }

@@ -111,8 +111,6 @@ package enum RedisNames {
     package static func traces(_ generation: Int64) -> String { tracesPrefix + String(generation) }
     /// How many of these hashes there are at most.
     package static let traceGenerations = 32
-    /// Seconds that a trace is kept at least where memory allows.
-    package static let traceLifetime = "86400"
 
     // MARK: Snapshots
 

@@ -166,7 +166,7 @@ package final class AdminAPI {
                 clientIP: call.clientIP,
                 isTLS: call.isTLS,
                 now: now(),
-                parameters: parameters.mapValues { PercentCoding.decode($0.replacing("+", with: "%2B")) }
+                parameters: parameters.mapValues { PercentCoding.decode($0) }
             )
             if route.access != .open {
                 let session = try await authenticator.session(for: head, now: request.now)

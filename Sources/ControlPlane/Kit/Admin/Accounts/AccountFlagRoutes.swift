@@ -6,9 +6,12 @@ import Telemetry
 /// before the call is answered.
 package struct AccountFlagRoutes {
     private let context: AdminContext
-    private let view = AccountView.view
+    private let answers: AccountAnswers
 
-    package init(_ context: AdminContext) { self.context = context }
+    package init(_ context: AdminContext) {
+        self.context = context
+        answers = AccountAnswers(context)
+    }
 
     private struct Switch { var isOn = true }
 
@@ -22,7 +25,7 @@ package struct AccountFlagRoutes {
                 path + "/recover",
                 .admin,
                 "End an account's error and its flags",
-                answer: view.schema,
+                answer: answers.schema,
                 handler: recover
             ),
             Route(
@@ -30,7 +33,7 @@ package struct AccountFlagRoutes {
                 path + "/clear-flags",
                 .admin,
                 "End an account's flags",
-                answer: view.schema,
+                answer: answers.schema,
                 handler: clearFlags
             ),
             Route(
@@ -38,7 +41,7 @@ package struct AccountFlagRoutes {
                 path + "/reset-quota",
                 .admin,
                 "Begin an account's daily, weekly and total quota anew",
-                answer: view.schema,
+                answer: answers.schema,
                 handler: resetQuota
             ),
             Route(
@@ -47,13 +50,14 @@ package struct AccountFlagRoutes {
                 .admin,
                 "Let an account be chosen, or not",
                 body: form.schema(for: .create),
-                answer: view.schema,
+                answer: answers.schema,
                 handler: setSchedulable
             ),
         ]
     }
 
-    /// Ends an account's error and flags within a change. A test call that succeeds does the same.
+    /// Ends an account's error and flags within a change, and lets its tokens be renewed again. A test call that succeeds does
+    /// the same.
     ///
     /// - Returns: false when there is no such account.
     @discardableResult
@@ -62,6 +66,7 @@ package struct AccountFlagRoutes {
         let wasInError = standing.status == .error
         standing.recover(now: Timestamp.now)
         try await AccountStandingStore.update(id, to: standing, isConfig: wasInError, on: change.connection)
+        try await TokenStore.trust(id, on: change.connection)
         change.publish(.marks(id, isRecovery: true))
         if wasInError { change.publish(.config) }
         return true
@@ -118,6 +123,6 @@ package struct AccountFlagRoutes {
             return try await AccountStore.find(id, on: change.connection)
         }
         guard let account else { throw Problem.notFound("account") }
-        return .ok(view.json(account))
+        return .ok(await answers.json(account))
     }
 }

@@ -8,7 +8,7 @@ package struct AccountRoutes {
     private let context: AdminContext
     private let sealing: CredentialSealing
     private let form = AccountForm.form
-    private let view = AccountView.view
+    private let answers: AccountAnswers
     private let rules = ListRules(
         sorts: [
             "id": "a.id", "name": "lower(a.name)", "platform": "a.platform", "type": "a.type", "status": "a.status",
@@ -35,6 +35,7 @@ package struct AccountRoutes {
 
     package init(_ context: AdminContext) {
         self.context = context
+        answers = AccountAnswers(context)
         sealing = CredentialSealing(context.masterKeys)
     }
 
@@ -47,7 +48,7 @@ package struct AccountRoutes {
                 .admin,
                 "List accounts",
                 query: rules.parameters,
-                answer: Schema.page(of: view.schema),
+                answer: Schema.page(of: answers.schema),
                 handler: list
             ),
             Route(
@@ -57,17 +58,17 @@ package struct AccountRoutes {
                 "Create an account",
                 body: form.schema(for: .create),
                 status: 201,
-                answer: view.schema,
+                answer: answers.schema,
                 handler: create
             ),
-            Route("GET", path + "/{id}", .admin, "Read an account", answer: view.schema, handler: read),
+            Route("GET", path + "/{id}", .admin, "Read an account", answer: answers.schema, handler: read),
             Route(
                 "PATCH",
                 path + "/{id}",
                 .admin,
                 "Change an account",
                 body: form.schema(for: .patch),
-                answer: view.schema,
+                answer: answers.schema,
                 handler: update
             ),
             Route("DELETE", path + "/{id}", .admin, "Delete an account", status: 204, handler: delete),
@@ -79,7 +80,7 @@ package struct AccountRoutes {
         let (accounts, total) = try await context.pool.withConnection {
             try await page.fetch(AccountStore.columns, from: "accounts a", on: $0) { try AccountStore.record($0) }
         }
-        return page.answer(accounts.map { view.json($0) }, total: total)
+        return page.answer(await answers.json(accounts), total: total)
     }
 
     private func read(_ request: AdminRequest) async throws -> AdminAnswer {
@@ -87,7 +88,7 @@ package struct AccountRoutes {
         guard let account = try await context.pool.withConnection({ try await AccountStore.find(id, on: $0) }) else {
             throw Problem.notFound("account")
         }
-        return .ok(view.json(account))
+        return .ok(await answers.json(account))
     }
 
     private func create(_ request: AdminRequest) async throws -> AdminAnswer {
@@ -95,7 +96,7 @@ package struct AccountRoutes {
             try await insert(request.body, change)
         }
         guard let account else { throw Problem.notFound("account") }
-        return .created(view.json(account))
+        return .created(await answers.json(account))
     }
 
     /// Makes the account that a body describes, or throws every fault in it.
@@ -142,7 +143,7 @@ package struct AccountRoutes {
             return try await AccountStore.find(id, on: change.connection)
         }
         guard let account else { throw Problem.notFound("account") }
-        return .ok(view.json(account))
+        return .ok(await answers.json(account))
     }
 
     private func reseal(_ edit: CredentialEdit, _ current: AccountRecord) throws -> StoredCredentials {

@@ -58,8 +58,7 @@ package enum AccountView {
             .init("quota_daily_used", Schema.money) { used(.daily, $0) },
             .init("quota_weekly_used", Schema.money) { used(.weekly, $0) },
             .init("quota_total_used", Schema.money) { used(.total, $0) },
-            // Live state is Redis' and shown by routes of its own; this is its empty value.
-            .init("in_flight", Schema.integer) { _ in 0 },
+            .init("in_flight", Schema.integer.nullable) { $0.inFlight.map { .int($0) } ?? .null },
             .init("last_used_at", Schema.time.nullable) { .time($0.lastUsedAt) },
             .init("session_window_start", Schema.time.nullable) { .time($0.usage.session?.start) },
             .init("session_window_end", Schema.time.nullable) { .time($0.usage.session?.end) },

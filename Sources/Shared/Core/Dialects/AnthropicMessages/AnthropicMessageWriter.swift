@@ -96,7 +96,7 @@ internal struct AnthropicMessageWriter {
             try writeSource(media, isImage: false, to: &json)
             if let title = media.title { json.member("title", title) }
             if let context = media.context { json.member("context", context) }
-            if media.hasCitations {
+            if media.citations != nil {
                 json.key("citations")
                 json.object { $0.member("enabled", true) }
             }

@@ -109,7 +109,7 @@ internal enum AnthropicParts {
         }
         var media = NeutralMedia(content, title: try block.string("title"), field: block.name("source"))
         media.context = try block.string("context")
-        media.hasCitations = try block.object("citations")?.bool("enabled") ?? false
+        if try block.object("citations")?.bool("enabled") == true { media.citations = block.name("citations") }
         return media
     }
 }

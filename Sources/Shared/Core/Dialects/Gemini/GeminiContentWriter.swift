@@ -95,6 +95,7 @@ internal struct GeminiContentWriter {
 
     /// - Parameter kind: of media at a URL that does not tell.
     private func write(_ media: NeutralMedia, kind: StaticString, to json: inout JSONWriter) throws {
+        try media.refuseCitations()
         switch media.source {
         case .base64(let mediaType, let data):
             json.object { json in

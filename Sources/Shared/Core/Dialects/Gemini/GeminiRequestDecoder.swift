@@ -54,16 +54,37 @@ internal struct GeminiRequestDecoder {
 
     // MARK: Tools
 
+    private static let searches: [StaticString] = [
+        "googleSearch", "google_search", "googleSearchRetrieval", "google_search_retrieval",
+    ]
+
+    /// When the model is to search is left to it: `dynamicRetrievalConfig` is a hint.
+    private func search(_ options: FieldReader) throws -> NeutralWebSearch {
+        var search = NeutralWebSearch()
+        for (key, value) in options.value.members where !value.isNull {
+            switch key.string {
+            case "excludeDomains": search.blockedDomains = try options.strings("excludeDomains") ?? []
+            case "exclude_domains": search.blockedDomains = try options.strings("exclude_domains") ?? []
+            case "dynamicRetrievalConfig", "dynamic_retrieval_config": break
+            default: throw TranslationFault("\(options.path).\(key.string.shown(64))", Self.elsewhere)
+            }
+        }
+        return search
+    }
+
     private func readTools(into request: inout NeutralRequest) throws {
         for tool in try root.objects("tools") ?? [] {
             for (key, value) in tool.value.members where !value.isNull {
                 switch key.string {
                 case "functionDeclarations", "function_declarations": break
-                case "googleSearch", "google_search", "googleSearchRetrieval", "google_search_retrieval":
-                    request.serverTools.append(.webSearch(NeutralWebSearch()))
+                case "googleSearch", "google_search", "googleSearchRetrieval", "google_search_retrieval": break
                 case "codeExecution", "code_execution": request.serverTools.append(.codeExecution)
                 default: throw TranslationFault("\(tool.path).\(key.string.shown(64))", Self.elsewhere)
                 }
+            }
+            for name in Self.searches {
+                guard let options = try tool.object(name) else { continue }
+                request.serverTools.append(.webSearch(try search(options)))
             }
             let declarations = try tool.either("functionDeclarations", "function_declarations")
             for function in try tool.objects(declarations) ?? [] {

@@ -70,7 +70,8 @@ package struct NeutralMedia: Hashable, Sendable {
     package var title: String?
     /// Text that goes with a document without being cited (Anthropic `context`).
     package var context: String?
-    package var hasCitations = false
+    /// The field of the caller's request that asks for citations of a document; nil where none does.
+    package var citations: String?
     /// OpenAI `detail`: `low`, `high`, `auto`.
     package var detail: String?
     /// Where it stands in the caller's request: faults name it so.
@@ -81,6 +82,11 @@ package struct NeutralMedia: Hashable, Sendable {
         self.title = title
         self.detail = detail
         self.field = field
+    }
+
+    /// For upstreams whose answers point at no passages of documents.
+    func refuseCitations() throws {
+        if let citations { throw TranslationFault(citations, "this model cannot cite documents") }
     }
 }
 

@@ -76,7 +76,7 @@ internal enum ChatMessageWriter {
                 }
             }
         case .document(let media):
-            if let text = OpenAIMedia.documentText(media) { return writeText(text, to: &json) }
+            if let text = try OpenAIMedia.documentText(media) { return writeText(text, to: &json) }
             guard case .base64(let type, let data) = media.source else {
                 throw TranslationFault(media.field, "this model takes documents as base64 or plain text")
             }
@@ -163,8 +163,9 @@ internal enum OpenAIMedia {
         }
     }
 
-    /// What a plain-text document reads as in a conversation.
-    static func documentText(_ media: NeutralMedia) -> String? {
+    /// What a plain-text document reads as in a conversation; nil for others.
+    static func documentText(_ media: NeutralMedia) throws -> String? {
+        try media.refuseCitations()
         guard case .text(let text) = media.source else { return nil }
         return [media.title, media.context, text].compactMap(\.self).joined(separator: "\n\n")
     }

@@ -1,14 +1,18 @@
 package import Formats
 
 /// Finds the whole response in a stream of it: for upstreams that answer in streams only.
-package enum OpenAIResponsesFold {
+package struct OpenAIResponsesFold {
     /// The `response` of the last event that carries one; an error event as `{"error":…}`; nil for neither.
-    package static func response(in stream: [UInt8], _ parser: JSONParser) -> [UInt8]? {
+    package private(set) var response: [UInt8]?
+    /// Whether it has no content and no error, by the rule that streams are followed by.
+    package let isEmpty: Bool
+
+    package init(_ stream: [UInt8], _ parser: JSONParser) {
         var events = SSEParser(maximumEventBytes: stream.count + 1)
         var found: [UInt8]?
-        let wire = OpenAIResponsesMeter()
+        let meter = OpenAIResponsesMeter()
         try? events.feed(stream) { event in
-            let kind = wire.receive(event, parser)
+            let kind = meter.receive(event, parser)
             guard kind == .end || kind == .error else { return }
             let range: Range<Int>?? = try? parser.parse(event.data) { $0.locateTopLevel("response").value }
             if let range = range ?? nil {
@@ -17,6 +21,7 @@ package enum OpenAIResponsesFold {
                 found = Array(#"{"error":"#.utf8) + Array(event.data) + Array("}".utf8)
             }
         }
-        return found
+        response = found
+        isEmpty = !meter.hasContent && !meter.hasFailed
     }
 }

@@ -40,11 +40,13 @@ package final class OpenAIResponsesMeter: StreamMeter {
             if isNew { countContent(0) }
             return isNew ? .content : .trailer
         }
-        readResponse(data, parser)
+        let hasOutput = readResponse(data, parser)
         if name.equals("response.completed") || name.elementsEqual("response.incomplete".utf8) {
             hasEnded = true
             // An answer that was cut before its first word is an answer.
             if name.equals("response.incomplete") { countContent(0) }
+            // So is one that comes in a single piece.
+            if hasOutput, !hasContent { countContent(0) }
             return .end
         }
         if name.equals("response.failed") {
@@ -54,12 +56,15 @@ package final class OpenAIResponsesMeter: StreamMeter {
         return hasContent ? .trailer : .preamble
     }
 
-    private func readResponse(_ data: UnsafeRawBufferPointer, _ parser: JSONParser) {
-        try? parser.parse(data) { document in
-            guard let response = document.root["response"] else { return }
+    /// Returns whether the response has any items.
+    private func readResponse(_ data: UnsafeRawBufferPointer, _ parser: JSONParser) -> Bool {
+        let hasOutput: Bool? = try? parser.parse(data) { document in
+            guard let response = document.root["response"] else { return false }
             if responseID == nil { responseID = response["id"]?.string }
             if OpenAIResponsesWire.readUsage(of: response, &usage) { hasFinalUsage = true }
+            return response["output"].map { $0.kind == .array && $0.count > 0 } ?? false
         }
+        return hasOutput ?? false
     }
 
     /// Events that say what is to come and have nothing in them yet.

@@ -113,7 +113,7 @@ internal enum ResponsesInputWriter {
             }
         case .audio(let media): throw TranslationFault(media.field, "this model takes no audio")
         case .document(let media):
-            if let text = OpenAIMedia.documentText(media) { return writeText(text, role, to: &json) }
+            if let text = try OpenAIMedia.documentText(media) { return writeText(text, role, to: &json) }
             if case .file = media.source {
                 throw TranslationFault(media.field, "the file lies with another provider")
             }

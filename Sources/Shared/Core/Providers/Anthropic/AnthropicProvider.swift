@@ -31,7 +31,7 @@ package struct AnthropicProvider: Provider {
     package func request(for call: UpstreamCall) throws -> UpstreamRequest? {
         guard let secret = call.secrets[type == .apikey ? "api_key" : "access_token"] else { return nil }
         var head = UpstreamHead(to: target, call, forwarding: CallerHeaders.isForwardedToAnthropic)
-        try setBetas(of: call, in: &head)
+        try head.setBetas(policy, for: type, adding: type == .apikey ? "" : oauthBeta)
         head.addIfMissing("anthropic-version", Self.defaultVersion)
         if type == .apikey {
             head.add("x-api-key", secret.reveal())
@@ -46,16 +46,6 @@ package struct AnthropicProvider: Provider {
             ),
             body: call.body
         )
-    }
-
-    /// With a key and no rules the caller's headers stay as they came.
-    private func setBetas(of call: UpstreamCall, in head: inout UpstreamHead) throws {
-        let isKey = type == .apikey
-        guard !isKey || (!policy.rules.isEmpty && head.headers.contains("anthropic-beta")) else { return }
-        var betas = try policy.admitted(head.headers.values("anthropic-beta"), for: type)
-        if !isKey, !oauthBeta.isEmpty, !betas.contains(oauthBeta) { betas.append(oauthBeta) }
-        head.remove("anthropic-beta")
-        if !betas.isEmpty { head.add("anthropic-beta", betas.joined(separator: ",")) }
     }
 
     package var verdicts: VerdictTable { VerdictTable(AnthropicVerdicts()) }

@@ -5,12 +5,14 @@ package import Domain
 package struct AntigravityKeyProvider: Provider {
     package let target: UpstreamTarget
     private let overrides: [String: String]
+    private let policy: BetaPolicy
 
     package init?(_ account: ProviderAccount) {
         // There is no public endpoint to fall back to.
         guard let target = account.target(default: "") else { return nil }
         self.target = target.with(suffix: "/antigravity")
         overrides = account.headerOverrides
+        policy = account.betaPolicy
     }
 
     package func dialect(for route: CallRoute, model: String) -> Dialect? {
@@ -30,6 +32,7 @@ package struct AntigravityKeyProvider: Provider {
         guard let key = call.secrets["api_key"] else { return nil }
         if call.dialect == .anthropic {
             var head = UpstreamHead(to: target, call, forwarding: CallerHeaders.isForwardedToAnthropic)
+            try head.setBetas(policy, for: .apikey)
             head.addIfMissing("anthropic-version", "2023-06-01")
             head.add("x-api-key", key.reveal())
             let path = call.action == .countTokens ? "/v1/messages/count_tokens" : "/v1/messages"

@@ -184,7 +184,7 @@ struct OAuthForm {
         for pair in String(decoding: body, as: UTF8.self).split(separator: "&") {
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard parts.count == 2 else { continue }
-            values[PercentCoding.decode(parts[0])] = PercentCoding.decode(parts[1])
+            values[PercentCoding.decodeForm(parts[0])] = PercentCoding.decodeForm(parts[1])
         }
     }
 

@@ -11,10 +11,11 @@ package struct SignInRoutes {
     private let context: AdminContext
     private let accounts: AccountRoutes
     private let sealing: CredentialSealing
-    private let view = AccountView.view
+    private let answers: AccountAnswers
 
     package init(_ context: AdminContext) {
         self.context = context
+        answers = AccountAnswers(context)
         accounts = AccountRoutes(context)
         sealing = CredentialSealing(context.masterKeys)
     }
@@ -45,7 +46,7 @@ package struct SignInRoutes {
                 .admin,
                 "End a sign-in with the code that it brought",
                 body: SignInForm.finish.schema(for: .create),
-                answer: view.schema,
+                answer: answers.schema,
                 handler: finish
             ),
             Route(
@@ -53,7 +54,7 @@ package struct SignInRoutes {
                 path + "/{id}/refresh",
                 .admin,
                 "Renew an account's tokens",
-                answer: view.schema,
+                answer: answers.schema,
                 handler: refresh
             ),
         ]
@@ -195,7 +196,7 @@ package struct SignInRoutes {
             return account
         }
         guard let account else { throw Problem.notFound("account") }
-        return .ok(view.json(account))
+        return .ok(await answers.json(account))
     }
 
     private static let unknown = Problem(
@@ -372,6 +373,6 @@ package struct SignInRoutes {
             return try await AccountStore.find(id, on: change.connection)
         }
         guard let renewed else { throw Problem.notFound("account") }
-        return .ok(view.json(renewed))
+        return .ok(await answers.json(renewed))
     }
 }
