@@ -232,6 +232,7 @@ struct MoneyTests {
             let event = try #require(entries.first?.array?.last?.array?.last?.bytes)
             let told = try #require(PolicyExhaustion(event))
             #expect(told.key == stand.key.id && told.user == stand.key.user && told.version == 1)
+            #expect(try #require(told.wanted) > NanoUSD(1000))
             // A higher quota ends it.
             stand.change { $0.policy?.quota = NanoUSD(100_000_000_000) }
             try await stand.publish()

@@ -198,6 +198,76 @@ struct CounterDifferenceTests {
         }
     }
 
+    @Test("what Redis had taken and a worker has posted all the same is not counted twice")
+    func postedAndTaken() async throws {
+        try await withWorld { world in
+            let cast = try await Cast(world, users: 2)
+            let (user, other) = (cast.users[0], cast.users[1])
+            try await world.run("update users set balance = 5000")
+            let publisher = world.publisher()
+            try await publisher.writeCounters(of: cast.users)
+            try await world.charge(cast.record(0))
+            let answer = try await world.internalAPI().answer(
+                .post("/internal/v1/records"),
+                body: Array("[".utf8) + cast.record(0).encoded + Array("]".utf8)
+            )
+            #expect(answer.status == 200)
+            func left(_ user: UserID) async throws -> Int64 {
+                let wallet = CounterNames.wallet(of: user)
+                return (try await world.field(wallet, "b") ?? 0) - (try await world.field(wallet, "u") ?? 0)
+            }
+            // The outbox has its turn before the settler, who is still waiting to try Redis again.
+            var seen: [Int64] = []
+            let isWritten = Promise<Void>()
+            world.loop.spawn {
+                _ = try? await publisher.publishCommitted()
+                isWritten.succeed(())
+            }
+            for _ in 0..<50 {
+                seen.append(try await left(user))
+                await world.loop.sleep(.milliseconds(5))
+            }
+            // Nobody else waits for it.
+            try await world.run(
+                "update users set balance = 7000, money_seq = money_seq + 1 where id = $1",
+                [.integer(other.raw)]
+            )
+            try await publisher.writeCounters(of: [other])
+            #expect(try await left(other) == 7000)
+            try await world.settleAll()
+            try await isWritten.wait()
+            seen.append(try await left(user))
+            #expect(seen.allSatisfy { $0 == 4000 }, "\(Set(seen))")
+            #expect(try await world.field(CounterNames.wallet(of: user), "u") == 0)
+        }
+    }
+
+    @Test("with no settler about, what would count twice is left as it is, and what Redis lacks is written")
+    func nobodySettles() async throws {
+        try await withWorld { world in
+            let cast = try await Cast(world, users: 1)
+            let (user, partition) = (cast.users[0], Partition(of: cast.users[0]))
+            try await world.run("update users set balance = 5000")
+            let publisher = world.publisher()
+            try await publisher.writeCounters(of: [user])
+            try await world.charge(cast.record(0))
+            try await world.pool.withConnection { connection in
+                try await SettlementStore.prepare(connection)
+                _ = try await connection.transaction { connection in
+                    try await SettlementStore.settle([SettlementItem(cast.record(0))], positions: [], connection)
+                }
+            }
+            try await world.run("update api_keys set quota = 100")
+            try await publisher.publishCommitted()
+            #expect(try await world.field(CounterNames.wallet(of: user), "b") == 5000)
+            #expect(try await world.field(CounterNames.wallet(of: user), "u") == 1000)
+            #expect(try await world.field(CounterNames.quota(of: cast.keys[0], partition), "b") == 1000)
+            try await world.settleAll()
+            #expect(try await world.field(CounterNames.wallet(of: user), "b") == 4000)
+            #expect(try await world.field(CounterNames.wallet(of: user), "u") == 0)
+        }
+    }
+
     @Test("a word of an exhaustion under another quota than the policy's is none of it", arguments: [5000, 9000])
     func lateExhaustion(quota: Int64) async throws {
         try await withWorld { world in

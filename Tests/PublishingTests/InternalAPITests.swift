@@ -109,27 +109,6 @@ struct InternalAPITests {
         }
     }
 
-    @Test("a record older than the ids that are kept is put aside, one a little younger is settled")
-    func oldRecords() async throws {
-        try await withWorld { world in
-            let cast = try await Cast(world)
-            let day: Int64 = 86_400_000_000
-            var young = cast.record(1)
-            young.createdAt.microseconds -= 43 * day
-            var old = cast.record(2)
-            old.createdAt.microseconds -= 44 * day
-            let body = Array("[".utf8) + young.encoded + Array(",".utf8) + old.encoded + Array("]".utf8)
-            let answer = try await world.internalAPI().answer(.post("/internal/v1/records"), body: body)
-            #expect(String(decoding: answer.body, as: UTF8.self) == #"{"settled":1,"repeated":0,"rejected":1}"#)
-            try await world.append(old)
-            let settler = world.settler()
-            settler.start()
-            try await world.waitUntilSettled()
-            (try await world.books()).expect(1, cost: 1001, deadLetters: 2)
-            await settler.stop()
-        }
-    }
-
     @Test("records that are none are put aside and counted, the others are settled")
     func rejectedRecords() async throws {
         try await withWorld { world in

@@ -63,7 +63,7 @@ package final class ControlPlane {
             let internalListen = config.internalListen, let redis = config.redis
         else { throw StartError.notConfigured }
         try await Migrations.run(in: pool)
-        try await UsagePartitions.ensure(now: now, in: pool)
+        try await UsagePartitions.ensure(now: try await UsagePartitions.now(in: pool), in: pool)
         try await PriceSeed.plant(with: changes)
         try await plantAdmin()
 
@@ -190,8 +190,6 @@ package final class ControlPlane {
         pool.close()
         log.info("stopped")
     }
-
-    private var now: Timestamp { .now }
 
     private func plantAdmin() async throws {
         guard let admin = config.firstAdmin else {

@@ -189,13 +189,12 @@ package final class InternalAPI {
     private func settle(_ body: [UInt8]) async throws -> InternalAnswer {
         var items: [SettlementItem] = []
         var rejected: [(record: [UInt8], reason: String)] = []
-        let now = Timestamp.now
         do {
             try parser.parse(body) { document in
                 guard document.root.isArray else { throw JSONError.malformed }
                 for element in document.root.elements {
                     do throws(SnapshotError) {
-                        items.append(try SettlementItem(try UsageRecord(element), now: now))
+                        items.append(SettlementItem(try UsageRecord(element)))
                     } catch {
                         rejected.append((JSON(element).encoded, "\(error)"))
                     }
@@ -220,7 +219,7 @@ package final class InternalAPI {
         json.object {
             $0.member("settled", outcome.new + outcome.corrected)
             $0.member("repeated", outcome.repeated)
-            $0.member("rejected", rejected.count)
+            $0.member("rejected", rejected.count + outcome.buried.count)
         }
         return .json(json.bytes)
     }

@@ -9,15 +9,12 @@ import Snapshots
 /// that snapshot, by its request id, and so in its sums, or it is added to them. Nothing can slip through between the
 /// two, as a record leaves the stream only after the commit that settles it.
 package final class KeyUsageReader {
-    private static let page = 1000
-
     private let pool: PostgresPool
-    private let redis: RedisClient
-    private let decoder = UsageRecordDecoder()
+    private let waiting: WaitingRecords
 
     package init(_ pool: PostgresPool, _ redis: RedisClient) {
         self.pool = pool
-        self.redis = redis
+        waiting = WaitingRecords(redis)
     }
 
     /// - Returns: nil when there is no such key.
@@ -28,11 +25,11 @@ package final class KeyUsageReader {
             [.integer(key.raw)]
         ).first
         guard let user = try owner.map({ UserID(try $0.int("user_id")) }) else { return nil }
-        let waiting = try await unsettled(of: user)
+        let waiting = try await waiting.read(of: [user])
         return try await pool.withTransaction { connection in
             try await connection.execute("set transaction isolation level repeatable read, read only")
             guard var usage = try await Self.sums(of: key, connection) else { return nil }
-            let settled = try await Self.settled(waiting.map(\.record.requestID), connection)
+            let settled = try await WaitingRecords.settled(waiting, connection)
             for record in waiting.map(\.record) {
                 if let phase = settled[record.requestID] {
                     guard SettlementRules.replaces(record.phase, phase) else { continue }
@@ -41,29 +38,6 @@ package final class KeyUsageReader {
                 usage.add(UsageFacts(record))
             }
             return usage
-        }
-    }
-
-    /// The user's records in the stream, one a call.
-    private func unsettled(of user: UserID) async throws -> [SettlementItem] {
-        let partition = Partition(of: user)
-        var found: [SettlementItem] = []
-        var start = "-"
-        while true {
-            let call = StreamSlice.call(partition, from: start, limit: Self.page)
-            let answer = try await redis.run(call.script, keys: call.keys, arguments: call.arguments)
-            guard let slice = StreamSlice(answer, partition, limit: Self.page) else {
-                throw RedisError.unexpectedAnswer
-            }
-            for entry in slice.entries {
-                // What cannot be read is not going to be settled either.
-                guard let bytes = entry.record, let record = try? decoder.decode(bytes), record.user == user else {
-                    continue
-                }
-                found.append(SettlementItem(record, streamID: entry.streamID))
-            }
-            guard slice.isFull, let last = slice.entries.last else { return SettlementRules.distinct(found) }
-            start = "(" + last.id
         }
     }
 
@@ -117,21 +91,6 @@ package final class KeyUsageReader {
         usage.rpm = try minute?.int("requests") ?? 0
         usage.tpm = try minute?.int("tokens") ?? 0
         return usage
-    }
-
-    private static func settled(
-        _ requestIDs: [String],
-        _ connection: PostgresConnection
-    ) async throws -> [String: SettlementPhase] {
-        guard !requestIDs.isEmpty else { return [:] }
-        var phases: [String: SettlementPhase] = [:]
-        for row in try await connection.query(
-            "select request_id, phase from settled where request_id = any($1::text[])",
-            [.texts(requestIDs)]
-        ) {
-            phases[try row.text("request_id")] = try row.choice("phase") as SettlementPhase
-        }
-        return phases
     }
 
     /// What a swept record has booked.

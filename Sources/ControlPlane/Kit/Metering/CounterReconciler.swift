@@ -12,8 +12,10 @@ package import Telemetry
 /// step, a person with redis-cli, a defect.
 package final class CounterReconciler {
     private static let interval = Duration.seconds(60)
-    /// A partition with more under way is looked at when it is quieter.
-    private static let limit = 5000
+    /// A partition with more that is unsettled is looked at when it is quieter, and one with more calls under way: Redis
+    /// serves nobody else while it shows them.
+    private static let maximumEntries = 5000
+    private static let maximumHolds = 50_000
     private static let batch: Int64 = 500
 
     private let loop: EventLoop
@@ -68,16 +70,22 @@ package final class CounterReconciler {
                 [.integer(AdvisoryLock.reconciler)]
             )
             guard try lock.first?.bool("taken") == true else { return }
+            let now = try await redisTime()
             var sum: UInt64 = 0
             var last: Int64 = 0
+            var seen: Set<Partition> = []
             while true {
                 let users = try await connection.query(
                     "select id from users where id > $1 and deleted_at is null order by id limit $2",
                     [.integer(last), .integer(Self.batch)]
                 ).map { UserID(try $0.int("id")) }
-                let standings = try await CounterStore.standings(of: users, connection)
+                let standings = try await CounterStore.standings(of: users, runningAt: now, connection)
                 for (partition, standings) in Dictionary(grouping: standings, by: { Partition(of: $0.user) }) {
-                    sum &+= try await compare(partition, standings.flatMap(\.counters).map(\.name))
+                    sum &+= try await compare(
+                        partition,
+                        standings.flatMap { $0.counters + $0.laterCounters },
+                        andOthers: seen.insert(partition).inserted
+                    )
                 }
                 // What Postgres says is written again: older numbers never replace newer ones.
                 try await publisher.writeCounters(of: users)
@@ -94,39 +102,48 @@ package final class CounterReconciler {
         }
     }
 
-    /// - Returns: by how much the partition's counters were wrong.
-    private func compare(_ partition: Partition, _ names: [String]) async throws -> UInt64 {
-        let answer = try await redis.run(
-            CounterScripts.inspect,
-            keys: [RedisNames.usage(partition), RedisNames.holds(partition)] + names,
-            arguments: [String(Self.limit)]
-        )
-        guard let parts = answer.array, parts.count == 3, let numbers = parts[2].array, numbers.count == names.count
-        else { return 0 }
-        var unsettled: [String: Int64] = [:]
-        for entry in parts[0].array ?? [] {
-            let fields = entry.array?.last?.array ?? []
-            guard fields.first?.text == "r", let bytes = fields.last?.bytes, let record = try? decoder.decode(bytes)
-            else { continue }
-            for name in CounterNames.all(of: record) { unsettled[name, default: 0] &+= record.cost.raw }
+    /// By which windows are chosen.
+    private func redisTime() async throws -> Timestamp {
+        let answer = try await redis.send(RedisCommand(["TIME"]))
+        guard let parts = answer.array?.compactMap({ $0.text.flatMap { Int64($0) } }), parts.count == 2 else {
+            throw RedisError.unexpectedAnswer
         }
+        return Timestamp(microseconds: parts[0] &* 1_000_000 &+ parts[1])
+    }
+
+    /// What counters should say, by name.
+    private struct Wanted {
+        var unsettled: [String: Int64] = [:]
         var reserved: [String: Int64] = [:]
-        for hold in parts[1].array ?? [] {
-            let words = (hold.text ?? "").split(separator: " ")
-            for index in stride(from: 0, to: words.count - 1, by: 2) {
-                reserved[String(words[index]), default: 0] &+= Int64(words[index + 1]) ?? 0
-            }
+    }
+
+    /// - Parameter andOthers: also looks at all that records and holds name: calls end in other windows than those that
+    ///   run.
+    /// - Returns: by how much the partition's counters were wrong.
+    private func compare(
+        _ partition: Partition,
+        _ counters: [CounterNumber],
+        andOthers: Bool
+    ) async throws -> UInt64 {
+        let known = Dictionary(counters.map { ($0.name, $0.expiry ?? 0) }) { first, _ in first }
+        var names = Array(known.keys)
+        guard var (wanted, found) = try await inspect(partition, names) else { return 0 }
+        let others = Set(wanted.unsettled.keys).union(wanted.reserved.keys).filter {
+            known[$0] == nil && CounterNames.partition(of: $0) == partition
+        }
+        if andOthers, !others.isEmpty {
+            names += others
+            guard let both = try await inspect(partition, names) else { return 0 }
+            (wanted, found) = both
         }
         var sum: UInt64 = 0
-        for (name, values) in zip(names, numbers) {
-            let found = (values.array ?? []).map { Int64($0.text ?? "") ?? 0 }
-            guard found.count == 2 else { continue }
-            let wanted = [unsettled[name] ?? 0, reserved[name] ?? 0]
+        for (name, found) in zip(names, found) {
+            let wanted = [wanted.unsettled[name] ?? 0, wanted.reserved[name] ?? 0]
             guard found != wanted else { continue }
             let done = try await redis.run(
                 CounterScripts.correct,
                 keys: [name],
-                arguments: (found + wanted).map { String($0) }
+                arguments: (found + wanted).map { String($0) } + [known[name].map { String($0) } ?? ""]
             )
             guard done.integer == 1 else { continue }
             corrected.add()
@@ -140,5 +157,37 @@ package final class CounterReconciler {
             )
         }
         return sum
+    }
+
+    /// - Returns: what counters should say, and for each name `u` and `r` as they are, at one moment; nil where there is too
+    ///   much to look at.
+    private func inspect(_ partition: Partition, _ names: [String]) async throws -> (Wanted, found: [[Int64]])? {
+        let answer = try await redis.run(
+            CounterScripts.inspect,
+            keys: [RedisNames.usage(partition), RedisNames.holds(partition)] + names,
+            arguments: [String(Self.maximumEntries), String(Self.maximumHolds)]
+        )
+        guard let parts = answer.array, parts.count == 3, let numbers = parts[2].array, numbers.count == names.count
+        else { return nil }
+        var wanted = Wanted()
+        for entry in parts[0].array ?? [] {
+            let fields = entry.array?.last?.array ?? []
+            guard fields.first?.text == "r", let bytes = fields.last?.bytes, let record = try? decoder.decode(bytes)
+            else { continue }
+            for name in CounterNames.all(of: record) { wanted.unsettled[name, default: 0] &+= record.cost.raw }
+        }
+        for hold in parts[1].array ?? [] {
+            let words = (hold.text ?? "").split(separator: " ")
+            for index in stride(from: 0, to: words.count - 1, by: 2) {
+                wanted.reserved[String(words[index]), default: 0] &+= Int64(words[index + 1]) ?? 0
+            }
+        }
+        var found: [[Int64]] = []
+        for values in numbers {
+            let pair = (values.array ?? []).map { Int64($0.text ?? "") ?? 0 }
+            guard pair.count == 2 else { return nil }
+            found.append(pair)
+        }
+        return (wanted, found)
     }
 }

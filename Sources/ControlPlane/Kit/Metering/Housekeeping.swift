@@ -35,9 +35,15 @@ package final class Housekeeping {
     package func stop() { task = nil }
 
     /// One after another, so that one that fails leaves the others their turn.
+    ///
+    /// - Parameter now: by this machine's clock. What is dropped cannot be had back: it must be over by the database's
+    ///   clock, too.
     package func run(now: Timestamp) async {
-        await attempt { try await UsagePartitions.ensure(now: now, in: pool) }
-        await attempt { try await UsagePartitions.drop(now: now, keeping: usageMonths, in: pool) }
+        await attempt { try await UsagePartitions.ensure(now: try await UsagePartitions.now(in: pool), in: pool) }
+        await attempt {
+            let now = min(now, try await UsagePartitions.now(in: pool))
+            try await UsagePartitions.drop(now: now, keeping: usageMonths, in: pool)
+        }
         await attempt {
             try await removeAll("sessions", key: "token_hash", where: "expires_at < now()")
         }

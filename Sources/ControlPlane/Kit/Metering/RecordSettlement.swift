@@ -29,19 +29,14 @@ package struct RecordSettlement {
             }
             metrics.settled.add(outcome.new + outcome.corrected)
             metrics.repeated.add(outcome.repeated)
+            for item in outcome.buried { noteDeadLetter(item) }
             return outcome
         } catch let fault where Self.isFaultOfData(fault) && !items.isEmpty {
             if items.count == 1, let item = items.first {
                 try await connection.transaction { connection in
-                    try await SettlementStore.bury(
-                        partition: item.partition.number,
-                        streamID: item.streamID?.description ?? "",
-                        record: item.record.encoded,
-                        reason: "\(fault)",
-                        connection
-                    )
+                    try await SettlementStore.bury(item, reason: "\(fault)", connection)
                 }
-                noteDeadLetter(item.partition.number, item.streamID?.description ?? "")
+                noteDeadLetter(item)
                 return try await settle([], positions: positions, connection)
             }
             let middle = items.startIndex + items.count / 2
@@ -88,6 +83,10 @@ package struct RecordSettlement {
             )
         }
         noteDeadLetter(-1, "")
+    }
+
+    private func noteDeadLetter(_ item: SettlementItem) {
+        noteDeadLetter(item.partition.number, item.streamID?.description ?? "")
     }
 
     private func noteDeadLetter(_ partition: Int, _ streamID: String) {

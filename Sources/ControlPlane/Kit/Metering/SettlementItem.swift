@@ -12,15 +12,6 @@ package struct SettlementItem: Hashable, Sendable {
         self.streamID = streamID
     }
 
-    /// - Throws: `SnapshotError.invalid` for a record so old that nobody can tell any more whether it was settled: a
-    ///   worker that was off for weeks hands in its journal. It is put aside, since it could be billed twice.
-    package init(_ record: UsageRecord, streamID: StreamID? = nil, now: Timestamp) throws(SnapshotError) {
-        guard record.createdAt.microseconds > now.microseconds - SettlementRules.longestDelay else {
-            throw .invalid("created_at (older than the ids that are kept)")
-        }
-        self.init(record, streamID: streamID)
-    }
-
     package var partition: Partition { Partition(of: record.user) }
 }
 
@@ -28,8 +19,15 @@ package struct SettlementItem: Hashable, Sendable {
 package enum SettlementRules {
     /// For how many days the ids of settled calls are kept.
     package static let daysKept = 45
-    /// Microseconds after a call's admission in which it can be settled: a day less than its id is kept after that.
-    package static let longestDelay = Int64(daysKept - 1) * 86_400_000_000
+    /// Microseconds after a call's admission in which its id alone tells whether it is settled: a day less than it is kept.
+    private static let longestDelay = Int64(daysKept - 1) * 86_400_000_000
+    /// Microseconds by which a worker's clock may be ahead.
+    private static let clockTolerance: Int64 = 3_600_000_000
+
+    /// Whether a call was admitted at a time of which nothing can be told without the usage log (`SettlementTimes`).
+    static func isOdd(_ createdAt: Timestamp, at now: Timestamp) -> Bool {
+        !(now.microseconds - longestDelay...now.microseconds + clockTolerance).contains(createdAt.microseconds)
+    }
 
     /// One record a call, in order: the first final one, else the first. Workers resend what they are not sure of.
     package static func distinct(_ items: [SettlementItem]) -> [SettlementItem] {

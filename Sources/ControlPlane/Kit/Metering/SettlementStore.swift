@@ -1,6 +1,7 @@
 package import Domain
 package import Postgres
 package import Snapshots
+import Telemetry
 
 /// Writes usage records into the books: each call once, in every table or in none.
 ///
@@ -27,6 +28,8 @@ package enum SettlementStore {
         package var corrected = 0
         /// Records of calls that were settled already.
         package var repeated = 0
+        /// Records of which nobody can tell whether they were settled; put aside.
+        package var buried: [SettlementItem] = []
         /// What has been spent by now, of all that these calls are counted against.
         package var numbers: [CounterNumber] = []
         /// The same of the accounts that served them.
@@ -38,6 +41,7 @@ package enum SettlementStore {
             new += other.new
             corrected += other.corrected
             repeated += other.repeated
+            buried += other.buried
             numbers += other.numbers
             accounts += other.accounts
         }
@@ -82,22 +86,22 @@ package enum SettlementStore {
         // The tables grow a thousandfold while a plan made for the first batch would stay.
         try await connection.execute("set local plan_cache_mode = force_custom_plan")
         let partitions = Set(items.map(\.partition) + positions.map(\.partition))
-        let known = try await lockPositions(partitions, connection)
-        let items = SettlementRules.distinct(items)
+        let (known, now) = try await lockPositions(partitions, connection)
+        var items = SettlementRules.distinct(items)
         var outcome = Outcome()
-        var repeated: Set<Int64> = []
+        var unbooked: Set<Int64> = []
         if !items.isEmpty {
             var rows = CopyRows(columns: columns.count, rows: items.count)
             for (number, item) in items.enumerated() { add(number, item.record, to: &rows) }
             try await connection.copy(into: "settlement_staging", columns: columns, rows)
-            (outcome, repeated) = try await book(items, connection)
+            (outcome, unbooked) = try await book(&items, now, connection)
             try await noteSpending(of: items, connection)
         }
         try await advance(positions, from: known, connection)
         // Last, since settlements of other partitions wait for the same rows.
         outcome.accounts = try await bookAccounts(
             items,
-            except: repeated,
+            except: unbooked,
             isCorrecting: outcome.corrected > 0,
             connection
         )
@@ -106,34 +110,40 @@ package enum SettlementStore {
 
     /// What did not come through a stream no acknowledgement tells Redis of: the outbox does.
     private static func noteSpending(of items: [SettlementItem], _ connection: PostgresConnection) async throws {
-        let users = Set(items.filter { $0.streamID == nil }.map(\.record.user.raw))
-        guard !users.isEmpty else { return }
-        try await connection.execute(
-            "insert into outbox (kind, subject) select 'money', u from unnest($1::bigint[]) u order by u",
-            [.integers(users.sorted())]
-        )
-        let accounts = Set(items.filter { $0.streamID == nil }.map(\.record.account.raw))
+        let posted = items.filter { $0.streamID == nil }
+        guard !posted.isEmpty else { return }
+        try await noteSpending(of: Set(posted.map(\.record.user)), connection)
         try await connection.execute(
             """
             insert into outbox (kind, subject) select 'account_quota', a.id from accounts a
             where a.id = any($1::bigint[]) and greatest(a.quota_daily, a.quota_weekly, a.quota_total, 0) > 0
             """,
-            [.integers(accounts.sorted())]
+            [.integers(Set(posted.map(\.record.account.raw)).sorted())]
         )
     }
 
-    /// - Returns: also the numbers of the items that were settled already.
+    /// Has everything that these users' calls are counted against written into Redis, exhaustions included.
+    static func noteSpending(of users: Set<UserID>, _ connection: PostgresConnection) async throws {
+        guard !users.isEmpty else { return }
+        try await connection.execute(
+            "insert into outbox (kind, subject) select 'money', u from unnest($1::bigint[]) u order by u",
+            [.integers(users.map(\.raw).sorted())]
+        )
+    }
+
+    /// - Parameter items: get another time where theirs cannot be true.
+    /// - Returns: also the numbers of the items that are not booked: they were settled already, or are put aside.
     private static func book(
-        _ items: [SettlementItem],
+        _ items: inout [SettlementItem],
+        _ now: Timestamp,
         _ connection: PostgresConnection
-    ) async throws -> (Outcome, repeated: Set<Int64>) {
+    ) async throws -> (Outcome, unbooked: Set<Int64>) {
         var outcome = Outcome()
         var corrected: [String] = []
         var repeated: [Int64] = []
-        var repeaters: Set<UserID> = []
         let settled = try await connection.query(
             """
-            select t.n, t.phase, t.user_id, s.phase as settled_phase, s.request_id
+            select t.n, t.phase, s.phase as settled_phase, s.request_id
             from settlement_staging t join settled s using (request_id) where t.factor = $1
             """,
             [1]
@@ -143,19 +153,33 @@ package enum SettlementStore {
                 corrected.append(try row.text("request_id"))
             } else {
                 repeated.append(try row.int("n"))
-                repeaters.insert(UserID(try row.int("user_id")))
             }
         }
+        let decided = Set(repeated)
+        let odd = items.indices.filter { SettlementRules.isOdd(items[$0].record.createdAt, at: now) }.map { Int64($0) }
+            .filter { !decided.contains($0) }
+        let times = try await SettlementTimes(of: odd, replacing: corrected, connection)
+        repeated += times.known
         outcome.repeated = repeated.count
-        // Redis may not know what they have spent: whoever settled them may have died before saying so.
-        if !repeaters.isEmpty {
-            outcome.numbers = try await CounterStore.standings(of: repeaters.sorted { $0.raw < $1.raw }, connection)
-                .flatMap(\.counters)
+        outcome.buried = times.unknowable.map { items[Int($0)] }
+        for item in outcome.buried {
+            try await bury(item, reason: "created_at (older than the usage log)", connection)
         }
-        if !repeated.isEmpty {
+        let unbooked = repeated + times.unknowable
+        // Redis may not know what they have spent: whoever settled them may have died before saying so.
+        if !unbooked.isEmpty {
+            let users = Set(unbooked.map { items[Int($0)].record.user }).sorted { $0.raw < $1.raw }
+            outcome.numbers = try await CounterStore.standings(of: users, connection).flatMap(\.counters)
             try await connection.execute(
                 "delete from settlement_staging where n = any($1::int[])",
-                [.integers(repeated)]
+                [.integers(unbooked)]
+            )
+        }
+        if !times.untimely.isEmpty {
+            for number in times.untimely { items[Int(number)].record.createdAt = now }
+            try await connection.execute(
+                "update settlement_staging set created_at = \(SQL.time("$2")) where n = any($1::int[]) and factor = 1",
+                [.integers(times.untimely), .integer(now.microseconds)]
             )
         }
         outcome.corrected = corrected.count
@@ -170,24 +194,27 @@ package enum SettlementStore {
             """,
             [1, .texts(corrected)]
         )
-        guard outcome.new + outcome.corrected + outcome.repeated == items.count else {
+        guard outcome.new + outcome.corrected + unbooked.count == items.count else {
             // Somebody settled one of these calls without its partition's lock: look again.
             throw PostgresError.server(state: "40001", message: "a call was settled meanwhile", constraint: nil)
         }
-        guard outcome.new + outcome.corrected > 0 else { return (outcome, Set(repeated)) }
+        guard outcome.new + outcome.corrected > 0 else { return (outcome, Set(unbooked)) }
         for statement in [records, daily, accounts] { try await connection.execute(statement, [1]) }
         let hasSubscriptions = items.contains { $0.record.limits.subscription != nil }
         if hasSubscriptions { try await connection.execute(lockSubscriptions, [1]) }
         for book in SettlementBook.all(hasSubscriptions: hasSubscriptions) {
             outcome.numbers += try await connection.query(book.statement, [1]).flatMap(book.numbers)
         }
-        return (outcome, Set(repeated))
+        if items.contains(where: { $0.record.limits.policy != nil }) {
+            try await KeyPolicyStore.noteExhausted(on: connection)
+        }
+        return (outcome, Set(unbooked))
     }
 
     /// What the calls cost their accounts. Each counts when it ended, as it does in Redis.
     private static func bookAccounts(
         _ items: [SettlementItem],
-        except repeated: Set<Int64>,
+        except unbooked: Set<Int64>,
         isCorrecting: Bool,
         _ connection: PostgresConnection
     ) async throws -> [AccountQuotaStanding] {
@@ -195,7 +222,7 @@ package enum SettlementStore {
         for (number, item) in items.enumerated() {
             let record = item.record
             let end = record.createdAt.microseconds &+ record.durationMilliseconds &* 1000
-            guard record.accountCost != .zero, !repeated.contains(Int64(number)) else {
+            guard record.accountCost != .zero, !unbooked.contains(Int64(number)) else {
                 charges[record.account, default: []] += []
                 continue
             }
@@ -351,14 +378,15 @@ package enum SettlementStore {
 
     // MARK: Positions
 
+    /// - Returns: also the database's time.
     private static func lockPositions(
         _ partitions: Set<Partition>,
         _ connection: PostgresConnection
-    ) async throws -> [Partition: (epoch: String, lastID: StreamID?)] {
+    ) async throws -> (known: [Partition: (epoch: String, lastID: StreamID?)], now: Timestamp) {
         let rows = try await connection.query(
             """
-            select partition, epoch, last_id from settlement_positions where partition = any($1::int[])
-            order by partition for update
+            select partition, epoch, last_id, \(SQL.microseconds("now()", as: "now")) from settlement_positions
+            where partition = any($1::int[]) order by partition for update
             """,
             [.integers(partitions.map { Int64($0.number) })]
         )
@@ -367,7 +395,7 @@ package enum SettlementStore {
             guard let partition = Partition(Int(try row.int("partition"))) else { continue }
             known[partition] = (try row.text("epoch"), StreamID(try row.text("last_id")))
         }
-        return known
+        return (known, try rows.first?.time("now") ?? Timestamp.now)
     }
 
     /// Within an epoch a position only advances; in a new one it starts over.
@@ -389,6 +417,20 @@ package enum SettlementStore {
     }
 
     // MARK: Dead letters
+
+    package static func bury(
+        _ item: SettlementItem,
+        reason: String,
+        _ connection: PostgresConnection
+    ) async throws {
+        try await bury(
+            partition: item.partition.number,
+            streamID: item.streamID?.description ?? "",
+            record: item.record.encoded,
+            reason: reason,
+            connection
+        )
+    }
 
     /// Puts aside what cannot be settled, once.
     ///

@@ -147,9 +147,10 @@ package final class UsageSettler {
 
         let started = MonotonicTime.now
         var items: [SettlementItem] = []
+        var claims: [Claim] = []
         items.reserveCapacity(slices.reduce(0) { $0 + $1.entries.count })
         for slice in slices {
-            try await decode(slice, into: &items, connection)
+            try await decode(slice, into: &items, &claims, connection)
             // A backlog must not hold up whoever else lives on this loop.
             await Task.yield()
         }
@@ -159,10 +160,13 @@ package final class UsageSettler {
             }
         }
         let outcome = try await settlement.settle(items[...], positions: positions, connection)
+        let refuted = try await examine(claims, connection)
         let databaseEpoch = try await SnapshotRows.databaseEpoch(connection)
         // Before the records go: whoever reads them again would find them settled, and do this again.
         try await quotas.write(outcome.accounts, settled: items.map(\.record), databaseEpoch: databaseEpoch)
         try await acknowledge(slices, items, outcome.numbers, databaseEpoch)
+        // Redis still takes them for exhausted. While their entries stood there they might have been.
+        try await SettlementStore.noteSpending(of: refuted, connection)
         metrics.batchSeconds.record(microseconds: Int(started.elapsed.nanoseconds / 1000))
         if !hasMore { share.oldest.set(0) }
         return hasMore || round.count < locks.owned.count
@@ -171,9 +175,9 @@ package final class UsageSettler {
     private func decode(
         _ slice: StreamSlice,
         into items: inout [SettlementItem],
+        _ claims: inout [Claim],
         _ connection: PostgresConnection
     ) async throws {
-        let now = Timestamp.now
         for entry in slice.entries {
             let reason: String
             if let event = entry.event {
@@ -181,17 +185,12 @@ package final class UsageSettler {
                     try await settlement.bury(entry, slice.partition, reason: "no event", connection)
                     continue
                 }
-                // Once: repeated, it finds the policy exhausted in that window.
-                do {
-                    try await connection.transaction { try await KeyPolicyStore.exhausted(event, on: $0) }
-                } catch  where RecordSettlement.isFaultOfData(error) {
-                    try await settlement.bury(entry, slice.partition, reason: "\(error)", connection)
-                }
+                claims.append(Claim(event: event, entry: entry, partition: slice.partition))
                 continue
             }
             do throws(SnapshotError) {
                 guard let bytes = entry.record else { throw .missing("r") }
-                let item = try SettlementItem(try decoder.decode(bytes), streamID: entry.streamID, now: now)
+                let item = SettlementItem(try decoder.decode(bytes), streamID: entry.streamID)
                 // The partition's lock and position stand for its users only.
                 guard item.partition == slice.partition else { throw .invalid("user_id") }
                 items.append(item)
@@ -201,6 +200,31 @@ package final class UsageSettler {
             }
             try await settlement.bury(entry, slice.partition, reason: reason, connection)
         }
+    }
+
+    /// What a worker says of a policy.
+    private struct Claim {
+        let event: PolicyExhaustion
+        let entry: StreamEntry
+        let partition: Partition
+    }
+
+    /// Notes what is true of it. Once: repeated, it finds the policy exhausted in that window.
+    ///
+    /// - Returns: the users of whom something was said that is not true.
+    private func examine(_ claims: [Claim], _ connection: PostgresConnection) async throws -> Set<UserID> {
+        var refuted: Set<UserID> = []
+        for claim in claims {
+            do {
+                let isTrue = try await connection.transaction { connection in
+                    try await KeyPolicyStore.exhausted(claim.event, on: connection)
+                }
+                if !isTrue { refuted.insert(claim.event.user) }
+            } catch  where RecordSettlement.isFaultOfData(error) {
+                try await settlement.bury(claim.entry, claim.partition, reason: "\(error)", connection)
+            }
+        }
+        return refuted
     }
 
     private func acknowledge(

@@ -6,7 +6,8 @@ package enum CounterScripts {
     ///
     /// Keys: epoch, usage stream, counters. Arguments: an epoch in case there is none; the epoch and the id up to which
     /// what Postgres says includes the stream (both empty: whatever it includes); then for each counter its number, the
-    /// sequence of that, and when it may be forgotten in ms since 1970 (0: never).
+    /// sequence of that, and when it may be forgotten in ms since 1970 (0: never); and perhaps at last `1`, to write only
+    /// what is missing.
     /// Answer: how many were written; −1, and nothing is, while the stream still has what Postgres has: it would count
     /// twice until its settler, who is about to, takes it out.
     package static let write = RedisScript(
@@ -19,10 +20,11 @@ package enum CounterScripts {
               redis.call('SET', KEYS[1], ARGV[1] .. '.' .. time[1] .. '.' .. time[2])
             end
             local written = 0
+            local leavesKnown = ARGV[3 * #KEYS - 2] == '1'
             for i = 3, #KEYS do
               local at = 3 * i - 5
               local known = redis.call('HGET', KEYS[i], 's')
-              if not known or tonumber(known) <= tonumber(ARGV[at + 1]) then
+              if not known or not leavesKnown and tonumber(known) <= tonumber(ARGV[at + 1]) then
                 redis.call('HSET', KEYS[i], 'b', ARGV[at], 's', ARGV[at + 1])
                 if ARGV[at + 2] ~= '0' then redis.call('PEXPIREAT', KEYS[i], ARGV[at + 2]) end
                 written = written + 1
@@ -173,13 +175,14 @@ package enum CounterScripts {
 
     /// Shows all that decides what counters should say, at one moment.
     ///
-    /// Keys: usage stream, holds, counters. Arguments: how many entries and holds there may be.
+    /// Keys: usage stream, holds, counters. Arguments: how many entries and how many holds there may be.
     /// Answer: empty when there are more; else the entries, the holds, and for each counter `u` and `r`.
     package static let inspect = RedisScript(
         name: "inspect_counters",
         source: """
-            local limit = tonumber(ARGV[1])
-            if redis.call('XLEN', KEYS[1]) > limit or redis.call('HLEN', KEYS[2]) > limit then return {} end
+            if redis.call('XLEN', KEYS[1]) > tonumber(ARGV[1]) or redis.call('HLEN', KEYS[2]) > tonumber(ARGV[2]) then
+              return {}
+            end
             local numbers = {}
             for i = 3, #KEYS do numbers[i - 2] = redis.call('HMGET', KEYS[i], 'u', 'r') end
             return {redis.call('XRANGE', KEYS[1], '-', '+'), redis.call('HVALS', KEYS[2]), numbers}
@@ -188,13 +191,17 @@ package enum CounterScripts {
 
     /// Corrects a counter, unless it has moved since it was looked at.
     ///
-    /// Keys: the counter. Arguments: `u` and `r` as they were seen, and as they should be. Answer: whether it did.
+    /// Keys: the counter. Arguments: `u` and `r` as they were seen, and as they should be; when it may be forgotten in ms
+    /// since 1970 if it was missing (0: never; empty: what is missing stays so). Answer: whether it did.
     package static let correct = RedisScript(
         name: "correct_counter",
         source: """
+            local isMissing = redis.call('EXISTS', KEYS[1]) == 0
+            if isMissing and ARGV[5] == '' then return 0 end
             local values = redis.call('HMGET', KEYS[1], 'u', 'r')
             if (values[1] or '0') ~= ARGV[1] or (values[2] or '0') ~= ARGV[2] then return 0 end
             redis.call('HSET', KEYS[1], 'u', ARGV[3], 'r', ARGV[4])
+            if isMissing and ARGV[5] ~= '0' then redis.call('PEXPIREAT', KEYS[1], ARGV[5]) end
             return 1
             """
     )

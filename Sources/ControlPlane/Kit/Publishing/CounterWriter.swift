@@ -10,16 +10,22 @@ package final class CounterWriter {
     /// What was settled is acknowledged at once, unless its settler has died in between.
     private static let acknowledgementPause = Duration.milliseconds(20)
     private static let maximumPauses = 25
+    /// A settler that had no Redis tries again within 2 seconds.
+    private static let settlerPause = Duration.seconds(3)
+    /// Entries of a stream in which records are looked for that the numbers include.
+    private static let lookedThrough = 10_000
     /// A partition with more to settle is looked through when it is quieter.
     private static let searched = 1000
     private let loop: EventLoop
     private let redis: RedisClient
+    private let waiting: WaitingRecords
     /// Proposed where a partition has no epoch.
     private let epoch: String
 
     package init(_ loop: EventLoop, _ redis: RedisClient, epoch: String) {
         self.loop = loop
         self.redis = redis
+        waiting = WaitingRecords(redis)
         self.epoch = epoch
     }
 
@@ -33,6 +39,8 @@ package final class CounterWriter {
         let standings = try await CounterStore.standings(of: users, connection)
         // Read last: they may include what the numbers do not, never the reverse.
         let positions = try await CounterStore.positions(connection)
+        try await writeExhaustions(standings)
+        let twice = try await countedTwice(users, connection)
         var calls: [RedisScriptCall] = []
         for standing in standings {
             let partition = Partition(of: standing.user)
@@ -47,9 +55,10 @@ package final class CounterWriter {
                     String(counter.expiry ?? 0),
                 ]
             }
+            // Who settles these writes all of the user's counters.
+            if twice.contains(standing.user) { arguments.append("1") }
             calls.append(RedisScriptCall(CounterScripts.write, keys: names, arguments: arguments))
         }
-        try await writeExhaustions(standings)
         for _ in 0..<Self.maximumPauses {
             let answers = try await redis.runAll(calls)
             calls = zip(calls, answers).filter { $1.integer == -1 }.map { $0.0 }
@@ -66,6 +75,20 @@ package final class CounterWriter {
                 )
             }
         )
+    }
+
+    /// The users of whom the stream has what their numbers include, however long its settler is waited for: what Redis had
+    /// taken before a worker handed it in all the same. It is among what is unsettled until it is taken out of the stream.
+    private func countedTwice(_ users: [UserID], _ connection: PostgresConnection) async throws -> Set<UserID> {
+        let started = MonotonicTime.now
+        var users = Set(users)
+        while true {
+            let items = try await waiting.read(of: users, atMost: Self.lookedThrough)
+            let settled = try await WaitingRecords.settled(items, connection)
+            users = Set(items.filter { settled[$0.record.requestID] != nil }.map(\.record.user))
+            guard !users.isEmpty, started.elapsed < Self.settlerPause else { return users }
+            await loop.sleep(Self.acknowledgementPause)
+        }
     }
 
     /// Which policies are exhausted, and which are not any more.

@@ -33,6 +33,8 @@ package struct UserStanding: Sendable {
     package var user: UserID
     /// The wallet last.
     package var counters: [CounterNumber]
+    /// Of windows that run and in which nothing has been settled yet.
+    package var laterCounters: [CounterNumber] = []
     package var policies: [Policy]
 }
 
@@ -41,9 +43,15 @@ package enum CounterStore {
     /// A window's counter is kept so long after its end: calls that began in it may end later.
     private static let afterlife: Int64 = 2 * 86_400_000
 
-    package static func standings(of users: [UserID], _ connection: PostgresConnection) async throws -> [UserStanding] {
+    /// - Parameter now: when the windows run that are told besides those that have been settled in; nil for none.
+    package static func standings(
+        of users: [UserID],
+        runningAt now: Timestamp? = nil,
+        _ connection: PostgresConnection
+    ) async throws -> [UserStanding] {
         let ids: [PostgresParameter] = [.integers(users.map(\.raw))]
         var counters: [UserID: [CounterNumber]] = [:]
+        var later: [UserID: [CounterNumber]] = [:]
         var policies: [UserID: [UserStanding.Policy]] = [:]
         for row in try await connection.query(
             """
@@ -69,6 +77,9 @@ package enum CounterStore {
             let policy = try KeyPolicyStore.record(row)
             let partition = Partition(of: user)
             counters[user, default: []].append(policy.counter(partition))
+            if let counter = now.flatMap({ policy.laterCounter(at: $0, partition) }) {
+                later[user, default: []].append(counter)
+            }
             policies[user, default: []].append(
                 .init(
                     key: policy.key,
@@ -85,7 +96,9 @@ package enum CounterStore {
             ids
         ) {
             let subscription = try SubscriptionStore.record(row)
-            counters[UserID(subscription.fields.user), default: []] += subscription.counters()
+            let user = UserID(subscription.fields.user)
+            counters[user, default: []] += subscription.counters()
+            if let now { later[user, default: []] += subscription.laterCounters(at: now) }
         }
         return try await connection.query(
             "select id, balance, money_seq from users where id = any($1::bigint[])",
@@ -100,6 +113,7 @@ package enum CounterStore {
             return UserStanding(
                 user: user,
                 counters: (counters[user] ?? []) + [wallet],
+                laterCounters: later[user] ?? [],
                 policies: policies[user] ?? []
             )
         }

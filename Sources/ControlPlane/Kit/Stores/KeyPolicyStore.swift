@@ -1,7 +1,7 @@
 package import Decisions
 package import Domain
 package import Postgres
-package import Snapshots
+import Snapshots
 
 package enum PolicyPeriod: String, Sendable, CaseIterable {
     case fiveHours = "5h"
@@ -69,18 +69,38 @@ package struct PolicyRecord: Hashable, Sendable {
         windowStart >= windows.window(at: now).start.milliseconds ? stored : .zero
     }
 
+    /// Whether another quota ends an exhaustion: it is higher, and more than was used in the window that was exhausted. A
+    /// strict policy may be exhausted with less used than its quota.
+    fileprivate func hasRoom(under draft: PolicyDraft) -> Bool {
+        let used = windowStart < (exhaustedWindow ?? windowStart) ? .zero : stored
+        return draft.quota > fields.quota && draft.quota > used
+    }
+
+    /// Whether an exhaustion is over that nobody has noted yet.
+    fileprivate func hasRecovered(at now: Timestamp) -> Bool { exhaustedUntil.map { $0 <= now.milliseconds } ?? false }
+
     /// The window that runs at a time, as calls admitted then are counted.
     package func window(at now: Timestamp) -> FrozenLimits.Policy {
         .init(version: version, resetEpoch: resetEpoch, window: windows.window(at: now).start.milliseconds)
     }
 
     package func counter(_ partition: Partition) -> CounterNumber {
-        let window = FrozenLimits.Policy(version: version, resetEpoch: resetEpoch, window: windowStart)
+        counter(stored.raw, ofWindow: windowStart, partition)
+    }
+
+    /// Of the window that runs at a time; nil when `counter` is that one.
+    func laterCounter(at now: Timestamp, _ partition: Partition) -> CounterNumber? {
+        let start = windows.window(at: now).start.milliseconds
+        return start > windowStart ? counter(0, ofWindow: start, partition) : nil
+    }
+
+    private func counter(_ number: Int64, ofWindow start: Int64, _ partition: Partition) -> CounterNumber {
+        let window = FrozenLimits.Policy(version: version, resetEpoch: resetEpoch, window: start)
         return CounterNumber(
             name: CounterNames.policy(of: key, window, partition),
-            number: stored.raw,
+            number: number,
             sequence: sequence,
-            expiry: CounterStore.expiry(of: windows.window(at: Timestamp(microseconds: windowStart &* 1000)))
+            expiry: CounterStore.expiry(of: windows.window(at: Timestamp(microseconds: start &* 1000)))
         )
     }
 }
@@ -123,8 +143,8 @@ package enum KeyPolicyStore {
 
     /// Brings the policy of a key to what a form says, in the key's own transaction.
     ///
-    /// A changed quota keeps the window's use, and ends an exhaustion that it leaves room for; another period or anchor
-    /// begins a window at 0.
+    /// A changed quota keeps the window's use; another period or anchor begins a window at 0. An exhaustion is ended by
+    /// either, by a higher quota where that leaves room for more than was used; and by nothing else.
     package static func save(
         _ draft: PolicyDraft?,
         of key: KeyID,
@@ -142,8 +162,8 @@ package enum KeyPolicyStore {
         let start = windows.window(at: now).start.milliseconds
         let isNewLine =
             old.map { $0.fields.windowPeriod != draft.windowPeriod || $0.fields.anchor != draft.anchor } ?? true
-        let used = isNewLine ? .zero : old?.used(at: now) ?? .zero
-        let staysExhausted = !isNewLine && used >= draft.quota
+        let staysExhausted = !isNewLine && old.map { !$0.hasRecovered(at: now) && !$0.hasRoom(under: draft) } ?? false
+        let end = windows.window(at: Timestamp(microseconds: (old?.exhaustedWindow ?? start) &* 1000)).end.milliseconds
         try await connection.execute(
             """
             insert into key_policies as p (key_id, period, custom_minutes, anchor_time, quota, boundary,
@@ -156,7 +176,8 @@ package enum KeyPolicyStore {
                 window_start_ms = case when $10 then excluded.window_start_ms else p.window_start_ms end,
                 used = case when $10 then 0 else p.used end,
                 exhausted_window_ms = case when $11 then p.exhausted_window_ms end,
-                exhausted_until_ms = case when not $11 or not excluded.auto_resume then null
+                exhausted_until_ms = case
+                    when not $11 or not excluded.auto_resume or p.exhausted_window_ms is null then null
                     else coalesce(p.exhausted_until_ms, $12) end,
                 money_seq = p.money_seq + 1
             """,
@@ -164,7 +185,7 @@ package enum KeyPolicyStore {
                 .integer(key.raw), .text(draft.period.rawValue), .optional(draft.customMinutes),
                 .optional(draft.anchor), .integer(draft.quota.raw), .text(draft.boundary.rawValue),
                 .text(draft.action.rawValue), .bool(draft.resumesByItself), .integer(start), .bool(isNewLine),
-                .bool(staysExhausted), .integer(windows.window(at: now).end.milliseconds),
+                .bool(staysExhausted), .integer(end),
             ]
         )
     }
@@ -192,49 +213,6 @@ package enum KeyPolicyStore {
             values ($1, $2, 'reset', $3, $4::bigint)
             """,
             [.integer(policy.key.raw), .integer(user.raw), .integer(start), .optional(author?.raw)]
-        )
-    }
-
-    /// Notes that a policy is exhausted, as a worker found it; once for each window. Another quota than it found is another
-    /// question, which the next call asks.
-    package static func exhausted(_ event: PolicyExhaustion, on connection: PostgresConnection) async throws {
-        let row = try await connection.query(
-            "select \(columns) from key_policies p where p.key_id = $1 for update",
-            [.integer(event.key.raw)]
-        ).first
-        guard let policy = try row.map({ try record($0) }), policy.version == event.version,
-            policy.resetEpoch == event.resetEpoch, event.quota ?? policy.fields.quota == policy.fields.quota,
-            policy.exhaustedWindow.map({ $0 < event.window }) ?? true
-        else { return }
-        let end = policy.windows.window(at: Timestamp(microseconds: event.window &* 1000)).end.milliseconds
-        try await connection.execute(
-            "update key_policies set exhausted_window_ms = $2, exhausted_until_ms = $3::bigint where key_id = $1",
-            [
-                .integer(event.key.raw), .integer(event.window),
-                .optional(policy.fields.resumesByItself ? end : nil),
-            ]
-        )
-        try await connection.execute(
-            "insert into policy_events (key_id, user_id, kind, window_start_ms) values ($1, $2, 'exhausted', $3)",
-            [.integer(event.key.raw), .integer(event.user.raw), .integer(event.window)]
-        )
-    }
-
-    /// Ends exhaustions whose window is over. Workers need no word of it: they count in the new window.
-    package static func recover(now: Timestamp, in pool: PostgresPool) async throws {
-        try await pool.execute(
-            """
-            with due as (
-                select key_id, exhausted_window_ms as window_ms from key_policies where exhausted_until_ms <= $1
-                order by key_id limit 1000 for update skip locked
-            ), over as (
-                update key_policies p set exhausted_window_ms = null, exhausted_until_ms = null
-                from due where p.key_id = due.key_id
-            )
-            insert into policy_events (key_id, user_id, kind, window_start_ms)
-            select due.key_id, k.user_id, 'recovered', due.window_ms from due join api_keys k on k.id = due.key_id
-            """,
-            [.integer(now.milliseconds)]
         )
     }
 }

@@ -46,16 +46,25 @@ package struct SubscriptionRecord: Hashable, Sendable {
     }
 
     func counters() -> [CounterNumber] {
-        let partition = Partition(of: UserID(fields.user))
-        return kinds.map { kind, period, use in
-            let window = LimitWindows(period, anchor: anchor).window(at: Timestamp(microseconds: use.start &* 1000))
-            return CounterNumber(
-                name: CounterNames.subscription(id, kind, start: use.start, partition),
-                number: use.used.raw,
-                sequence: sequence,
-                expiry: CounterStore.expiry(of: window)
-            )
+        kinds.map { kind, period, use in counter(kind, period, use) }
+    }
+
+    /// Of the windows that run at a time, without those of `counters`.
+    func laterCounters(at now: Timestamp) -> [CounterNumber] {
+        kinds.compactMap { kind, period, use in
+            let start = LimitWindows(period, anchor: anchor).window(at: now).start.milliseconds
+            return start > use.start ? counter(kind, period, Use(start: start, used: .zero)) : nil
         }
+    }
+
+    private func counter(_ kind: CounterNames.SubscriptionWindow, _ period: WindowPeriod, _ use: Use) -> CounterNumber {
+        let window = LimitWindows(period, anchor: anchor).window(at: Timestamp(microseconds: use.start &* 1000))
+        return CounterNumber(
+            name: CounterNames.subscription(id, kind, start: use.start, Partition(of: UserID(fields.user))),
+            number: use.used.raw,
+            sequence: sequence,
+            expiry: CounterStore.expiry(of: window)
+        )
     }
 }
 

@@ -11,6 +11,14 @@ package enum UsagePartitions {
         package let until: String
     }
 
+    /// By the database's clock: those of the machines that ask may differ.
+    package static func now(in pool: PostgresPool) async throws -> Timestamp {
+        guard let row = try await pool.query("select \(SQL.microseconds("now()", as: "now"))").first else {
+            throw PostgresError.decoding(column: "now")
+        }
+        return try row.time("now")
+    }
+
     /// The month of `now` and those after it. Pure.
     package static func months(from now: Timestamp, count: Int) -> [Month] {
         let today = CivilDate(microsecondsSinceEpoch: now.microseconds)

@@ -162,7 +162,7 @@ package final class AdmissionPlan {
                 limits.policy = .init(version: policy.version, resetEpoch: policy.resetEpoch, window: start)
                 watch =
                     "\(name) \(policy.quota.raw) \(CounterNames.exhaustionField(policy)) \(start) "
-                    + PolicyExhaustion.opening(key.id, key.user, policy) + "\(start)}"
+                    + PolicyExhaustion.opening(key.id, key.user, policy) + "\(start)" + PolicyExhaustion.closing
             case Counter.wallet: break
             default: starts.append(start)
             }

@@ -103,7 +103,8 @@ extension CallScripts {
                     local since = lasting == '2' and window or start
                     if window ~= since then
                       call('HSET', exhausted, field, since)
-                      call('XADD', tag .. 'usage', '*', 'e', event .. since .. '}')
+                      local misfit = rest > 0 and amount or '0'
+                      call('XADD', tag .. 'usage', '*', 'e', event .. since .. ',"wanted":' .. misfit .. '}')
                     end
                     return {'policy', epoch or '', lasting == '2' and '0' or finish}
                   end

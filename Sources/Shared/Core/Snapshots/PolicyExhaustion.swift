@@ -11,15 +11,20 @@ package struct PolicyExhaustion: Hashable, Sendable {
     package var quota: NanoUSD?
     /// When the exhausted window began, in milliseconds since 1970.
     package var window: Int64
+    /// What a call wanted that could not fit; 0 where the quota was used up, nil where the worker does not say.
+    package var wanted: NanoUSD?
 
     /// How a word on a key begins, whatever it says.
     package static func opening(_ key: KeyID) -> String { #"{"key":\#(key),"# }
 
-    /// Everything up to the window, which a script adds with the closing brace.
+    /// Everything up to the window, which a script adds with the closing.
     package static func opening(_ key: KeyID, _ user: UserID, _ policy: KeyPolicy) -> String {
         opening(key) + #""user":\#(user),"version":\#(policy.version),"epoch":\#(policy.resetEpoch),"#
             + #""quota":\#(policy.quota.raw),"window":"#
     }
+
+    /// What follows the window where the quota is used up.
+    package static let closing = #","wanted":0}"#
 
     /// Nil for a text that is none.
     package init?(_ text: [UInt8]) {
@@ -33,5 +38,6 @@ package struct PolicyExhaustion: Hashable, Sendable {
         resetEpoch = epoch
         quota = json["quota"]?.int64.map { NanoUSD($0) }
         self.window = window
+        wanted = json["wanted"]?.int64.map { NanoUSD($0) }
     }
 }
