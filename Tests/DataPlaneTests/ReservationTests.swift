@@ -1,5 +1,6 @@
 import Domain
 import HTTPFetching
+import HTTPMessages
 import Reactor
 import Redis
 import Snapshots
