@@ -53,7 +53,7 @@ extension JSONOutline {
     /// Whether one of the first 16 bytes of a key is a backslash: an escape takes six of them to stand for a letter.
     private static func mayBeEscaped(_ key: UnsafeRawPointer, _ length: Int) -> Bool {
         guard length >= 7 else { return false }
-        let last = min(length, 16) - 7
+        let last = min(length, 15) - 7
         return hasBackslash(key.loadUnaligned(as: UInt64.self))
             || hasBackslash((key + last).loadUnaligned(as: UInt64.self))
     }
