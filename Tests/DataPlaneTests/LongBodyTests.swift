@@ -128,7 +128,8 @@ struct LongBodyTests {
     @Test("an OpenAI login gets its stream, and a caller who wants none a whole answer")
     func openAILogin() async throws {
         try await at(.openai, .oauth) { (stand) async throws in
-            let answer = #"{"id":"resp_1","status":"completed","model":"gpt-a","output":[],"padding":"\#(Self.text)"}"#
+            let output = #"[{"type":"message","content":[{"type":"output_text","text":"\#(Self.text)"}]}]"#
+            let answer = #"{"id":"resp_1","status":"completed","model":"gpt-a","output":\#(output)}"#
             stand.upstream.script = {
                 $0.stream(
                     "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":\(answer)}\n\n"
@@ -169,6 +170,7 @@ struct LongBodyTests {
     @Test("its tokens are estimated where no upstream counts them")
     func estimate() async throws {
         try await at(.openai, .apikey) { (stand) async throws in
+            stand.upstream.script = { $0.answer(404, "{}") }
             let body = Self.message("gpt-a")
             let count = try await stand.post("/v1/messages/count_tokens", body).text()
             #expect(count == #"{"input_tokens":\#(body.utf8.count / 4 + 1)}"#)

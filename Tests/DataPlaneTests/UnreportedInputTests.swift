@@ -78,7 +78,7 @@ struct UnreportedInputTests {
     @Test("an upstream that speaks another dialect is billed alike when it breaks off", arguments: speeches)
     func translated(speech: Speech) async throws {
         var options = Self.options(speech)
-        if speech.dialect == .openaiChat { options.fields = ["upstream_api": "chat"] }
+        options.fields = ["upstream_api": speech.dialect == .openaiChat ? "chat" : "responses"]
         try await standing(options) { (stand) async throws in
             let sent = speech.events.prefix(speech.dialect == .openaiResponses ? 3 : 2).joined()
             stand.upstream.script = { call in
