@@ -19,9 +19,6 @@ package final class StreamTranslator: NeutralSink {
     /// Bytes of generated text so far, for an estimate when the upstream breaks off.
     package private(set) var contentBytes = 0
 
-    /// Bytes of text a token stands for when it has to be estimated.
-    private static let bytesPerToken = 4
-
     private let decoder: any StreamDecoder
     private let encoder: any StreamEncoder
     private let hiddenHosts: [String]
@@ -81,14 +78,6 @@ package final class StreamTranslator: NeutralSink {
 
     /// What follows is not delivered any more; reported usage still counts.
     package func stopCountingContent() { countsContent = false }
-
-    /// The usage, or when the stream broke off before its last word, at least what the delivered text amounts to.
-    package var estimatedUsage: TokenUsage {
-        guard !hasFinalUsage else { return usage }
-        var estimate = usage
-        estimate.output = max(usage.output, Int64((contentBytes + Self.bytesPerToken - 1) / Self.bytesPerToken))
-        return estimate
-    }
 
     package func receive(_ event: NeutralEvent) {
         guard !isOver else { return }
