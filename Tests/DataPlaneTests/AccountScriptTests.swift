@@ -15,8 +15,7 @@ private struct Bench {
 
     /// Redis' own time.
     func now() async throws -> Timestamp {
-        let parts = try await stand.run("TIME").array ?? []
-        return Timestamp(microseconds: (parts.first?.integer ?? 0) * 1_000_000 + (parts.last?.integer ?? 0))
+        Timestamp(microseconds: try await stand.redis.time())
     }
 
     func mark(_ effects: AccountEffect..., began: Timestamp? = nil) async throws -> [Int64] {

@@ -12,8 +12,7 @@ import Testing
 @Suite("Clocks and ways to Redis", .serialized, .enabled(if: PrivateRedis.isAvailable, "needs redis-server"))
 struct ClockTests {
     private static func redisNow(_ stand: Stand) async throws -> Timestamp {
-        let parts = try await stand.run("TIME").array ?? []
-        return Timestamp(microseconds: (parts.first?.integer ?? 0) * 1_000_000 + (parts.last?.integer ?? 0))
+        Timestamp(microseconds: try await stand.redis.time())
     }
 
     @Test(

@@ -86,8 +86,7 @@ private struct Bench {
 
     /// Milliseconds by Redis' own clock.
     func now() async throws -> Int64 {
-        let parts = try await stand.run("TIME").array ?? []
-        return (parts.first?.integer ?? 0) * 1000 + (parts.last?.integer ?? 0) / 1000
+        try await stand.redis.time() / 1000
     }
 
     /// Waits until Redis' own clock has passed so many milliseconds.

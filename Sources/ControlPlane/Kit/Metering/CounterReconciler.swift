@@ -70,7 +70,8 @@ package final class CounterReconciler {
                 [.integer(AdvisoryLock.reconciler)]
             )
             guard try lock.first?.bool("taken") == true else { return }
-            let now = try await redisTime()
+            // By which windows are chosen.
+            let now = Timestamp(microseconds: try await redis.time())
             var sum: UInt64 = 0
             var last: Int64 = 0
             var seen: Set<Partition> = []
@@ -100,15 +101,6 @@ package final class CounterReconciler {
             }
             drift.set(Int(clamping: sum))
         }
-    }
-
-    /// By which windows are chosen.
-    private func redisTime() async throws -> Timestamp {
-        let answer = try await redis.send(RedisCommand(["TIME"]))
-        guard let parts = answer.array?.compactMap({ $0.text.flatMap { Int64($0) } }), parts.count == 2 else {
-            throw RedisError.unexpectedAnswer
-        }
-        return Timestamp(microseconds: parts[0] &* 1_000_000 &+ parts[1])
     }
 
     /// What counters should say, by name.

@@ -54,8 +54,7 @@ package struct AccountQuotaWriter {
         let fields = try await redis.sendAll(
             limited.map { RedisCommand(["HGETALL", RedisNames.quota(of: $0.account)]) }
         )
-        let times = try await redis.send(RedisCommand(["TIME"])).array ?? []
-        let now = (Int64(times.first?.text ?? "") ?? 0) &* 1000
+        let now = try await redis.time() / 1000
         var open: [AccountID: [(id: String, time: Int64)]] = [:]
         for (account, fields) in zip(limited.map(\.account), fields) {
             let parts = fields.array ?? []

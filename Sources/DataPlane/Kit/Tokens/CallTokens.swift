@@ -68,10 +68,7 @@ extension Call {
     /// What stands of the account now is what a success of this call will disprove: its next request begins after it.
     private func noteMarks(of account: ServingAccount) async {
         let slots = context.slots.of(account.id)
-        guard let marks = try? await slots.readMarks(),
-            let time = try? await context.redis.send(RedisCommand(["TIME"])).array, time.count == 2,
-            let seconds = time[0].integer, let micros = time[1].integer
-        else { return }
-        beganAgain(at: Timestamp(microseconds: seconds &* 1_000_000 &+ micros), marks)
+        guard let marks = try? await slots.readMarks(), let time = try? await context.redis.time() else { return }
+        beganAgain(at: Timestamp(microseconds: time), marks)
     }
 }

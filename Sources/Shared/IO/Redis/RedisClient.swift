@@ -152,6 +152,16 @@ package final class RedisClient {
         return try result.get()
     }
 
+    /// Redis' own clock, in microseconds since 1970.
+    ///
+    /// - Throws: `RedisError`.
+    package func time() async throws -> Int64 {
+        guard let parts = try await send(RedisCommand(["TIME"])).array, parts.count == 2,
+            let seconds = parts[0].integer, let microseconds = parts[1].integer
+        else { throw RedisError.unexpectedAnswer }
+        return seconds &* 1_000_000 &+ microseconds
+    }
+
     /// Runs a script by its SHA; `arguments` are given after the keys.
     ///
     /// Where the server does not know it, it is loaded and the run repeated, which puts it behind commands that were

@@ -18,11 +18,10 @@ struct AccountAnswers {
     /// Slots are leases that end by Redis' clock; those of dead workers stand until somebody looks for a free one.
     private func live(_ accounts: [AccountRecord]) async -> [AccountRecord] {
         guard let redis = context.redis, !accounts.isEmpty,
-            let time = try? await redis.send(RedisCommand(["TIME"])).array, time.count == 2,
-            let seconds = time[0].integer, let micros = time[1].integer,
+            let time = try? await redis.time(),
             let counts = try? await redis.sendAll(
                 accounts.map {
-                    RedisCommand(["ZCOUNT", RedisNames.slots(of: $0.id), "\(seconds &* 1000 &+ micros / 1000)", "+inf"])
+                    RedisCommand(["ZCOUNT", RedisNames.slots(of: $0.id), "\(time / 1000)", "+inf"])
                 }
             )
         else { return accounts }
