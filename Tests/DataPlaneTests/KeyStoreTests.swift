@@ -237,13 +237,6 @@ struct KeyStoreTests {
                 ]
             }
             // A refusal is not looked at again for a second: nothing announces these changes.
-            func until(_ condition: () async throws -> Bool) async throws {
-                let start = MonotonicTime.now
-                while try await !condition() {
-                    try #require(start.elapsed < .seconds(10))
-                    await stand.loop.sleep(.milliseconds(50))
-                }
-            }
             stand.control.usage = "{}"
             #expect(try await all() == [200, 200, 200, 200])
             stand.change { $0.isActive = false }
@@ -254,16 +247,16 @@ struct KeyStoreTests {
                 $0.expiresAt = Timestamp(microseconds: 1)
             }
             try await stand.publishKey()
-            try await until { try await all() == [403, 403, 403, 200] }
+            try await stand.until(within: .seconds(10)) { try await all() == [403, 403, 403, 200] }
             stand.change {
                 $0.expiresAt = nil
                 $0.ipWhitelist = ["10.0.0.0/8"]
             }
             try await stand.publishKey()
-            try await until { try await all() == [403, 403, 403, 403] }
+            try await stand.until(within: .seconds(10)) { try await all() == [403, 403, 403, 403] }
             stand.change { $0.ipWhitelist = [] }
             try await stand.publishKey()
-            try await until { try await all() == [200, 200, 200, 200] }
+            try await stand.until(within: .seconds(10)) { try await all() == [200, 200, 200, 200] }
             try await stand.quiesce()
             #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 0)
         }

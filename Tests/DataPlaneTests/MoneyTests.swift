@@ -329,10 +329,7 @@ struct MoneyTests {
             // One that begins is seen a second later, although nothing of it is announced.
             stand.subscribe()
             try await stand.publishKey()
-            let start = MonotonicTime.now
-            while try await counted().status == 403, start.elapsed < .seconds(10) {
-                await stand.loop.sleep(.milliseconds(20))
-            }
+            try await stand.until(within: .seconds(10)) { try await counted().status != 403 }
             #expect(try await counted().status == 200)
             #expect(try await stand.get("/v1/models").status == 200)
         }

@@ -136,11 +136,7 @@ struct TraceTests {
         async throws -> Int64
     {
         store.keep(id, [0x20], at: time)
-        let began = MonotonicTime.now
-        while try await stand.run("HEXISTS", name, id).integer != 1 {
-            try #require(began.elapsed < .seconds(10), "\(id) was not kept")
-            await stand.loop.sleep(.milliseconds(2))
-        }
+        try await stand.until(within: .seconds(10)) { try await stand.run("HEXISTS", name, id).integer == 1 }
         try await stand.quiesce()
         return try await stand.count("TTL", name)
     }

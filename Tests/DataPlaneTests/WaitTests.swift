@@ -226,7 +226,7 @@ struct AccountWaitTests {
                 }
                 // In line before the next one comes.
                 let waiting = Int64(number)
-                try await until(stand) { try await stand.count("ZCARD", slots + ":line") == waiting }
+                try await stand.until { try await stand.count("ZCARD", slots + ":line") == waiting }
             }
             #expect(stand.context.waitMetrics.waiting(.account) == 5)
             #expect(try await stand.count("ZCARD", slots) == 1)
@@ -250,7 +250,7 @@ struct AccountWaitTests {
             let first = try await stand.upstream.call(0)
             stand.loop.spawn { _ = try? await stand.ask().text() }
             await stand.loop.wait { stand.context.waitMetrics.waiting(.account) == 1 }
-            try await until(stand) { try await stand.count("ZCARD", slots + ":line") == 1 }
+            try await stand.until { try await stand.count("ZCARD", slots + ":line") == 1 }
             let refused = try await stand.ask()
             #expect(refused.head.status == 429 && refused.head.headers["x-tollgate-code"] == "concurrency_limit")
             // The other one waits still.
@@ -272,7 +272,7 @@ struct AccountWaitTests {
             #expect(refused.head.status == 429 && refused.head.headers["retry-after"] != nil)
             #expect(start.elapsed >= .seconds(1))
             #expect(stand.context.waitMetrics.count(.account, .timeout) == 1)
-            try await until(stand) { try await stand.count("ZCARD", slots + ":line") == 0 }
+            try await stand.until { try await stand.count("ZCARD", slots + ":line") == 0 }
             for call in calls { call.answer(200, Says.message()) }
             try await stand.quiesce()
         }
@@ -288,10 +288,10 @@ struct AccountWaitTests {
                 _ = try? await stand.caller.send(stand.request(body: Array(Stand.body().utf8)), canceller: canceller)
             }
             await stand.loop.wait { stand.context.waitMetrics.waiting(.account) == 1 }
-            try await until(stand) { try await stand.count("ZCARD", slots + ":line") == 1 }
+            try await stand.until { try await stand.count("ZCARD", slots + ":line") == 1 }
             canceller.cancel()
             await stand.loop.wait { stand.context.waitMetrics.waiting(.account) == 0 }
-            try await until(stand) { try await stand.count("ZCARD", slots + ":line") == 0 }
+            try await stand.until { try await stand.count("ZCARD", slots + ":line") == 0 }
             #expect(stand.context.waitMetrics.count(.account, .gone) == 1)
             first.answer(200, Says.message())
             try await stand.quiesce()
@@ -325,7 +325,7 @@ struct CallerWaitTests {
                 stand.loop.spawn { _ = try? await stand.ask("claude-\(number)").text() }
                 let waiting = Int64(number)
                 if number == 0 { _ = try await stand.upstream.call(0) }
-                try await until(stand) { try await stand.count("ZCARD", line + ":line") == waiting }
+                try await stand.until { try await stand.count("ZCARD", line + ":line") == waiting }
             }
             #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 1)
             #expect(stand.context.waitMetrics.waiting(.caller) == 5)
@@ -351,13 +351,13 @@ struct CallerWaitTests {
             let line = RedisNames.slots(of: stand.key.user) + ":line"
             let late = Answer()
             stand.loop.spawn { late.status = try? await stand.ask().head.status }
-            try await until(stand) { try await stand.count("ZCARD", line) == 1 }
+            try await stand.until { try await stand.count("ZCARD", line) == 1 }
             let refused = try await stand.ask()
             #expect(refused.head.status == 429 && refused.head.headers["x-tollgate-code"] == "concurrency_limit")
             #expect(refused.head.headers["retry-after"] != nil && late.status == nil)
             await stand.loop.wait { late.status != nil }
             #expect(late.status == 429)
-            try await until(stand) { try await stand.count("ZCARD", line) == 0 }
+            try await stand.until { try await stand.count("ZCARD", line) == 0 }
             #expect(stand.context.waitMetrics.count(.caller, .crowded) == 1)
             #expect(stand.context.waitMetrics.count(.caller, .timeout) == 1)
             first.answer(200, Says.message())
@@ -376,9 +376,9 @@ struct CallerWaitTests {
             stand.loop.spawn {
                 _ = try? await stand.caller.send(stand.request(body: Array(Stand.body().utf8)), canceller: canceller)
             }
-            try await until(stand) { try await stand.count("ZCARD", line) == 1 }
+            try await stand.until { try await stand.count("ZCARD", line) == 1 }
             canceller.cancel()
-            try await until(stand) { try await stand.count("ZCARD", line) == 0 }
+            try await stand.until { try await stand.count("ZCARD", line) == 0 }
             #expect(try await stand.count("HLEN", RedisNames.holds(stand.partition)) == 1)
             first.answer(200, Says.message())
             try await stand.quiesce()
@@ -387,16 +387,6 @@ struct CallerWaitTests {
     }
 
     private final class Answer { var status: Int? }
-}
-
-/// Waits until Redis says so.
-private func until(_ stand: Stand, _ isTrue: () async throws -> Bool) async throws {
-    let start = MonotonicTime.now
-    while start.elapsed < .seconds(60) {
-        if try await isTrue() { return }
-        await stand.loop.sleep(.milliseconds(2))
-    }
-    Issue.record("not within a minute")
 }
 
 @Suite("The calls of a loop that wait")
