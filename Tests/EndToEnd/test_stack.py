@@ -1,6 +1,7 @@
 """deploy/local itself: repeated, after crashes, and what it tells."""
 
 import os
+import pathlib
 import re
 import shlex
 import signal
@@ -9,7 +10,7 @@ import subprocess
 
 import pytest
 
-from harness.stack import Stack
+from harness.stack import CHECKOUT, Stack
 
 pytestmark = pytest.mark.disruptive
 
@@ -47,6 +48,31 @@ def test_secrets_are_for_their_owner_only(stack: Stack) -> None:
         with open(f"/proc/{pid}/environ") as environment:
             text = environment.read()
         assert stack.read("TOLLGATE_ADMIN_PASSWORD") not in text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root installs packages")
+@pytest.mark.parametrize("status", [0, 100])
+def test_installing_packages_leaves_the_system_as_it_was(tmp_path: pathlib.Path, status: int) -> None:
+    """With an apt-get that installs nothing: the pieces of deploy/local as they stand, a package nobody has."""
+    system = [pathlib.Path("/usr/sbin/policy-rc.d"), pathlib.Path("/etc/postgresql-common/createcluster.conf")]
+    before = [file.read_bytes() if file.exists() else None for file in system]
+    (tmp_path / "log").mkdir()
+    apt = tmp_path / "apt-get"
+    apt.write_text(f"#!/bin/sh\ntest -x {system[0]} && echo \"$@\" >>{tmp_path}/calls\nexit {status}\n")
+    apt.chmod(0o755)
+    script = (
+        f"set -euo pipefail; STATE={tmp_path}; for piece in common packages; do source deploy/local.d/$piece.sh; done; "
+        "ensure_packages tollgate-no-such-package"
+    )
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, cwd=CHECKOUT,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )
+    assert (done.returncode == 0) == (status == 0), done.stderr
+    assert "unbound" not in done.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert len(calls) == (2 if status == 0 else 1), calls
+    assert [file.read_bytes() if file.exists() else None for file in system] == before
 
 
 def test_up_again_changes_nothing(stack: Stack) -> None:

@@ -24,12 +24,13 @@ ensure_packages() {
         "Its output is above and in $STATE/log/packages.log."
 }
 
-# In a subshell of its own, so that the traps undo what is done to the system's files whatever happens.
+# In a subshell of its own, so that the trap undoes what is done to the system's files whatever happens. It runs when
+# the function has returned: what it names must not be local.
 install_packages() {
     export DEBIAN_FRONTEND=noninteractive
-    local policy=/usr/sbin/policy-rc.d clusters=/etc/postgresql-common/createcluster.conf
-    local undo_policy=false undo_clusters=false
-    trap '$undo_policy && rm -f "$policy"; $undo_clusters && mv -f "$clusters.before-tollgate" "$clusters"' EXIT
+    policy=/usr/sbin/policy-rc.d clusters=/etc/postgresql-common/createcluster.conf
+    undo_policy=false undo_clusters=false
+    trap 'if $undo_policy; then rm -f "$policy"; fi; if $undo_clusters; then mv -f "$clusters.before-tollgate" "$clusters"; fi' EXIT
     if [[ ! -e $policy ]]; then
         # Debian starts a server when it installs one; ours run privately.
         undo_policy=true
