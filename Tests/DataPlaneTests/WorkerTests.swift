@@ -94,7 +94,7 @@ struct WorkerTests {
             #expect(try await running.get("/health/live").status == 200)
             // What it can read is known, so that it goes on being written.
             let format = String(SnapshotFormat.current)
-            #expect(try await stand.run("ZSCORE", RedisNames.formats, format) != .null)
+            try await stand.until { try await stand.run("ZSCORE", RedisNames.formats, format) != .null }
             let metrics = try await running.get("/metrics").body
             for name in [
                 "requests_total", "request_duration_seconds", "upstream_seconds", "overhead_seconds",
