@@ -153,7 +153,7 @@ struct ReservationSizeTests {
     )
     func amount(_ test: Case) {
         let size = ReservationSize(textBytes: test.bytes, answerTokens: test.tokens)
-        #expect(size.amount(at: price, multipliers: [test.factor]) == NanoUSD(test.expected))
+        #expect(size.amount(at: price, multipliers: test.factor) == NanoUSD(test.expected))
     }
 
     @Test("media count with the text, all of it within the model's bounds; each answer within its own")
@@ -164,7 +164,7 @@ struct ReservationSizeTests {
                 media: MediaTokens(most: media, likely: 1),
                 answerTokens: tokens,
                 answers: answers
-            ).amount(at: price, multipliers: []).raw
+            ).amount(at: price).raw
         }
         #expect(amount(1_000, 10, 3, at: price) == 1_051 * 6_000 + 30 * 15_000 + 7)
         #expect(amount(5_000_000, 0, 1, at: price) == 6_000_000_000 + 7)

@@ -42,8 +42,8 @@ struct PriceListTests {
             webSearches: 2
         )
         let plain: Int64 = 3_000_000 + 3_000_000 + 37_500 + 120_000 + 9_000 + 20_000_000
-        #expect(PriceList.cost(of: usage, at: price, multipliers: []).raw == plain)
-        let scaled = PriceList.cost(of: usage, at: price, multipliers: [Multiplier(12_500), Multiplier(20_000)])
+        #expect(PriceList.cost(of: usage, at: price).raw == plain)
+        let scaled = PriceList.cost(of: usage, at: price, multipliers: Multiplier(12_500), Multiplier(20_000))
         #expect(scaled.raw == plain * 5 / 2)
     }
 
@@ -68,7 +68,7 @@ struct PriceListTests {
             inputMedia: .init(image: 200, audio: 300),
             outputMedia: .init(image: 40, audio: 10)
         )
-        func cost(_ price: ModelPrice) -> Int64 { PriceList.cost(of: usage, at: price, multipliers: []).raw }
+        func cost(_ price: ModelPrice) -> Int64 { PriceList.cost(of: usage, at: price).raw }
         #expect(cost(media()) == 1000 * 2000 + 100 * 10_000)
         let priced = media(
             input: .init(image: .init(5_000_000_000), audio: .init(32_000_000_000)),
@@ -84,24 +84,24 @@ struct PriceListTests {
     func mediaRounding() {
         let price = self.price("m", .exact, input: 500_000)
         let usage = TokenUsage(input: 3, inputMedia: .init(image: 1, audio: 1))
-        #expect(PriceList.cost(of: usage, at: price, multipliers: []).raw == 2)
+        #expect(PriceList.cost(of: usage, at: price).raw == 2)
     }
 
     @Test("parts that an upstream reports greater than their whole are billed as the whole at most")
     func impossibleMedia() {
         let price = media(input: .init(image: .init(1_000_000), audio: .init(1_000_000)))
         let usage = TokenUsage(input: 10, inputMedia: .init(image: 8, audio: 900))
-        #expect(PriceList.cost(of: usage, at: price, multipliers: []).raw == 10)
+        #expect(PriceList.cost(of: usage, at: price).raw == 10)
         let negative = TokenUsage(input: 10, inputMedia: .init(image: -5, audio: .min))
-        #expect(PriceList.cost(of: negative, at: price, multipliers: []).raw == 20_000)
+        #expect(PriceList.cost(of: negative, at: price).raw == 20_000)
     }
 
     @Test("a call can have a price of its own, which multipliers apply to")
     func request() {
         let price = ModelPrice(model: "m", match: .exact, revision: 1, request: NanoUSD(30_000_000))
         let usage = TokenUsage(input: 5)
-        #expect(PriceList.cost(of: usage, at: price, multipliers: []).raw == 30_000_000)
-        #expect(PriceList.cost(of: usage, at: price, multipliers: [Multiplier(5000)]).raw == 15_000_000)
+        #expect(PriceList.cost(of: usage, at: price).raw == 30_000_000)
+        #expect(PriceList.cost(of: usage, at: price, multipliers: Multiplier(5000)).raw == 15_000_000)
     }
 
     @Test(
@@ -110,15 +110,18 @@ struct PriceListTests {
             as [(Int64, Int64, Int64)]
     )
     func rounding(tokens: Int64, rate: Int64, expected: Int64) {
-        let cost = PriceList.cost(of: TokenUsage(input: tokens), at: price("m", .exact, input: rate), multipliers: [])
+        let cost = PriceList.cost(of: TokenUsage(input: tokens), at: price("m", .exact, input: rate))
         #expect(cost.raw == expected)
     }
 
     @Test(
         "absurd counts reach the ceiling instead of overflowing",
-        arguments: [[], [Multiplier(10_000_000)], [Multiplier(10_000_000), Multiplier(10_000_000)]]
+        arguments: [
+            (Multiplier.one, Multiplier.one), (Multiplier(10_000_000), Multiplier.one),
+            (Multiplier(10_000_000), Multiplier(10_000_000)),
+        ]
     )
-    func ceiling(multipliers: [Multiplier]) {
+    func ceiling(group: Multiplier, account: Multiplier) {
         let dear = ModelPrice(
             model: "m",
             match: .exact,
@@ -129,7 +132,7 @@ struct PriceListTests {
         )
         for count in [1_000_000_000_000, Int64.max] {
             let usage = TokenUsage(input: count, output: count, webSearches: count)
-            #expect(PriceList.cost(of: usage, at: dear, multipliers: multipliers) == NanoUSD.maximum)
+            #expect(PriceList.cost(of: usage, at: dear, multipliers: group, account) == NanoUSD.maximum)
         }
     }
 }

@@ -25,7 +25,7 @@ private let price = ModelPrice(
 
 @Suite("Prices of long contexts and of service tiers")
 struct PriceTierTests {
-    private func cost(_ usage: TokenUsage) -> Int64 { PriceList.cost(of: usage, at: price, multipliers: []).raw }
+    private func cost(_ usage: TokenUsage) -> Int64 { PriceList.cost(of: usage, at: price).raw }
 
     @Test("a call costs the long context's prices as a whole when its input, cached or not, is beyond the bound")
     func longContext() {
@@ -81,7 +81,7 @@ struct PriceTierTests {
         var small = price
         (small.maximumInput, small.maximumOutput) = (1000, 64)
         func amount(_ bytes: Int, _ tokens: Int64?, _ tier: ServiceTier = .standard, at price: ModelPrice) -> Int64 {
-            ReservationSize(textBytes: bytes, answerTokens: tokens, tier: tier).amount(at: price, multipliers: []).raw
+            ReservationSize(textBytes: bytes, answerTokens: tokens, tier: tier).amount(at: price).raw
         }
         // The dearest class of input is the cache write for an hour: 8 USD.
         #expect(amount(1 << 20, nil, at: small) == 8_000_000 + 64 * 20_000)

@@ -29,6 +29,46 @@ struct CallAdmission {
     /// Admits the call in Redis; one whose key or group has changed meanwhile is looked at anew, one that a busy user or
     /// key, or a budget in use, holds up waits. While it waits it holds nothing.
     func admit(_ call: Call) async throws {
+        let standing = call.standing
+        try requirePrice(call)
+        guard try !needsReload(standing, 0) else { return try await admit(call, after: nil) }
+        let answer = try await ask(call, standing, CallerWait.ticket(standing.config.settings), isLenient: false)
+        guard case .admitted(let grant) = answer else { return try await admit(call, after: answer) }
+        didAdmit(call, standing, grant, waited: .zero)
+    }
+
+    private func didAdmit(_ call: Call, _ standing: Standing, _ grant: AdmissionGrant, waited: Duration) {
+        if let minute = grant.minute { RateFields.add(minute, standing.key.snapshot, to: call.exchange) }
+        call.trace.admitted(at: .now, waited: waited)
+        call.didAdmit(standing, grant)
+    }
+
+    private func ask(_ call: Call, _ standing: Standing, _ ticket: WaitTicket?, isLenient: Bool) async throws
+        -> AdmissionAnswer
+    {
+        do {
+            return try await context.admission.admit(
+                call.requestID,
+                standing.key,
+                standing.group,
+                amount: amount(of: call, standing),
+                now: .now,
+                ticket: ticket,
+                isLenient: isLenient
+            )
+        } catch let error as RedisError {
+            if error == .connectionLost || error == .timedOut {
+                // It may have been admitted: what it then holds is given back when Redis is there again.
+                context.outbox.settle(call.requestID, standing.key, record: nil)
+            }
+            throw error
+        }
+    }
+
+    /// Goes on asking, for as long as it makes sense.
+    ///
+    /// - Parameter first: what Redis has said already; nil where what the call rests on is to be read again first.
+    private func admit(_ call: Call, after first: AdmissionAnswer?) async throws {
         var standing = call.standing
         var reloads = 0
         var isLenient = false
@@ -38,37 +78,28 @@ struct CallAdmission {
         let wait = CallerWait(context.waits, requestID: call.requestID, standing.config.settings)
         // Where it has not been let in.
         defer { wait.end(.gone) }
+        var known = first
         while true {
-            call.price = try price(of: call.summary.model, standing.config)
-            if try needsReload(standing, reloads) {
-                reloads += 1
-                (standing, _) = try await reload(standing, isForgotten: false, reloads, call.exchange)
-                continue
+            if known == nil {
+                call.rest(on: standing)
+                try requirePrice(call)
+                if try needsReload(standing, reloads) {
+                    reloads += 1
+                    (standing, _) = try await reload(standing, isForgotten: false, reloads, call.exchange)
+                    continue
+                }
             }
             let answer: AdmissionAnswer
-            do {
-                answer = try await context.admission.admit(
-                    call.requestID,
-                    standing.key,
-                    standing.group,
-                    amount: amount(of: call, standing),
-                    now: .now,
-                    ticket: wait.ticket,
-                    isLenient: isLenient
-                )
-            } catch let error as RedisError {
-                if error == .connectionLost || error == .timedOut {
-                    // It may have been admitted: what it then holds is given back when Redis is there again.
-                    context.outbox.settle(call.requestID, standing.key, record: nil)
-                }
-                throw error
+            if let known {
+                answer = known
+            } else {
+                answer = try await ask(call, standing, wait.ticket, isLenient: isLenient)
             }
+            known = nil
             switch answer {
             case .admitted(let grant):
                 wait.end(.served)
-                if let minute = grant.minute { RateFields.add(minute, standing.key.snapshot, to: call.exchange) }
-                call.trace.admitted(at: .now, waited: waited)
-                return call.didAdmit(standing, grant)
+                return didAdmit(call, standing, grant, waited: waited)
             case .stale, .forgotten:
                 reloads += 1
                 let isForgotten = if case .forgotten = answer { true } else { false }
@@ -96,9 +127,9 @@ struct CallAdmission {
 
     /// What the call may cost at most.
     private func amount(of call: Call, _ standing: Standing) -> NanoUSD {
-        guard let price = call.price else { return .zero }
-        let (group, account) = (standing.group.snapshot.multiplier, standing.group.highestMultiplier)
-        return call.size.amount(at: price, multipliers: group == .one ? [account] : [group, account])
+        guard let price = call.served.price else { return .zero }
+        let group = standing.group
+        return call.size.amount(at: price, multipliers: group.snapshot.multiplier, group.highestMultiplier)
     }
 
     /// Checks that there is a subscription where one is needed.
@@ -176,11 +207,8 @@ struct CallAdmission {
         return (new, isForgotten)
     }
 
-    private func price(of model: String, _ config: GatewayConfig) throws -> ModelPrice? {
-        if let price = config.prices.price(of: model) { return price }
-        guard config.settings.allowsUnpricedModels else {
-            throw GatewayError(.modelNotPriced, "This model has no price.", field: "model")
-        }
-        return nil
+    private func requirePrice(_ call: Call) throws {
+        guard !call.served.isPriced, !call.config.settings.allowsUnpricedModels else { return }
+        throw GatewayError(.modelNotPriced, "This model has no price.", field: "model")
     }
 }

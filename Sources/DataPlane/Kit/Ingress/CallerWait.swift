@@ -14,7 +14,12 @@ package final class CallerWait {
     package init(_ room: WaitRoom, requestID: String, _ settings: ServingSettings) {
         self.room = room
         self.requestID = requestID
-        ticket = settings.queueWait > .zero ? WaitTicket(bound: settings.queueLimit) : nil
+        ticket = Self.ticket(settings)
+    }
+
+    /// What a call is admitted with that has not waited yet; nil where nobody may wait.
+    static func ticket(_ settings: ServingSettings) -> WaitTicket? {
+        settings.queueWait > .zero ? WaitTicket(bound: settings.queueLimit) : nil
     }
 
     /// Waits until it is worth while to ask again.

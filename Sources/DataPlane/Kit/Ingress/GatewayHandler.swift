@@ -188,7 +188,7 @@ package final class GatewayHandler {
             call.boundAccount = try await ResponseBindings.owner(of: previous, for: call.key.id, context.redis).account
         }
         if call.route.action == .countTokens {
-            call.standing = try await admission.verified(call.standing, call.exchange)
+            call.rest(on: try await admission.verified(call.standing, call.exchange))
         } else {
             if call.summary.previousResponse == nil { call.lookUpSession() }
             try await admission.admit(call)

@@ -37,7 +37,7 @@ final class AccountChooser {
             slotDeadline: now + settings.queueWait
         )
         candidates = Candidates(
-            context.candidates.of(call.group, call.route, model: call.summary.model),
+            call.served,
             context.slots.board,
             bound: call.boundAccount
         )
@@ -58,9 +58,8 @@ final class AccountChooser {
     ///
     /// - Returns: whether there is another kind of account to ask.
     func passOver(_ attempt: Attempt) -> Bool {
-        func isAlike(_ candidate: Candidate) -> Bool {
-            let other = Attempt(candidate.account, call)
-            return other.dialect == attempt.dialect && other.upstreamModel == attempt.upstreamModel
+        func isAlike(_ other: Candidate) -> Bool {
+            other.dialect == attempt.dialect && other.model == attempt.upstreamModel
                 && other.account.snapshot.type == attempt.account.snapshot.type
         }
         guard timeLeft > .zero, !candidates.all.allSatisfy(isAlike) else { return false }

@@ -17,7 +17,7 @@ package final class Call: LeaseHolder {
     package let exchange: ServerExchange
     package let requestID: String
     /// As it was when the call was admitted.
-    package var standing: Standing
+    package private(set) var standing: Standing
     package let summary: CallSummary
     /// Empty once content has reached the caller: no other account can try after that.
     package private(set) var body: [UInt8]
@@ -35,7 +35,8 @@ package final class Call: LeaseHolder {
     package let clientIP: String
     /// False for calls that reserve nothing.
     private var isAdmitted = false
-    package var price: ModelPrice?
+    /// Who could serve it, and for what price: of the group that it was admitted to.
+    private(set) lazy var served = context.candidates.of(group, route, model: summary.model)
     /// What the call costs at most as far as its body tells.
     package let size: ReservationSize
     /// What it was admitted against; nil for calls that reserve nothing.
@@ -96,6 +97,12 @@ package final class Call: LeaseHolder {
     package var group: ServingGroup { standing.group }
     /// Tokens are counted in one piece, whatever the body says.
     package var isStreaming: Bool { summary.isStream && route.action == .generate }
+
+    /// What the call rests on has been read again.
+    func rest(on standing: Standing) {
+        self.standing = standing
+        served = context.candidates.of(group, route, model: summary.model)
+    }
 
     /// Asks what the call's session is bound to, with what is sent next.
     func lookUpSession() {
@@ -286,14 +293,14 @@ package final class Call: LeaseHolder {
         record.usage = usage
         record.multiplier = group.snapshot.multiplier
         record.accountMultiplier = account.snapshot.multiplier
-        if let price {
+        if let price = served.price {
             let multiplier = group.snapshot.multiplier
-            let accountCost = PriceList.cost(of: usage, at: price, multipliers: [account.snapshot.multiplier])
+            let accountCost = PriceList.cost(of: usage, at: price, multipliers: account.snapshot.multiplier)
             record.accountCost = accountCost
             record.cost =
                 multiplier == .one
                 ? accountCost
-                : PriceList.cost(of: usage, at: price, multipliers: [multiplier, account.snapshot.multiplier])
+                : PriceList.cost(of: usage, at: price, multipliers: multiplier, account.snapshot.multiplier)
             record.priceVersion = price.revision
         }
         record.durationMilliseconds = exchange.startedAt.elapsed.wholeMilliseconds

@@ -95,7 +95,7 @@ package final class RelayRunner {
                 return false
             case .wait: try await chooser.waitForSlot()
             case .attempt(let candidate):
-                var trial = Trial(candidate: candidate, attempt: Attempt(candidate.account, call))
+                var trial = Trial(candidate: candidate, attempt: Attempt(candidate, call))
                 let opening: AttemptRunner.Opening
                 do {
                     opening = try await attempts.open(&trial.attempt, within: { chooser.tokenPatience })
@@ -107,7 +107,7 @@ package final class RelayRunner {
                     continue
                 }
                 switch opening {
-                case .outcome(.failed) where Attempt.mayEstimate(candidate.account, call):
+                case .outcome(.failed) where candidate.mayEstimate:
                     call.settleNothing()
                     attempts.answerEstimate()
                     return false

@@ -16,7 +16,8 @@ package final class GatewayConfig: Sendable {
 
     package init(_ snapshot: ConfigSnapshot) {
         self.snapshot = snapshot
-        prices = PriceList(snapshot.prices)
+        let prices = PriceList(snapshot.prices)
+        self.prices = prices
         settings = ServingSettings(snapshot.settings)
         trustedProxies = snapshot.security.trustedProxies.compactMap { AddressRange($0) }
         cors = CORSPolicy(snapshot.security.corsOrigins)
@@ -28,7 +29,7 @@ package final class GatewayConfig: Sendable {
                 accounts[group, default: []].append(serving)
             }
         }
-        self.groups = groups.mapValues { ServingGroup($0, accounts: accounts[$0.id] ?? []) }
+        self.groups = groups.mapValues { ServingGroup($0, accounts: accounts[$0.id] ?? [], prices) }
     }
 
     package var version: SnapshotVersion { snapshot.version }
@@ -45,13 +46,15 @@ package final class ServingGroup: Sendable {
     /// The highest price factor of its accounts: which of them will answer is not known when a call is admitted.
     package let highestMultiplier: Multiplier
     package let revision: String
+    let prices: PriceList
 
     package var id: GroupID { snapshot.id }
 
     package func hasUsableAccount(now: Timestamp) -> Bool { accounts.contains { $0.isUsable(now: now) } }
 
-    init(_ snapshot: GroupSnapshot, accounts: [ServingAccount]) {
+    init(_ snapshot: GroupSnapshot, accounts: [ServingAccount], _ prices: PriceList) {
         self.snapshot = snapshot
+        self.prices = prices
         self.accounts = accounts
         highestMultiplier = accounts.map(\.snapshot.multiplier).max { $0.raw < $1.raw } ?? .one
         revisionField = "g\(snapshot.id)"

@@ -1,6 +1,11 @@
 package import Domain
 
 extension ModelPrice {
+    /// Whether the usual prices hold as they stand for a call with so much input that was served so.
+    func isPlain(input tokens: Int64, _ tier: ServiceTier) -> Bool {
+        tier == .standard && (longContexts.isEmpty || tokens <= longContexts[0].above)
+    }
+
     /// The prices of a call with so much input that was served so: the usual ones, or what stands in for them.
     ///
     /// Where a class has both a price for long contexts and one for the tier, the tier's rises in the proportion in which

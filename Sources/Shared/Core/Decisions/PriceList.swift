@@ -22,11 +22,17 @@ package struct PriceList: Sendable {
     package static func cost(
         of usage: TokenUsage,
         at price: ModelPrice,
-        multipliers: [Multiplier]
+        multipliers first: Multiplier = .one,
+        _ second: Multiplier = .one
     ) -> NanoUSD {
-        let isUsual = usage.tier == .standard && (price.longContexts.first.map { usage.allInput <= $0.above } ?? true)
-        let price = isUsual ? price : price.applied(input: usage.allInput, usage.tier)
-        var bill = Bill(multipliers)
+        // Nearly all calls: a price is copied no more than it must be.
+        price.isPlain(input: usage.allInput, usage.tier)
+            ? plainCost(of: usage, at: price, Bill(first, second))
+            : plainCost(of: usage, at: price.applied(input: usage.allInput, usage.tier), Bill(first, second))
+    }
+
+    private static func plainCost(of usage: TokenUsage, at price: ModelPrice, _ empty: Bill) -> NanoUSD {
+        var bill = empty
         /// Tokens of a medium with a price of its own are taken out of the others.
         func add(_ count: Int64, of media: TokenUsage.Media, at rate: PricePerMillion, _ own: ModelPrice.Media) {
             var text = count
@@ -57,11 +63,15 @@ package struct PriceList: Sendable {
         private var unit: Int128 = 1
         private var sum: Int128 = 0
 
-        init(_ multipliers: [Multiplier]) {
-            for multiplier in multipliers {
-                unit *= 10_000
-                factor *= Int128(multiplier.raw)
-            }
+        init(_ first: Multiplier, _ second: Multiplier) {
+            multiply(by: first)
+            multiply(by: second)
+        }
+
+        private mutating func multiply(by multiplier: Multiplier) {
+            guard multiplier != .one else { return }
+            unit *= 10_000
+            factor *= Int128(multiplier.raw)
         }
 
         mutating func add(_ tokens: Int64, at rate: PricePerMillion) {

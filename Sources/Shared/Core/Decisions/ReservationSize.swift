@@ -37,16 +37,26 @@ package struct ReservationSize: Hashable, Sendable {
     /// what the model takes and gives; multiplied as the bill will be. What is asked for at a lower price may be served at
     /// the usual one.
     ///
-    /// - Parameter multipliers: the group's, and the highest of its accounts.
-    package func amount(at price: ModelPrice, multipliers: [Multiplier]) -> NanoUSD {
+    /// - Parameters:
+    ///   - first: the group's multiplier.
+    ///   - second: the highest of its accounts.
+    package func amount(at price: ModelPrice, multipliers first: Multiplier = .one, _ second: Multiplier = .one)
+        -> NanoUSD
+    {
         let most = Int64(clamping: textBytes / 2 + 1) &+ media.most
         let input = min(most, price.maximumInput ?? Self.contextWindow)
+        let tier = tier == .priority ? tier : .standard
+        return price.isPlain(input: input, tier)
+            ? amount(ofInput: input, at: price, PriceList.Bill(first, second))
+            : amount(ofInput: input, at: price.applied(input: input, tier), PriceList.Bill(first, second))
+    }
+
+    private func amount(ofInput input: Int64, at price: ModelPrice, _ empty: PriceList.Bill) -> NanoUSD {
         let longest = price.maximumOutput ?? Self.longestAnswer
-        let price = price.applied(input: input, tier == .priority ? tier : .standard)
         let cached = max(price.cacheWrite5m.raw, price.cacheWrite1h.raw, price.cacheRead.raw)
         let dearestInput = max(price.input.raw, cached, price.inputMedia.dearest)
         let dearestOutput = max(price.output.raw, price.outputMedia.dearest)
-        var bill = PriceList.Bill(multipliers)
+        var bill = empty
         bill.add(input, at: PricePerMillion(dearestInput))
         let (output, isOver) = min(max(0, answerTokens ?? longest), longest).multipliedReportingOverflow(by: answers)
         bill.add(isOver ? .max : output, at: PricePerMillion(dearestOutput))
