@@ -15,7 +15,16 @@ struct Authenticator {
     init(_ context: WorkerContext) { self.context = context }
 
     func authenticate(_ exchange: ServerExchange) async throws -> (ServingKey, GatewayConfig) {
-        (try await accepted(exchange, allowsExpired: false), try currentConfig())
+        if let key = recognised(exchange) { return (key, try currentConfig()) }
+        return (try await accepted(exchange, allowsExpired: false), try currentConfig())
+    }
+
+    /// The key of a caller who was here before and may go on, which is nearly everybody: nobody has to be asked.
+    private func recognised(_ exchange: ServerExchange) -> ServingKey? {
+        guard case .known(let key)? = presentedKey(exchange),
+            (try? AdmissionPolicy.check(key.snapshot, address: clientAddress(exchange), now: .now)) != nil
+        else { return nil }
+        return key
     }
 
     /// The caller's key when it may be used.
@@ -38,16 +47,8 @@ struct Authenticator {
 
     private func identify(_ exchange: ServerExchange) async throws -> ServingKey {
         let keys = context.keys
-        guard
-            let presented = CallerKey.first(
-                in: exchange.request,
-                { text -> PresentedKey? in
-                    if let key = keys.recent(text) { return .known(key) }
-                    return CallerKey.hash(of: text).map { .hash($0, Array(text)) }
-                }
-            )
-        else { throw AdmissionPolicy.unknownKey }
-        switch presented {
+        switch presentedKey(exchange) {
+        case nil: throw AdmissionPolicy.unknownKey
         case .known(let key): return key
         case .hash(let hash, let text):
             let key: ServingKey
@@ -58,6 +59,14 @@ struct Authenticator {
             }
             keys.note(key, presentedAs: text)
             return key
+        }
+    }
+
+    private func presentedKey(_ exchange: ServerExchange) -> PresentedKey? {
+        let keys = context.keys
+        return CallerKey.first(in: exchange.request) { text -> PresentedKey? in
+            if let key = keys.recent(text) { return .known(key) }
+            return CallerKey.hash(of: text).map { .hash($0, Array(text)) }
         }
     }
 

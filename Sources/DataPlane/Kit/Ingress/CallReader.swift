@@ -20,34 +20,67 @@ struct CallReader {
     /// A call as it is asked for: its key, its body, and whether they may meet.
     func read(_ exchange: ServerExchange, _ route: CallRoute, _ requestID: String) async throws -> Call {
         let (key, config) = try await authenticator.authenticate(exchange)
-        let body = try await readBody(exchange, limit: config.settings.bodyLimit)
-        let clientIP = authenticator.clientIP(exchange)
-        let scope = SessionScope(exchange.request.headers, route, key, clientIP: clientIP)
-        let reading = try await summarise(body, route, scope)
-        let (summary, session) = (reading.summary, reading.session)
-        let standing = try Standing(key, config, model: summary.model, exchange.request.headers)
+        let limit = config.settings.bodyLimit
+        var body: [UInt8]
+        if let whole = try exchange.bodyIfArrived(limit: limit) {
+            body = whole
+        } else {
+            body = try await exchange.collectBody(limit: limit)
+        }
+        if let encoding = exchange.request.headers["content-encoding"], encoding.lowercased() != "identity" {
+            body = try await inflated(body, encoding, exchange, limit: limit)
+        }
+        let asked = Asked(exchange: exchange, route: route, requestID: requestID, key: key, config: config)
+        return body.count > WorkerContext.inlineLimit ? try await longCall(asked, body) : try call(asked, body)
+    }
+
+    /// What is known of a call before its body is read.
+    private struct Asked {
+        let exchange: ServerExchange
+        let route: CallRoute
+        let requestID: String
+        let key: ServingKey
+        let config: GatewayConfig
+    }
+
+    private func call(_ asked: Asked, _ body: [UInt8]) throws -> Call {
+        let clientIP = authenticator.clientIP(asked.exchange)
+        let scope = SessionScope(asked.exchange.request.headers, asked.route, asked.key, clientIP: clientIP)
+        return try call(asked, body, Self.reading(body, asked.route, scope, context.parser), clientIP)
+    }
+
+    /// The same, where reading the body on the loop would make every stream there stutter.
+    private func longCall(_ asked: Asked, _ body: [UInt8]) async throws -> Call {
+        let clientIP = authenticator.clientIP(asked.exchange)
+        let route = asked.route
+        let scope = SessionScope(asked.exchange.request.headers, route, asked.key, clientIP: clientIP)
+        let result = await context.loop.offload { Result { try Self.reading(body, route, scope, JSONParser()) } }
+        return try call(asked, body, result.get(), clientIP)
+    }
+
+    private func call(_ asked: Asked, _ body: [UInt8], _ reading: Reading, _ clientIP: String) throws -> Call {
+        let (exchange, route) = (asked.exchange, asked.route)
+        let standing = try Standing(asked.key, asked.config, model: reading.summary.model, exchange.request.headers)
         if route.isAntigravity { try AdmissionPolicy.requireAntigravity(standing.group) }
         let call = Call(
             context: context,
             exchange: exchange,
-            requestID: requestID,
+            requestID: asked.requestID,
             standing: standing,
-            summary: summary,
+            summary: reading.summary,
             body: body,
             route: route,
             createdAt: .now,
             clientIP: clientIP,
             size: reading.size
         )
-        call.session = session
+        call.session = reading.session
         return call
     }
 
-    private func readBody(_ exchange: ServerExchange, limit: Int) async throws -> [UInt8] {
-        let body = try await exchange.collectBody(limit: limit)
-        guard let encoding = exchange.request.headers["content-encoding"], encoding.lowercased() != "identity" else {
-            return body
-        }
+    private func inflated(_ body: [UInt8], _ encoding: String, _ exchange: ServerExchange, limit: Int) async throws
+        -> [UInt8]
+    {
         guard Inflate.isSupported(encoding) else { throw Self.refusal(of: .unsupported) }
         // A few bytes can hold many: not on the loop.
         let result = await context.loop.offload {
@@ -77,26 +110,26 @@ struct CallReader {
         let size: ReservationSize
     }
 
-    private func summarise(_ body: [UInt8], _ route: CallRoute, _ scope: SessionScope) async throws -> Reading {
-        let wire = route.dialect.wire
-        @Sendable func read(_ parser: JSONParser) throws -> Reading {
-            try parser.sharing(body) {
-                let summary = try wire.summary(of: body, route, parser)
-                let measure = RequestMeasure(of: body, summary, route.dialect, parser)
-                return Reading(
-                    summary: summary,
-                    session: SessionReader.session(of: body, summary, route, scope, parser),
-                    size: ReservationSize(
-                        textBytes: measure.textBytes,
-                        media: measure.media,
-                        answerTokens: summary.answerTokens,
-                        answers: summary.answers,
-                        tier: summary.tier
-                    )
+    private static func reading(
+        _ body: [UInt8],
+        _ route: CallRoute,
+        _ scope: SessionScope,
+        _ parser: JSONParser
+    ) throws -> Reading {
+        try parser.sharing(body) {
+            let summary = try route.dialect.wire.summary(of: body, route, parser)
+            let measure = RequestMeasure(of: body, summary, route.dialect, parser)
+            return Reading(
+                summary: summary,
+                session: SessionReader.session(of: body, summary, route, scope, parser),
+                size: ReservationSize(
+                    textBytes: measure.textBytes,
+                    media: measure.media,
+                    answerTokens: summary.answerTokens,
+                    answers: summary.answers,
+                    tier: summary.tier
                 )
-            }
+            )
         }
-        guard body.count > WorkerContext.inlineLimit else { return try read(context.parser) }
-        return try await context.loop.offload { Result { try read(JSONParser()) } }.get()
     }
 }

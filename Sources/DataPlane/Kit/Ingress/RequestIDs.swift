@@ -14,24 +14,21 @@ package struct RequestIDs {
             pool = SecureRandom.bytes(Self.bytesPerID * 64)
             used = 0
         }
-        let bytes = pool[used..<used + Self.bytesPerID]
+        let begin = used
         used += Self.bytesPerID
         let alphabet: StaticString = "0123456789abcdefghjkmnpqrstvwxyz"
         return String(unsafeUninitializedCapacity: 28) { text in
             _ = text.initialize(from: "req_".utf8)
-            var position = 4
-            var bits: UInt32 = 0
-            var count = 0
-            for byte in bytes {
-                bits = bits << 8 | UInt32(byte)
-                count += 8
-                while count >= 5 {
-                    count -= 5
-                    text.initializeElement(at: position, to: alphabet.utf8Start[Int(bits >> UInt32(count) & 31)])
-                    position += 1
+            // Five bytes are eight characters.
+            for group in 0..<3 {
+                var bits: UInt64 = 0
+                for byte in 0..<5 { bits = bits << 8 | UInt64(pool[begin + group * 5 + byte]) }
+                for character in 0..<8 {
+                    let digit = Int(truncatingIfNeeded: bits >> UInt64(35 - character * 5) & 31)
+                    text.initializeElement(at: 4 + group * 8 + character, to: alphabet.utf8Start[digit])
                 }
             }
-            return position
+            return 28
         }
     }
 }

@@ -18,7 +18,12 @@ extension WorkerContext {
     ///
     /// - Throws: `FetchError`, `InflateError`.
     func collect(_ response: FetchResponse, limit: Int) async throws -> [UInt8] {
-        let body = try await response.collect(limit: limit)
+        let body: [UInt8]
+        if let whole = try response.collectIfEnded(limit: limit) {
+            body = whole
+        } else {
+            body = try await response.collect(limit: limit)
+        }
         guard let coding = response.contentCoding else { return body }
         return try await loop.offload { Result { try Inflate.inflate(body, encoding: coding, limit: limit) } }.get()
     }

@@ -5,7 +5,7 @@ package enum AnswerHeaders {
     /// Drops what belongs to the connection, what would give the account away, and what the gateway says itself.
     package static func forCaller(_ upstream: HeaderFields, requestID: String) -> HeaderFields {
         let named = connectionOptions(upstream)
-        var headers = upstream.filter { name, _ in
+        var headers = upstream.filter(leavingRoomFor: 1) { name, _ in
             !isDropped(name) && !(named.count > 0 && named.contains { name.equals($0) })
         }
         headers.add("x-request-id", requestID)

@@ -1,3 +1,4 @@
+import Crypto
 import Decisions
 import Dialects
 import Domain
@@ -55,28 +56,35 @@ final class AttemptRunner {
         // Gone while a slot was awaited: nobody would call that.
         guard !call.exchange.isCallerGone else { return .outcome(callerLeft()) }
         do {
-            let response = try await context.send(request, from: attempt.account, canceller)
-            context.windows.sample(response.head, attempt.account)
-            guard (200..<300).contains(response.head.status) else {
-                // An extra that is refused says nothing of the account.
-                guard !attempt.mayEstimate else { return .outcome(.failed(.unreadable)) }
-                return .outcome(try await refused(response, attempt))
-            }
-            call.didGetHead()
-            // The other form than was asked for would reach the caller as nothing it can read.
-            let comesAsStream = call.isStreaming || attempt.form.isAlwaysStream
-            guard attempt.form.isStream(response.head.headers) == comesAsStream else {
-                return .outcome(.failed(.unreadable))
-            }
-            guard call.isStreaming else { return .outcome(try await deliver(response, attempt)) }
-            // Identity was asked for; events cannot be told apart in anything else.
-            guard response.contentCoding == nil else { return .outcome(.failed(.unreadable)) }
-            return .stream(pump(response, attempt))
-        } catch let error as FetchError {
-            return .outcome(call.exchange.isCallerGone ? callerLeft() : .failed(FailedAttempt(error)))
+            return try await opening(context.send(request, from: attempt.account, canceller), attempt)
         } catch {
+            return failed(error)
+        }
+    }
+
+    /// What an answer whose head is there is the beginning of.
+    private func opening(_ response: FetchResponse, _ attempt: Attempt) async throws -> Opening {
+        context.windows.sample(response.head, attempt.account)
+        guard (200..<300).contains(response.head.status) else {
+            // An extra that is refused says nothing of the account.
+            guard !attempt.mayEstimate else { return .outcome(.failed(.unreadable)) }
+            return .outcome(try await refused(response, attempt))
+        }
+        call.didGetHead()
+        // The other form than was asked for would reach the caller as nothing it can read.
+        let comesAsStream = call.isStreaming || attempt.form.isAlwaysStream
+        guard attempt.form.isStream(response.head.headers) == comesAsStream else {
             return .outcome(.failed(.unreadable))
         }
+        guard call.isStreaming else { return .outcome(try await deliver(response, attempt)) }
+        // Identity was asked for; events cannot be told apart in anything else.
+        guard response.contentCoding == nil else { return .outcome(.failed(.unreadable)) }
+        return .stream(pump(response, attempt))
+    }
+
+    private func failed(_ error: any Error) -> Opening {
+        guard let error = error as? FetchError else { return .outcome(.failed(.unreadable)) }
+        return .outcome(call.exchange.isCallerGone ? callerLeft() : .failed(FailedAttempt(error)))
     }
 
     private func callerLeft() -> Outcome {
@@ -97,36 +105,62 @@ final class AttemptRunner {
     /// - Throws: `GatewayError` when the account may not be asked this.
     private func request(for attempt: inout Attempt, within time: () -> Duration) async throws -> FetchRequest? {
         let account = attempt.account
-        let opened = await context.tokens.usable(
-            of: account.id,
-            account.snapshot.type,
-            for: call.exchange,
-            now: .now,
-            within: time
-        )
+        var opened = context.tokens.lasting(of: account.id, account.snapshot.type)
+        if opened == nil {
+            opened = await context.tokens.usable(
+                of: account.id,
+                account.snapshot.type,
+                for: call.exchange,
+                now: .now,
+                within: time
+            )
+        }
         guard let opened else {
             attempt.lacksToken = context.credentials.version(of: account.id) != nil
             return nil
         }
         attempt.credentialVersion = opened.secretsVersion
+        let body = attempt.isNative ? call.body : try await translation.body(for: attempt)
+        switch try write(attempt, body, opened.fields) {
+        case .ready(let request):
+            guard let request else { return nil }
+            attempt.form = request.form
+            return fetch(request, from: account)
+        case .long(let unwritten):
+            guard let request = try await unwritten.write(off: context.loop) else { return nil }
+            attempt.form = request.form
+            return fetch(request, from: account)
+        }
+    }
+
+    private enum WrittenRequest {
+        /// Nil when the account lacks a credential.
+        case ready(UpstreamRequest?)
+        /// To be written off the loop.
+        indirect case long(AttemptRequest)
+    }
+
+    private func write(_ attempt: Attempt, _ body: [UInt8], _ secrets: [String: Secret]) throws -> WrittenRequest {
         let upstreamCall = UpstreamCall(
             dialect: attempt.dialect,
             action: call.route.action,
             isStream: call.isStreaming,
             model: attempt.upstreamModel,
-            body: attempt.isNative ? call.body : try await translation.body(for: attempt),
+            body: body,
             callerHeaders: call.exchange.request.headers,
             callerQuery: call.exchange.request.query,
             isTranslated: !attempt.isNative,
             usesCredits: call.grant?.usesCredits ?? false,
-            secrets: opened.fields,
+            secrets: secrets,
             now: .now
         )
-        let written = AttemptRequest(provider: account.provider, call: upstreamCall, changes: changes(for: attempt))
-        let request = written.isLong ? try await written.write(off: context.loop) : try written.write()
-        guard let request else { return nil }
-        attempt.form = request.form
-        return FetchRequest(
+        let provider = attempt.account.provider
+        let request = AttemptRequest(provider: provider, call: upstreamCall, changes: changes(for: attempt))
+        return request.isLong ? .long(request) : .ready(try request.write())
+    }
+
+    private func fetch(_ request: UpstreamRequest, from account: ServingAccount) -> FetchRequest {
+        FetchRequest(
             to: account.endpoint(call.config.settings),
             request.head,
             body: request.body,
@@ -187,17 +221,34 @@ final class AttemptRunner {
     private func deliver(_ response: FetchResponse, _ attempt: Attempt) async throws -> Outcome {
         call.exchange.onCallerGone = { response.cancel() }
         let received = try await context.collect(response, limit: Self.answerLimit)
-        var body: [UInt8]
-        let answer: WholeAnswer
-        switch await open(received, attempt) {
-        case .answer(let opened, let read): (body, answer) = (opened, read)
-        case .empty: return .failed(.emptyStream)
-        case .unreadable: return .failed(.unreadable)
+        guard received.count <= WorkerContext.inlineLimit, attempt.isNative, !attempt.mayEstimate,
+            attempt.cacheTTL == nil
+        else { return await deliverRewritten(received, response.head, attempt) }
+        return deliver(received, response.head, attempt)
+    }
+
+    /// An answer that its caller gets as it came, but for the model's name.
+    private func deliver(_ received: [UInt8], _ head: HTTPResponseHead, _ attempt: Attempt) -> Outcome {
+        let opened = Self.open(received, attempt.form, attempt.dialect.wire, context.parser)
+        guard case .answer(var body, let answer) = opened, !answer.isError, !call.exchange.isCallerGone else {
+            return undelivered(opened, head)
         }
-        guard !answer.isError else { return .failed(.errorWithin(body, response.head.headers)) }
-        if call.exchange.isCallerGone {
-            call.settleNothing()
-            return .done
+        if attempt.isRenamed, let range = answer.modelRange {
+            body = Splice.replacing(range, in: body, with: call.summary.model)
+        }
+        finish(head, answer, attempt, body, receivedBytes: received.count)
+        return .done
+    }
+
+    /// A long answer, which is read off the loop, or one that is changed before its caller gets it.
+    private func deliverRewritten(_ received: [UInt8], _ head: HTTPResponseHead, _ attempt: Attempt) async -> Outcome {
+        let (form, wire) = (attempt.form, attempt.dialect.wire)
+        let opened =
+            received.count > WorkerContext.inlineLimit
+            ? await context.loop.offload { Self.open(received, form, wire, JSONParser()) }
+            : Self.open(received, form, wire, context.parser)
+        guard case .answer(var body, let answer) = opened, !answer.isError, !call.exchange.isCallerGone else {
+            return undelivered(opened, head)
         }
         if !attempt.isNative || attempt.mayEstimate {
             let translated =
@@ -210,28 +261,47 @@ final class AttemptRunner {
             body = Splice.replacing(range, in: body, with: call.summary.model)
         }
         if let ttl = attempt.cacheTTL { body = await CallTranslation.movingCacheWrites(in: body, to: ttl, context) }
+        finish(head, answer, attempt, body, receivedBytes: received.count)
+        return .done
+    }
+
+    /// What becomes of an answer that is none, or that nobody is there for.
+    private func undelivered(_ opened: OpenedAnswer, _ head: HTTPResponseHead) -> Outcome {
+        switch opened {
+        case .empty: return .failed(.emptyStream)
+        case .unreadable: return .failed(.unreadable)
+        case .answer(let body, let answer):
+            guard !answer.isError else { return .failed(.errorWithin(body, head.headers)) }
+            call.settleNothing()
+            return .done
+        }
+    }
+
+    /// Bills the call and hands the answer to its caller.
+    private func finish(
+        _ head: HTTPResponseHead,
+        _ answer: WholeAnswer,
+        _ attempt: Attempt,
+        _ body: [UInt8],
+        receivedBytes: Int
+    ) {
         if attempt.isNative, let id = answer.id {
             call.bind(response: id, to: attempt.account.id)
         }
         context.metrics.successes.add()
-        call.noteSuccess(response.head.headers, attempt)
+        call.noteSuccess(head.headers, attempt)
         call.firstContentAt = .now
-        let usage = answer.hasUsage ? answer.usage : estimatedUsage(ofBytes: received.count)
         call.settle(
-            usage: usage,
+            usage: answer.hasUsage ? answer.usage : estimatedUsage(ofBytes: receivedBytes),
             isEstimated: !answer.hasUsage,
             end: .complete,
-            status: response.head.status,
+            status: head.status,
             upstreamModel: attempt.upstreamModel
         )
-        guard attempt.isNative, !attempt.mayEstimate else {
-            respond(response.head.status, body)
-            return .done
-        }
-        var headers = AnswerHeaders.forCaller(response.head.headers, requestID: call.requestID)
+        guard attempt.isNative, !attempt.mayEstimate else { return respond(head.status, body) }
+        var headers = AnswerHeaders.forCaller(head.headers, requestID: call.requestID)
         if attempt.form.isAlwaysStream { headers.set("content-type", "application/json") }
-        call.exchange.respond(HTTPResponseHead(status: response.head.status, headers: headers), body: body)
-        return .done
+        call.exchange.respond(HTTPResponseHead(status: head.status, headers: headers), body: body)
     }
 
     /// What a whole answer amounts to that does not say. Vectors are no text: of them the request counts.
@@ -242,19 +312,18 @@ final class AttemptRunner {
             : WholeAnswer.estimatedUsage(ofBytes: count, input: input)
     }
 
-    /// What the upstream's body holds, and what it says. A long one is read off the loop, or every stream on it would
-    /// stutter.
-    private func open(_ received: [UInt8], _ attempt: Attempt) async -> OpenedAnswer {
-        let (form, wire) = (attempt.form, attempt.dialect.wire)
-        @Sendable func read(_ parser: JSONParser) -> OpenedAnswer {
-            switch form.whole(received, parser) {
-            case .found(let body): wire.answer(body, parser).map { .answer(body, $0) } ?? .unreadable
-            case .empty: .empty
-            case .unreadable: .unreadable
-            }
+    /// What the upstream's body holds, and what it says.
+    @Sendable private static func open(
+        _ received: [UInt8],
+        _ form: AnswerForm,
+        _ wire: any WireDialect,
+        _ parser: JSONParser
+    ) -> OpenedAnswer {
+        switch form.whole(received, parser) {
+        case .found(let body): wire.answer(body, parser).map { .answer(body, $0) } ?? .unreadable
+        case .empty: .empty
+        case .unreadable: .unreadable
         }
-        guard received.count > WorkerContext.inlineLimit else { return read(context.parser) }
-        return await context.loop.offload { read(JSONParser()) }
     }
 
     private func pump(_ response: FetchResponse, _ attempt: Attempt) -> StreamPump {

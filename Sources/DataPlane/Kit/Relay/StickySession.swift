@@ -20,6 +20,8 @@ package final class StickySession {
     private let store: SessionStore
     package let group: GroupID
     private var name: SessionName?
+    /// What the likely name of a conversation is bound to.
+    private var likely: AccountID?
     /// While somebody waits for what Redis says.
     private var answered: Promise<Void>?
     private var proposal: Promise<AccountID?>?
@@ -56,13 +58,11 @@ package final class StickySession {
 
     /// Both questions leave together: the likely name is hardly ever another one.
     private func find(_ chain: DigestChain, _ key: KeyID) {
-        var likely: AccountID?
-        store.bound(chain.likelyName, group) { likely = $0 }
+        name = chain.likelyName
+        store.bound(chain.likelyName, group) { [self] in likely = $0 }
         store.session(of: chain, key, group) { [self] name in
             let name = name ?? chain.name
-            guard name == chain.likelyName else { return find(name) }
-            self.name = name
-            found(likely)
+            if name == self.name { found(likely) } else { find(name) }
         }
     }
 

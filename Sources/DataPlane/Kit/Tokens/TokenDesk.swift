@@ -44,6 +44,12 @@ package final class TokenDesk {
 
     // MARK: Before a call is sent
 
+    /// What a call to the account is to carry where that does not end by itself; nil for accounts that have to be asked
+    /// about with `usable`.
+    package func lasting(of account: AccountID, _ type: AccountType) -> OpenedCredentials? {
+        type == .oauth ? nil : credentials.opened(of: account)
+    }
+
     /// What a call to the account is to carry; nil when its token is over and no newer one came in time.
     ///
     /// - Parameters:

@@ -132,9 +132,11 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
     }
 
     /// The fields for which `isKept` holds.
-    package func filter(_ isKept: (FieldBytes, FieldBytes) -> Bool) -> HeaderFields {
+    ///
+    /// - Parameter further: short fields that will be added.
+    package func filter(leavingRoomFor further: Int = 0, _ isKept: (FieldBytes, FieldBytes) -> Bool) -> HeaderFields {
         var kept = HeaderFields()
-        kept.reserve(bytes: bytes.count, fields: entries.count)
+        kept.reserve(bytes: bytes.count + 64 * further, fields: entries.count + further)
         forEach { name, value in
             if isKept(FieldBytes(raw: name), FieldBytes(raw: value)) { kept.add(name, value) }
         }

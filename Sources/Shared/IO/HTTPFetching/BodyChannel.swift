@@ -101,21 +101,36 @@ class BodyChannel: Expiring {
 
     /// - Parameter expected: the length announced, to make room for it at once.
     final func collect(limit: Int, expected: Int) async throws -> [UInt8] {
+        startCollecting(limit)
+        if case .none = ending {
+            if expected > kept.count { kept.reserveCapacity(min(expected, limit)) }
+            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+                // The task may have been suspended on the way in here.
+                if case .none = ending { collector = continuation } else { continuation.resume() }
+            }
+        }
+        return try collected()
+    }
+
+    /// The same where the whole body is here already; nil where it is to be waited for, by `collect`.
+    final func collectIfEnded(limit: Int) throws -> [UInt8]? {
+        if case .none = ending { return nil }
+        startCollecting(limit)
+        return try collected()
+    }
+
+    private func startCollecting(_ limit: Int) {
         guard case .none = reader else { preconditionFailure("a body has one reader") }
         reader = .collecting(limit: limit)
-        if case .none = ending, expected > kept.count { kept.reserveCapacity(min(expected, limit)) }
         if kept.count > limit {
             refuse()
         } else {
             settle()
             demandDidChange()
         }
-        if case .none = ending {
-            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-                // The task may have been suspended on the way in here.
-                if case .none = ending { collector = continuation } else { continuation.resume() }
-            }
-        }
+    }
+
+    private func collected() throws -> [UInt8] {
         reader = .gone
         let body = kept
         kept = []

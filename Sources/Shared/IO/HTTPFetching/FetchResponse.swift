@@ -25,6 +25,12 @@ package final class FetchResponse {
         return try await body.collect(limit: limit, expected: announced)
     }
 
+    /// The whole body where it is here already, as short ones are when their heads are read; nil where it is to be waited
+    /// for, by `collect`.
+    ///
+    /// - Throws: `FetchError`, as `collect`.
+    package func collectIfEnded(limit: Int) throws -> [UInt8]? { try body.collectIfEnded(limit: limit) }
+
     /// Hands over each piece as it arrives, straight from the socket's callback, then the end: nil, or a `FetchError`.
     /// Pieces that arrived before this call are handed over in it. The bytes are valid during the call only.
     package func consume(

@@ -91,8 +91,8 @@ package final class ServerExchange {
     ///
     /// - Throws: `RequestBodyError`. A handler that then returns without an answer is answered 413, 408, 503 or 400.
     package func collectBody(limit: Int) async throws -> [UInt8] {
+        if let whole = try bodyIfArrived(limit: limit) { return whole }
         let limit = min(limit, bodyLimit)
-        body.want(limit: limit)
         if body.isOpen {
             if let announced = announcedBodyLength, announced > limit {
                 body.fail(.tooLarge)
@@ -104,6 +104,15 @@ package final class ServerExchange {
             }
         }
         return try body.take()
+    }
+
+    /// The whole body where it is here already, as most are when their heads are read; nil where it is to be waited for, by
+    /// `collectBody`.
+    ///
+    /// - Throws: `RequestBodyError`, as `collectBody`.
+    package func bodyIfArrived(limit: Int) throws(RequestBodyError) -> [UInt8]? {
+        body.want(limit: min(limit, bodyLimit))
+        return body.isOpen ? nil : try body.take()
     }
 
     /// Takes so many bytes more of what bodies may take together, until this exchange is let go of: for what is made of
