@@ -32,36 +32,47 @@ package struct ByteCursor: ~Copyable {
         if let base = bytes.baseAddress { copy(base, bytes.count) }
     }
 
+    /// The bytes of the number as memory has them: for texts that only this machine reads.
+    @inlinable @inline(__always)
+    package mutating func write(inMemoryOrder number: UInt64) {
+        assert(length + 8 <= capacity)
+        UnsafeMutableRawPointer(start + length).storeBytes(of: number, as: UInt64.self)
+        length &+= 8
+    }
+
     /// The bytes with ASCII letters in lower case.
     package mutating func write(lowered bytes: UnsafeRawBufferPointer) {
         guard let base = bytes.baseAddress else { return }
-        assert(length + bytes.count <= capacity)
+        let size = bytes.count
+        assert(length + size <= capacity)
         let out = UnsafeMutableRawPointer(start + length)
-        length &+= bytes.count
-        var index = 0
-        while index &+ 8 <= bytes.count {
-            let word = base.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-            out.storeBytes(of: Self.lowered(word), toByteOffset: index, as: UInt64.self)
-            index &+= 8
-        }
-        while index < bytes.count {
-            let byte = base.load(fromByteOffset: index, as: UInt8.self)
-            out.storeBytes(of: byte &- 0x41 < 26 ? byte | 0x20 : byte, toByteOffset: index, as: UInt8.self)
-            index &+= 1
+        length &+= size
+        // The last word may overlap the one before it: both say the same of the bytes that they share.
+        if size >= 8 {
+            var index = 0
+            while index < size &- 8 {
+                Self.lower(base, out, at: index)
+                index &+= 8
+            }
+            Self.lower(base, out, at: size &- 8)
+        } else if size >= 4 {
+            let first = UInt64(base.loadUnaligned(as: UInt32.self))
+            let last = UInt64(base.loadUnaligned(fromByteOffset: size &- 4, as: UInt32.self))
+            let both = ASCIIWord.lowered(first | last << 32)
+            out.storeBytes(of: UInt32(truncatingIfNeeded: both), as: UInt32.self)
+            out.storeBytes(of: UInt32(truncatingIfNeeded: both >> 32), toByteOffset: size &- 4, as: UInt32.self)
+        } else {
+            for index in 0..<size {
+                let byte = base.load(fromByteOffset: index, as: UInt8.self)
+                out.storeBytes(of: byte &- 0x41 < 26 ? byte | 0x20 : byte, toByteOffset: index, as: UInt8.self)
+            }
         }
     }
 
-    /// Eight bytes at once.
     @inline(__always)
-    private static func lowered(_ word: UInt64) -> UInt64 {
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        let tops: UInt64 = 0x8080_8080_8080_8080
-        let low = word & ~tops
-        // Sums of seven bits: no byte carries into the next. The top bit says "at least A", then "beyond Z".
-        let fromA = low &+ ones &* (0x80 - 0x41)
-        let beyondZ = low &+ ones &* (0x80 - 0x5B)
-        let letters = fromA & ~beyondZ & ~word & tops
-        return word | letters >> 2
+    private static func lower(_ base: UnsafeRawPointer, _ out: UnsafeMutableRawPointer, at index: Int) {
+        let word = base.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+        out.storeBytes(of: ASCIIWord.lowered(word), toByteOffset: index, as: UInt64.self)
     }
 
     /// Disfavoured so that a literal is a `StaticString`, which needs no counting of references.

@@ -10,7 +10,7 @@ package struct HTTPRequestHead: Sendable, Equatable {
     package var target: String
     package var headers: HeaderFields
 
-    package init(method: String, target: String, headers: HeaderFields = [:]) {
+    package init(method: String, target: String, headers: HeaderFields = HeaderFields()) {
         self.method = method
         self.target = target
         self.headers = headers
@@ -57,7 +57,7 @@ package struct HTTPResponseHead: Sendable, Equatable {
     package var status: Int
     package var headers: HeaderFields
 
-    package init(status: Int, headers: HeaderFields = [:]) {
+    package init(status: Int, headers: HeaderFields = HeaderFields()) {
         self.status = status
         self.headers = headers
     }

@@ -1,53 +1,91 @@
 import Bytes
-import Glibc
+public import Glibc
 
 /// The header fields of one message, in order, names in lower case.
 ///
-/// All of them share one byte buffer: a message costs two allocations whatever its number of fields, and a field that
-/// only passes through never becomes a `String`.
+/// All of them share one byte buffer: a message costs one allocation whatever its number of fields, and a field that only
+/// passes through never becomes a `String`.
+@usableFromInline
 package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral {
-    private struct Entry: Equatable, Sendable {
-        var nameStart: UInt32
-        var nameLength: UInt32
-        var valueLength: UInt32
-        var valueStart: UInt32 { nameStart + nameLength }
-        var end: UInt32 { valueStart + valueLength }
+    /// Field after field: the lengths of its name and of its value, four bytes each, then both.
+    @usableFromInline var bytes: [UInt8] = []
+    @usableFromInline var fieldCount = 0
+
+    /// Where a field lies among the bytes.
+    @usableFromInline
+    struct Place {
+        @usableFromInline static var headBytes: Int { 8 }
+        @usableFromInline let nameStart: Int
+        @usableFromInline let valueStart: Int
+        @usableFromInline let end: Int
+
+        /// - Parameter start: where the field before it ends.
+        @inlinable @inline(__always)
+        init(_ bytes: UnsafeRawBufferPointer, at start: Int) {
+            let lengths = bytes.loadUnaligned(fromByteOffset: start, as: UInt64.self)
+            nameStart = start &+ 8
+            valueStart = nameStart &+ Int(truncatingIfNeeded: lengths & 0xffff_ffff)
+            end = valueStart &+ Int(truncatingIfNeeded: lengths >> 32)
+        }
+
+        static func lengths(_ name: Int, _ value: Int) -> UInt64 {
+            UInt64(truncatingIfNeeded: name) | UInt64(truncatingIfNeeded: value) << 32
+        }
+
+        @inlinable @inline(__always)
+        func name(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+            UnsafeRawBufferPointer(rebasing: bytes[nameStart..<valueStart])
+        }
+
+        @inlinable @inline(__always)
+        func value(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+            UnsafeRawBufferPointer(rebasing: bytes[valueStart..<end])
+        }
     }
-    private var bytes: [UInt8] = []
-    private var entries: [Entry] = []
 
-    package init() {}
+    @usableFromInline package init() {}
 
+    @usableFromInline
     package init(dictionaryLiteral elements: (String, String)...) {
         for (name, value) in elements { add(name, value) }
     }
 
-    package var count: Int { entries.count }
-    package var isEmpty: Bool { entries.isEmpty }
+    @inlinable package var count: Int { fieldCount }
+    @inlinable package var isEmpty: Bool { fieldCount == 0 }
     /// Bytes of all names and values.
-    package var byteCount: Int { bytes.count }
+    @usableFromInline package var byteCount: Int { bytes.count - fieldCount * Place.headBytes }
 
+    @usableFromInline
     package mutating func reserve(bytes byteCount: Int, fields: Int) {
-        bytes.reserveCapacity(byteCount)
-        entries.reserveCapacity(fields)
+        bytes.reserveCapacity(byteCount + fields * Place.headBytes)
     }
 
     /// Empties it; the memory stays for the next message.
     package mutating func removeAll() {
         bytes.removeAll(keepingCapacity: true)
-        entries.removeAll(keepingCapacity: true)
+        fieldCount = 0
     }
 
     /// The same fields in no more memory than they need.
     package func compacted() -> HeaderFields {
         var copy = HeaderFields()
-        copy.reserve(bytes: bytes.count, fields: entries.count)
-        copy.bytes.append(contentsOf: bytes)
-        copy.entries.append(contentsOf: entries)
+        copy.bytes.append(atMost: bytes.count) { out in bytes.withUnsafeBytes { out.write($0) } }
+        copy.fieldCount = fieldCount
         return copy
     }
 
     /// Appends a field; ASCII letters of the name are lowered.
+    package mutating func add(_ name: StaticString, _ value: String) {
+        guard mayAdd(name.utf8CodeUnitCount, value.utf8.count) else { return }
+        bytes.append(atMost: Place.headBytes + name.utf8CodeUnitCount + value.utf8.count) { out in
+            out.write(inMemoryOrder: Place.lengths(name.utf8CodeUnitCount, value.utf8.count))
+            out.write(lowered: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+            out.write(value)
+        }
+        fieldCount &+= 1
+    }
+
+    @_disfavoredOverload
     package mutating func add(_ name: String, _ value: String) {
         var name = name
         var value = value
@@ -56,17 +94,20 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
         }
     }
 
+    @usableFromInline
     package mutating func add(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
-        // Callers bound messages far below 4 GiB; the check keeps the arithmetic above from trapping regardless.
-        guard bytes.count + name.count + value.count < Int(UInt32.max) else { return }
-        let start = UInt32(bytes.count)
-        bytes.append(atMost: name.count + value.count) { out in
+        guard mayAdd(name.count, value.count) else { return }
+        bytes.append(atMost: Place.headBytes + name.count + value.count) { out in
+            out.write(inMemoryOrder: Place.lengths(name.count, value.count))
             out.write(lowered: name)
             out.write(value)
         }
-        entries.append(
-            Entry(nameStart: start, nameLength: UInt32(name.count), valueLength: UInt32(value.count))
-        )
+        fieldCount &+= 1
+    }
+
+    /// Callers bound messages far below 4 GiB; the check keeps lengths in their four bytes regardless.
+    private func mayAdd(_ nameLength: Int, _ valueLength: Int) -> Bool {
+        bytes.count + nameLength + valueLength < Int(UInt32.max)
     }
 
     /// Removes all fields of that name (given in lower case), then appends one.
@@ -80,52 +121,71 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
         self = filter { field, _ in !field.equals(name) }
     }
 
-    package func contains(_ name: String) -> Bool { firstIndex(of: name) != nil }
+    package func contains(_ name: StaticString) -> Bool { firstValue(of: name) != nil }
+
+    @_disfavoredOverload
+    package func contains(_ name: String) -> Bool { firstValue(of: name) != nil }
 
     /// The first value of the field with this lower-case name.
-    package subscript(_ name: String) -> String? {
-        firstIndex(of: name).map { value(at: $0) }
-    }
+    package subscript(_ name: StaticString) -> String? { firstValue(of: name).map(string) }
+
+    @_disfavoredOverload
+    package subscript(_ name: String) -> String? { firstValue(of: name).map(string) }
 
     /// All values of the field with this lower-case name, in order.
     package func values(_ name: String) -> [String] {
-        entries.indices.filter { isNamed($0, name) }.map { value(at: $0) }
+        var found: [String] = []
+        forEach { field, value in
+            if FieldBytes(raw: field).equals(name) { found.append(FieldBytes(raw: value).string) }
+        }
+        return found
     }
 
     /// Calls `body` with the bytes of the first value of the field, without making a string of it.
-    package func withValue<Result>(_ name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) rethrows
-        -> Result?
-    {
-        guard let index = firstIndex(of: name) else { return nil }
-        let entry = entries[index]
-        return try bytes.withUnsafeBytes { bytes in
-            try body(UnsafeRawBufferPointer(rebasing: bytes[Int(entry.valueStart)..<Int(entry.end)]))
-        }
+    @inlinable @inline(__always)
+    package func withValue<Result>(
+        _ name: StaticString,
+        _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) rethrows -> Result? {
+        guard let place = firstValue(of: name) else { return nil }
+        return try bytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[place])) }
+    }
+
+    @_disfavoredOverload
+    @inlinable @inline(__always)
+    package func withValue<Result>(
+        _ name: String,
+        _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) rethrows -> Result? {
+        guard let place = firstValue(of: name) else { return nil }
+        return try bytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[place])) }
     }
 
     /// Calls `body` with the bytes of each name and value, in order.
+    @inlinable @inline(__always)
     package func forEach(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> Void) rethrows {
         try bytes.withUnsafeBytes { bytes in
-            for entry in entries {
-                try body(
-                    UnsafeRawBufferPointer(rebasing: bytes[Int(entry.nameStart)..<Int(entry.valueStart)]),
-                    UnsafeRawBufferPointer(rebasing: bytes[Int(entry.valueStart)..<Int(entry.end)])
-                )
+            var start = 0
+            while start < bytes.count {
+                let place = Place(bytes, at: start)
+                try body(place.name(bytes), place.value(bytes))
+                start = place.end
             }
         }
     }
 
     /// Like `forEach`, but the bytes stay valid until `body` returns: for C functions that take all fields at once.
+    @inlinable @inline(__always)
     package func withFields<Result>(
         _ visit: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void,
         then body: () throws -> Result
     ) rethrows -> Result {
         try bytes.withUnsafeBytes { bytes in
-            for entry in entries {
-                visit(
-                    UnsafeRawBufferPointer(rebasing: bytes[Int(entry.nameStart)..<Int(entry.valueStart)]),
-                    UnsafeRawBufferPointer(rebasing: bytes[Int(entry.valueStart)..<Int(entry.end)])
-                )
+            var start = 0
+            while start < bytes.count {
+                let place = Place(bytes, at: start)
+                visit(place.name(bytes), place.value(bytes))
+                start = place.end
             }
             return try body()
         }
@@ -134,9 +194,10 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
     /// The fields for which `isKept` holds.
     ///
     /// - Parameter further: short fields that will be added.
+    @inlinable @inline(__always)
     package func filter(leavingRoomFor further: Int = 0, _ isKept: (FieldBytes, FieldBytes) -> Bool) -> HeaderFields {
         var kept = HeaderFields()
-        kept.reserve(bytes: bytes.count + 64 * further, fields: entries.count + further)
+        kept.reserve(bytes: byteCount + 64 * further, fields: count + further)
         forEach { name, value in
             if isKept(FieldBytes(raw: name), FieldBytes(raw: value)) { kept.add(name, value) }
         }
@@ -145,52 +206,57 @@ package struct HeaderFields: Sendable, Equatable, ExpressibleByDictionaryLiteral
 
     /// Names and values as strings, in order: for tests and cold paths.
     package var strings: [(name: String, value: String)] {
-        entries.indices.map { (name(at: $0), value(at: $0)) }
+        var all: [(name: String, value: String)] = []
+        forEach { all.append((FieldBytes(raw: $0).string, FieldBytes(raw: $1).string)) }
+        return all
     }
 
-    private func firstIndex(of name: String) -> Int? {
-        // Names are literals, whose bytes lie in one piece.
-        let found: Int?? = name.utf8.withContiguousStorageIfAvailable { name in
-            bytes.withUnsafeBytes { bytes in
-                for (index, entry) in entries.enumerated() where Int(entry.nameLength) == name.count {
-                    guard let start = bytes.baseAddress, let wanted = name.baseAddress else { return nil }
-                    if memcmp(start + Int(entry.nameStart), wanted, name.count) == 0 { return index }
-                }
-                return nil
-            }
-        }
-        return found ?? entries.indices.first { isNamed($0, name) }
+    @usableFromInline
+    func firstValue(of name: StaticString) -> Range<Int>? {
+        firstValue(of: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
     }
 
-    private func isNamed(_ index: Int, _ name: String) -> Bool {
-        let entry = entries[index]
-        guard Int(entry.nameLength) == name.utf8.count else { return false }
+    @usableFromInline
+    func firstValue(of name: String) -> Range<Int>? {
+        var name = name
+        return name.withUTF8 { firstValue(of: UnsafeRawBufferPointer($0)) }
+    }
+
+    private func firstValue(of name: UnsafeRawBufferPointer) -> Range<Int>? {
+        guard let wanted = name.baseAddress else { return nil }
         return bytes.withUnsafeBytes { bytes in
-            FieldBytes(
-                raw: UnsafeRawBufferPointer(rebasing: bytes[Int(entry.nameStart)..<Int(entry.valueStart)])
-            ).equals(name)
+            guard let base = bytes.baseAddress else { return nil }
+            var start = 0
+            while start < bytes.count {
+                let place = Place(bytes, at: start)
+                if place.valueStart &- place.nameStart == name.count,
+                    memcmp(base + place.nameStart, wanted, name.count) == 0
+                {
+                    return place.valueStart..<place.end
+                }
+                start = place.end
+            }
+            return nil
         }
     }
 
-    private func name(at index: Int) -> String {
-        let entry = entries[index]
-        return String(decoding: bytes[Int(entry.nameStart)..<Int(entry.valueStart)], as: UTF8.self)
-    }
-
-    private func value(at index: Int) -> String {
-        let entry = entries[index]
-        return String(decoding: bytes[Int(entry.valueStart)..<Int(entry.end)], as: UTF8.self)
+    private func string(_ place: Range<Int>) -> String {
+        bytes.withUnsafeBytes { FieldBytes(raw: UnsafeRawBufferPointer(rebasing: $0[place])).string }
     }
 }
 
 /// A name or value while it is being looked at.
+@usableFromInline
 package struct FieldBytes {
-    package let raw: UnsafeRawBufferPointer
+    @usableFromInline package let raw: UnsafeRawBufferPointer
 
+    @inlinable @inline(__always)
     package init(raw: UnsafeRawBufferPointer) { self.raw = raw }
 
+    @inlinable @inline(__always)
     package func equals(_ text: StaticString) -> Bool { raw.count == text.utf8CodeUnitCount && hasPrefix(text) }
 
+    @inlinable @inline(__always)
     package func hasPrefix(_ text: StaticString) -> Bool {
         guard raw.count >= text.utf8CodeUnitCount, let start = raw.baseAddress else {
             return text.utf8CodeUnitCount == 0
@@ -213,4 +279,16 @@ package struct FieldBytes {
     }
 
     package var string: String { String(decoding: raw, as: UTF8.self) }
+
+    /// The number that the bytes are: digits only, 18 at most, as lengths of messages are written (RFC 9110, 8.6).
+    package var decimal: Int? {
+        guard !raw.isEmpty, raw.count <= 18 else { return nil }
+        var value = 0
+        for byte in raw {
+            let digit = byte &- 0x30
+            guard digit < 10 else { return nil }
+            value = value &* 10 &+ Int(digit)
+        }
+        return value
+    }
 }

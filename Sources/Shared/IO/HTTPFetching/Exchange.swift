@@ -88,7 +88,7 @@ final class Exchange: TimedExchange {
         guard stage == .sending || stage == .awaitingHead else { return }
         if stage == .awaitingHead {
             request.body = []
-            request.head.headers = [:]
+            request.head.headers = HeaderFields()
         }
         clock.activity = now
         self.version = version

@@ -21,8 +21,8 @@ package final class FetchResponse {
     ///
     /// - Throws: `FetchError`, `.bodyTooLarge` beyond `limit`.
     package func collect(limit: Int) async throws -> [UInt8] {
-        let announced = head.headers["content-length"].flatMap { Int($0) } ?? 0
-        return try await body.collect(limit: limit, expected: announced)
+        let announced = head.headers.withValue("content-length") { FieldBytes(raw: $0).decimal } ?? nil
+        return try await body.collect(limit: limit, expected: announced ?? 0)
     }
 
     /// The whole body where it is here already, as short ones are when their heads are read; nil where it is to be waited
