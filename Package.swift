@@ -108,12 +108,12 @@ let package = Package(
         library("Telemetry", in: "Shared/IO", ["Bytes", "Domain", "CGatewayShims"]),
         library("Reactor", in: "Shared/IO", ["Bytes", "Telemetry", "CUV", "CGatewayShims"]),
         library("TLS", in: "Shared/IO", ["Reactor", "COpenSSL"]),
-        library("HTTPWire", in: "Shared/IO", ["HTTPMessages", "CNGHTTP2", "CHTTPParser", "CGatewayShims"]),
-        library("HTTPServing", in: "Shared/IO", ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2"]),
+        library("HTTPWire", in: "Shared/IO", ["Bytes", "HTTPMessages", "CNGHTTP2", "CHTTPParser", "CGatewayShims"]),
+        library("HTTPServing", in: "Shared/IO", ["Bytes", "Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2"]),
         library(
             "HTTPFetching",
             in: "Shared/IO",
-            ["Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2", "CCurl", "CCurlShims", "CUV"]
+            ["Bytes", "Reactor", "TLS", "HTTPMessages", "HTTPWire", "CNGHTTP2", "CCurl", "CCurlShims", "CUV"]
         ),
         library("Redis", in: "Shared/IO", ["Bytes", "Reactor", "TLS", "CHiredis", "COpenSSL"]),
         library("Postgres", in: "ControlPlane", ["Reactor", "CPQ", "CUV", "COpenSSL"]),

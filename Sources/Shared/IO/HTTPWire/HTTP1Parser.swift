@@ -248,6 +248,7 @@ package final class HTTP1Parser {
         return false
     }
 
+    @inline(__always)
     private func countHeadBytes(_ count: Int) throws(HTTP1Error) {
         headBytes += count
         guard headBytes <= maximumHeadBytes else { throw .headTooLarge }
@@ -342,6 +343,7 @@ package final class HTTP1Parser {
     }
 
     /// The index behind the next LF.
+    @inline(__always)
     private static func lineEnd(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
         guard start < bytes.count, let base = bytes.baseAddress,
             let found = memchr(base + start, Int32(ByteClass.lineFeed), bytes.count - start)
@@ -350,6 +352,7 @@ package final class HTTP1Parser {
     }
 
     /// The line without its CRLF. A CR elsewhere in it is refused as the control character it is.
+    @inline(__always)
     private static func contentOfLine(_ line: UnsafeRawBufferPointer) throws(HTTP1Error) -> UnsafeRawBufferPointer {
         guard line.count >= 2, line[line.count - 2] == ByteClass.carriageReturn else { throw .malformed("bare LF") }
         return UnsafeRawBufferPointer(rebasing: line[..<(line.count - 2)])

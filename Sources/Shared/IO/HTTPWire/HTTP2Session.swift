@@ -2,7 +2,7 @@ import CNGHTTP2
 
 /// An nghttp2 session that both sides of HTTP/2 are built on: it owns the C object and moves bytes in and out of it.
 ///
-/// What the callbacks do is the caller's; their `user_data` is whatever the caller gave, unretained.
+/// What the callbacks do is the caller's; their `user_data` is whatever the caller gave last, unretained.
 package final class HTTP2Session {
     package enum Side: Sendable { case server, client }
     package let raw: OpaquePointer
@@ -10,7 +10,7 @@ package final class HTTP2Session {
     /// - Parameter configure: sets the callbacks.
     package init(
         _ side: Side,
-        userData: UnsafeMutableRawPointer,
+        userData: UnsafeMutableRawPointer?,
         configure: (_ callbacks: OpaquePointer) -> Void
     ) throws(HTTP2Error) {
         var callbacks: OpaquePointer?
@@ -39,6 +39,9 @@ package final class HTTP2Session {
     }
 
     deinit { nghttp2_session_del(raw) }
+
+    /// For whom cannot be pointed to before the session is there.
+    package func setUserData(_ userData: UnsafeMutableRawPointer) { nghttp2_session_set_user_data(raw, userData) }
 
     /// Hands received bytes to the session, which calls back meanwhile. After an error the connection is lost.
     package func receive(_ bytes: UnsafeRawBufferPointer) throws(HTTP2Error) {

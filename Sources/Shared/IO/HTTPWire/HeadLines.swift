@@ -1,8 +1,9 @@
+import Bytes
 import HTTPMessages
 
 /// What the lines of one head said, gathered line by line under rules stricter than the RFC's where leniency lets two
 /// readers of one message disagree (RFC 9112, 11.2).
-struct HeadLines {
+struct HeadLines: ~Copyable {
     let kind: HTTP1Parser.Kind
     /// Whether the request line or status line has been read.
     private(set) var hasStartLine = false
@@ -61,7 +62,8 @@ struct HeadLines {
             rest[targetEnd] == ByteClass.space
         else { throw .malformed("request target") }
         try readVersion(UnsafeRawBufferPointer(rebasing: rest[(targetEnd + 1)...]))
-        method = String(decoding: line[..<methodEnd], as: UTF8.self)
+        let name = UnsafeRawBufferPointer(rebasing: line[..<methodEnd])
+        method = FieldBytes(raw: name).equals("POST") ? "POST" : FieldBytes(raw: name).string
         try readTarget(UnsafeRawBufferPointer(rebasing: rest[..<targetEnd]))
     }
 
@@ -107,7 +109,7 @@ struct HeadLines {
     }
 
     private mutating func readVersion(_ text: UnsafeRawBufferPointer) throws(HTTP1Error) {
-        guard text.count == 8, text.starts(with: "HTTP/".utf8), text[6] == UInt8(ascii: "."),
+        guard text.count == 8, FieldBytes(raw: text).hasPrefix("HTTP/"), text[6] == UInt8(ascii: "."),
             let major = Self.digit(text[5]), let minor = Self.digit(text[7])
         else { throw .malformed("version") }
         guard major == 1, minor <= 1 else { throw .unsupportedVersion }
@@ -127,7 +129,9 @@ struct HeadLines {
             // An HTTP/1.0 caller cannot mean it (RFC 9110, 10.1.1).
             expectsContinue = !isVersion10 && Self.isEqual(value, "100-continue")
         case 14 where Self.isEqual(name, "content-length"):
-            guard contentLength == nil, let length = Self.decimal(value) else { throw .malformed("content-length") }
+            guard contentLength == nil, let length = FieldBytes(raw: value).decimal else {
+                throw .malformed("content-length")
+            }
             contentLength = length
             return true
         case 17 where Self.isEqual(name, "transfer-encoding"):
@@ -146,8 +150,7 @@ struct HeadLines {
     static func split(
         _ line: UnsafeRawBufferPointer
     ) throws(HTTP1Error) -> (name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
-        var nameEnd = 0
-        while nameEnd < line.count, ByteClass.isToken(line[nameEnd]) { nameEnd += 1 }
+        let nameEnd = ByteClass.tokenLength(line)
         guard nameEnd > 0, nameEnd < line.count, line[nameEnd] == ByteClass.colon else {
             throw .malformed("field name")
         }
@@ -167,28 +170,26 @@ struct HeadLines {
 
     private static func digit(_ byte: UInt8) -> Int? { byte &- 0x30 < 10 ? Int(byte &- 0x30) : nil }
 
-    /// Digits only, at least one, below 2^60.
-    private static func decimal(_ text: UnsafeRawBufferPointer) -> Int? {
-        guard !text.isEmpty, text.count <= 18 else { return nil }
-        var value = 0
-        for byte in text {
-            guard let digit = digit(byte) else { return nil }
-            value = value * 10 + digit
-        }
-        return value
-    }
-
     /// Compares without regard to ASCII case; `lower` is in lower case and has only letters, digits and dashes.
     private static func isEqual(_ text: UnsafeRawBufferPointer, _ lower: StaticString) -> Bool {
         text.count == lower.utf8CodeUnitCount && hasPrefix(text, lower)
     }
 
     private static func hasPrefix(_ text: UnsafeRawBufferPointer, _ lower: StaticString) -> Bool {
-        guard text.count >= lower.utf8CodeUnitCount else { return false }
-        for index in 0..<lower.utf8CodeUnitCount {
+        let count = lower.utf8CodeUnitCount
+        guard text.count >= count else { return false }
+        var index = 0
+        while index + 8 <= count {
+            let word = text.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            let wanted = UnsafeRawPointer(lower.utf8Start).loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            if ASCIIWord.lowered(word) != wanted { return false }
+            index += 8
+        }
+        while index < count {
             let byte = text[index]
             let lowered = byte &- 0x41 < 26 ? byte | 0x20 : byte
             if lowered != lower.utf8Start[index] { return false }
+            index += 1
         }
         return true
     }
