@@ -1,3 +1,5 @@
+import Bytes
+
 /// The body of one request: what has arrived, and the task that waits for the rest.
 struct RequestBody {
     private var bytes: [UInt8] = []
@@ -19,13 +21,13 @@ struct RequestBody {
     /// Whether more bytes are of any use.
     var isOpen: Bool { !isComplete && failure == nil }
 
-    mutating func append(_ piece: UnsafeRawBufferPointer, announced: @autoclosure () -> Int?) {
+    /// - Parameter left: how many bytes are to follow this piece, as far as that is known.
+    mutating func append(_ piece: UnsafeRawBufferPointer, left: Int) {
         guard isOpen else { return }
         guard bytes.count + piece.count <= limit else { return fail(.tooLarge) }
-        if bytes.isEmpty {
-            bytes.reserveCapacity(max(piece.count, min(announced() ?? 0, Self.largestReservation)) + Self.padding)
-        }
-        bytes.append(contentsOf: piece)
+        guard bytes.isEmpty else { return bytes.append(contentsOf: piece) }
+        let room = max(piece.count, min(piece.count + left, Self.largestReservation))
+        bytes.append(atMost: room + Self.padding) { $0.write(piece) }
     }
 
     /// Reads up to so many bytes straight to where they belong. `didRead` counts them.

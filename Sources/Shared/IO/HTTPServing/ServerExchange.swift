@@ -81,9 +81,7 @@ package final class ServerExchange {
 
     /// Bytes announced by `content-length`.
     package var announcedBodyLength: Int? {
-        request.headers.withValue("content-length") { text in
-            text.count <= 18 ? Int(FieldBytes(raw: text).string) : nil
-        } ?? nil
+        request.headers.withValue("content-length") { FieldBytes(raw: $0).decimal } ?? nil
     }
 
     /// Reads the whole body; sends `100 Continue` first where the caller waits for it. The array has at least 64 bytes
@@ -196,10 +194,11 @@ package final class ServerExchange {
     var hasBodyFailed: Bool { body.failure != nil }
     var bodyBytes: Int { body.count }
 
-    func bodyDidArrive(_ bytes: UnsafeRawBufferPointer) {
+    /// - Parameter left: how many bytes are still to come, where that is known.
+    func bodyDidArrive(_ bytes: UnsafeRawBufferPointer, left: Int) {
         guard body.isOpen else { return }
         guard room.take(bytes.count) else { return body.fail(.noRoom) }
-        body.append(bytes, announced: announcedBodyLength)
+        body.append(bytes, left: left)
     }
 
     func readBody(atMost left: Int, _ read: (UnsafeMutableRawBufferPointer) -> Int) {

@@ -1,3 +1,4 @@
+import Bytes
 import HTTPMessages
 import HTTPWire
 
@@ -20,8 +21,11 @@ enum HTTP1AnswerHead {
         case close
     }
 
-    /// Appends the head to `out`. Fields that the server itself is responsible for are left out, and so are those whose
-    /// value would break the message.
+    /// What the status line, and the fields that the server adds, take at most.
+    private static let ownBytes = 256
+
+    /// Appends the head to `out`, and `body` where it goes along. Fields that the server itself is responsible for are left
+    /// out, and so are those whose value would break the message.
     ///
     /// - Parameter contentLength: takes the place of what the head says.
     static func encode(
@@ -30,41 +34,57 @@ enum HTTP1AnswerHead {
         isChunked: Bool,
         connection: Connection,
         date: [UInt8],
+        body: [UInt8] = [],
         into out: inout [UInt8]
     ) {
-        statusLine(head.status, into: &out)
+        let fieldBytes = head.headers.byteCount + 4 * head.headers.count
+        out.append(atMost: ownBytes + fieldBytes + date.count + body.count) { out in
+            writeStatusLine(head.status, to: &out)
+            let hasDate = write(head.headers, sparing: contentLength != nil || isChunked, to: &out)
+            if let contentLength {
+                out.write("content-length: ")
+                out.write(decimal: Int64(contentLength))
+                out.writeLineEnd()
+            } else if isChunked {
+                out.write("transfer-encoding: chunked\r\n")
+            }
+            switch connection {
+            case .implied: break
+            case .keepAlive: out.write("connection: keep-alive\r\n")
+            case .close: out.write("connection: close\r\n")
+            }
+            if !hasDate {
+                out.write("date: ")
+                date.withUnsafeBytes { out.write($0) }
+                out.writeLineEnd()
+            }
+            out.writeLineEnd()
+            body.withUnsafeBytes { out.write($0) }
+        }
+    }
+
+    /// - Parameter sparesLength: a `content-length` is left out.
+    /// - Returns: whether a date is among the fields.
+    private static func write(
+        _ headers: HeaderFields,
+        sparing sparesLength: Bool,
+        to out: inout ByteCursor
+    ) -> Bool {
         var hasDate = false
-        head.headers.forEach { name, value in
+        headers.forEach { name, value in
             let field = FieldBytes(raw: name)
             switch name.count {
             case 4 where field.equals("date"): hasDate = true
-            case 14 where (contentLength != nil || isChunked) && field.equals("content-length"): return
+            case 14 where sparesLength && field.equals("content-length"): return
             default: if FieldRules.isConnectionField(name) { return }
             }
             guard FieldRules.isValue(value) else { return }
-            out.append(contentsOf: name)
-            append(": ", to: &out)
-            out.append(contentsOf: value)
-            append("\r\n", to: &out)
+            out.write(name)
+            out.write(": ")
+            out.write(value)
+            out.writeLineEnd()
         }
-        if let contentLength {
-            append("content-length: ", to: &out)
-            appendDecimal(contentLength, to: &out)
-            append("\r\n", to: &out)
-        } else if isChunked {
-            append("transfer-encoding: chunked\r\n", to: &out)
-        }
-        switch connection {
-        case .implied: break
-        case .keepAlive: append("connection: keep-alive\r\n", to: &out)
-        case .close: append("connection: close\r\n", to: &out)
-        }
-        if !hasDate {
-            append("date: ", to: &out)
-            out.append(contentsOf: date)
-            append("\r\n", to: &out)
-        }
-        append("\r\n", to: &out)
+        return hasDate
     }
 
     /// The size line of a chunk.
@@ -84,19 +104,13 @@ enum HTTP1AnswerHead {
         out.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
-    private static func appendDecimal(_ value: Int, to out: inout [UInt8]) {
-        guard value >= 10 else { return out.append(UInt8(truncatingIfNeeded: 0x30 + max(value, 0))) }
-        appendDecimal(value / 10, to: &out)
-        out.append(UInt8(truncatingIfNeeded: 0x30 + value % 10))
-    }
-
-    private static func statusLine(_ status: Int, into out: inout [UInt8]) {
-        if status == 200 { return append("HTTP/1.1 200 OK\r\n", to: &out) }
-        append("HTTP/1.1 ", to: &out)
-        appendDecimal(min(max(status, 200), 999), to: &out)
-        append(" ", to: &out)
-        append(reason(status), to: &out)
-        append("\r\n", to: &out)
+    private static func writeStatusLine(_ status: Int, to out: inout ByteCursor) {
+        if status == 200 { return out.write("HTTP/1.1 200 OK\r\n") }
+        out.write("HTTP/1.1 ")
+        out.write(decimal: Int64(min(max(status, 200), 999)))
+        out.write(" ")
+        out.write(reason(status))
+        out.writeLineEnd()
     }
 
     /// What people expect to read beside a status; empty, which is legal, for one without a common name.

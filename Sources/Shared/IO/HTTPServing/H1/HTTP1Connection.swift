@@ -258,7 +258,7 @@ final class HTTP1Connection: ServerConnection, HTTP1ParserDelegate, TurnEndObser
     func parserDidReadBody(_ bytes: UnsafeRawBufferPointer) {
         guard phase == .exchanging, let exchange else { return }
         awaitsContinue = false
-        exchange.bodyDidArrive(bytes)
+        exchange.bodyDidArrive(bytes, left: parser.bodyBytesLeft)
         let isHeldUp = !exchange.isBodyWanted && exchange.bodyBytes > Self.unwantedBodyLimit
         if isHeldUp || !exchange.isBodyOpen { setReading(false) }
     }
@@ -352,17 +352,17 @@ extension HTTP1Connection: ExchangeCarrier {
         }
         var contentLength = body?.count
         let statusHasBody = head.status != 204 && head.status != 304
-        let announced = head.headers.withValue("content-length") { Int(FieldBytes(raw: $0).string) } ?? nil
+        let announced = head.headers.withValue("content-length") { FieldBytes(raw: $0).decimal } ?? nil
         if !statusHasBody {
             framing = .noBody
             contentLength = nil
         } else if isHead {
             framing = .noBody
             // The answer to GET may be described instead of given.
-            if let announced, announced >= 0, body?.isEmpty ?? true { contentLength = announced }
+            if let announced, body?.isEmpty ?? true { contentLength = announced }
         } else if let body {
             framing = .length(left: body.count)
-        } else if let announced, announced >= 0 {
+        } else if let announced {
             framing = .length(left: announced)
             contentLength = announced
         } else if isVersion10 {
@@ -390,18 +390,19 @@ extension HTTP1Connection: ExchangeCarrier {
         var out: [UInt8] = []
         swap(&out, &server.scratch)
         let isChunked = contentLength == nil && framing == .chunked
+        // A small body goes along; a large one is not copied twice.
+        let goesAlong = body.map { $0.count <= 4096 } ?? false
         HTTP1AnswerHead.encode(
             head,
             contentLength: contentLength,
             isChunked: isChunked,
             connection: connection,
             date: server.today,
+            body: goesAlong ? body ?? [] : [],
             into: &out
         )
-        // A small body goes along; a large one is not copied twice.
-        if let body, body.count <= 4096 { out.append(contentsOf: body) }
         out.withUnsafeBytes { link.write($0) }
-        if let body, body.count > 4096 { body.withUnsafeBytes { link.write($0) } }
+        if !goesAlong, let body { body.withUnsafeBytes { link.write($0) } }
         out.removeAll(keepingCapacity: true)
         swap(&out, &server.scratch)
     }
