@@ -6,7 +6,7 @@ package final class HTTPServer {
     package typealias Handler = (ServerExchange) async -> Void
 
     let loop: EventLoop
-    let handler: Handler
+    let handlers: HandlerTasks
     /// A change holds for what begins after it.
     package var limits: HTTPServerLimits
     /// What the bodies of all requests may take together, until their exchanges have ended; nil for no bound.
@@ -24,8 +24,10 @@ package final class HTTPServer {
     package init(_ loop: EventLoop, limits: HTTPServerLimits, handler: @escaping Handler) {
         self.loop = loop
         self.limits = limits
-        self.handler = handler
+        handlers = HandlerTasks(loop, handler: handler)
     }
+
+    deinit { handlers.close() }
 
     /// Starts to listen; may be called for several addresses. Returns the bound address (the port when 0 was asked).
     package func listen(

@@ -216,13 +216,8 @@ package final class ServerExchange {
     func bodyDidEnd() { body.complete() }
     func bodyDidFail(_ error: RequestBodyError) { body.fail(error) }
 
-    /// Runs the server's handler. Its first part runs before this returns.
-    func start() {
-        loop.spawn { [self] in
-            await server.handler(self)
-            if !isContinued { handlingDidEnd() }
-        }
-    }
+    /// Has the server's handler run.
+    func start() { server.handlers.run(self) }
 
     /// Answers in place of the handler, which never sees the request.
     func refuse(_ status: Int) {
