@@ -9,6 +9,8 @@ final class ClientCore {
     private let tls: TLSContext
     private let names: NameCache
     private var pools: [Endpoint: EndpointPool] = [:]
+    /// The one asked for last: calls to one upstream follow each other, and comparing is cheaper than hashing.
+    private var lastPool: EndpointPool?
     private(set) var nextSerial: UInt64 = 1
     private(set) var isClosed = false
     var openConnections = 0
@@ -28,14 +30,16 @@ final class ClientCore {
     }
 
     func pool(for endpoint: Endpoint) -> EndpointPool {
-        if let pool = pools[endpoint] { return pool }
-        let pool = EndpointPool(endpoint, in: self)
+        if let lastPool, lastPool.endpoint == endpoint { return lastPool }
+        let pool = pools[endpoint] ?? EndpointPool(endpoint, in: self)
         pools[endpoint] = pool
+        lastPool = pool
         return pool
     }
 
     func forget(_ pool: EndpointPool) {
         if pools[pool.endpoint] === pool { pools[pool.endpoint] = nil }
+        if lastPool === pool { lastPool = nil }
     }
 
     func close() {

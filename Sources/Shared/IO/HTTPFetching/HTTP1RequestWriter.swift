@@ -1,36 +1,42 @@
+import Bytes
 import HTTPMessages
 import HTTPWire
 
 /// The head of a request as HTTP/1.1 writes it (RFC 9112, 3).
 enum HTTP1RequestWriter {
+    /// What the request line, and the fields that the connection adds, take beside what they name.
+    private static let ownBytes = 128
+
     /// - Returns: nil for a head that cannot be written: a control character in it would end a line, or the request.
     static func head(of request: FetchRequest, authority: String) -> [UInt8]? {
         let head = request.head
         guard isWritable(head) else { return nil }
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(head.headers.byteCount + 4 * head.headers.count + head.target.utf8.count + 128)
-        bytes.append(contentsOf: head.method.utf8)
-        bytes.append(UInt8(ascii: " "))
-        bytes.append(contentsOf: head.target.utf8)
-        bytes.append(contentsOf: " HTTP/1.1\r\n".utf8)
-        if !head.headers.contains("host") {
-            bytes.append(contentsOf: "host: ".utf8)
-            bytes.append(contentsOf: authority.utf8)
-            bytes.append(contentsOf: "\r\n".utf8)
+        let named = head.method.utf8.count + head.target.utf8.count + authority.utf8.count
+        bytes.append(atMost: ownBytes + named + head.headers.byteCount + 4 * head.headers.count) { out in
+            out.write(head.method)
+            out.write(" ")
+            out.write(head.target)
+            out.write(" HTTP/1.1\r\n")
+            if !head.headers.contains("host") {
+                out.write("host: ")
+                out.write(authority)
+                out.writeLineEnd()
+            }
+            head.headers.forEach { name, value in
+                guard !isFraming(FieldBytes(raw: name)) else { return }
+                out.write(name)
+                out.write(": ")
+                out.write(value)
+                out.writeLineEnd()
+            }
+            if !request.body.isEmpty || !hasNoUsualBody(head.method) {
+                out.write("content-length: ")
+                out.write(decimal: Int64(request.body.count))
+                out.writeLineEnd()
+            }
+            out.writeLineEnd()
         }
-        head.headers.forEach { name, value in
-            guard !isFraming(FieldBytes(raw: name)) else { return }
-            bytes.append(contentsOf: name)
-            bytes.append(contentsOf: ": ".utf8)
-            bytes.append(contentsOf: value)
-            bytes.append(contentsOf: "\r\n".utf8)
-        }
-        if !request.body.isEmpty || !hasNoUsualBody(head.method) {
-            bytes.append(contentsOf: "content-length: ".utf8)
-            bytes.append(contentsOf: String(request.body.count).utf8)
-            bytes.append(contentsOf: "\r\n".utf8)
-        }
-        bytes.append(contentsOf: "\r\n".utf8)
         return bytes
     }
 

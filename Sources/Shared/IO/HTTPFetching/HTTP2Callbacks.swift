@@ -2,10 +2,10 @@ import CNGHTTP2
 import HTTPWire
 import Reactor
 
-/// What nghttp2 calls. Each finds the connection through the anchor and says what happened.
+/// What nghttp2 calls. Each finds the connection and says what happened.
 extension HTTP2Connection {
     private static func from(_ userData: UnsafeMutableRawPointer?) -> HTTP2Connection? {
-        userData.flatMap { Unmanaged<Anchor>.fromOpaque($0).takeUnretainedValue().connection }
+        userData.map { Unmanaged<HTTP2Connection>.fromOpaque($0).takeUnretainedValue() }
     }
 
     static func setCallbacks(_ callbacks: OpaquePointer) {

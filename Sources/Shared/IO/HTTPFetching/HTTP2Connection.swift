@@ -8,15 +8,9 @@ import Reactor
 /// The connection's window is credited as bytes arrive and a stream's as its reader takes them, so a slow reader stops
 /// its own stream and no other. Frames are made and written when the loop's turn ends.
 final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserver {
-    /// Stands between nghttp2 and the connection, which cannot be pointed to before it is initialised.
-    final class Anchor {
-        unowned(unsafe) var connection: HTTP2Connection?
-    }
-
     private let pool: EndpointPool
     private let stream: any ByteStream
     let session: HTTP2Session
-    private let anchor: Anchor
     private let options: HTTPClient.Options
 
     /// Streams that nghttp2 has, each exchange at its `place`; an abandoned one until its RST_STREAM is out.
@@ -63,12 +57,9 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
         lastReceived = now
         idleSince = now
         budget = FloodBudget(capacity: 1000, perSecond: 100, now: now)
-        anchor = Anchor()
-        session = try HTTP2Session(.client, userData: Unmanaged.passUnretained(anchor).toOpaque()) {
-            Self.setCallbacks($0)
-        }
+        session = try HTTP2Session(.client, userData: nil) { Self.setCallbacks($0) }
         super.init(serial: serial)
-        anchor.connection = self
+        session.setUserData(Unmanaged.passUnretained(self).toOpaque())
         try submitSettings()
         stream.handler = self
         stream.setReading(true)
