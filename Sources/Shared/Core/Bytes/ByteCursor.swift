@@ -41,6 +41,7 @@ package struct ByteCursor: ~Copyable {
     }
 
     /// The bytes with ASCII letters in lower case.
+    @inlinable @inline(__always)
     package mutating func write(lowered bytes: UnsafeRawBufferPointer) {
         guard let base = bytes.baseAddress else { return }
         let size = bytes.count
@@ -69,8 +70,8 @@ package struct ByteCursor: ~Copyable {
         }
     }
 
-    @inline(__always)
-    private static func lower(_ base: UnsafeRawPointer, _ out: UnsafeMutableRawPointer, at index: Int) {
+    @inlinable @inline(__always)
+    static func lower(_ base: UnsafeRawPointer, _ out: UnsafeMutableRawPointer, at index: Int) {
         let word = base.loadUnaligned(fromByteOffset: index, as: UInt64.self)
         out.storeBytes(of: ASCIIWord.lowered(word), toByteOffset: index, as: UInt64.self)
     }
