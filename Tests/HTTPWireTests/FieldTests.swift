@@ -23,6 +23,39 @@ struct FieldTests {
         #expect([UInt8]().withUnsafeBytes { FieldRules.isValue($0) })
     }
 
+    @Test("fields are found by name, kept in order, changed and counted")
+    func headerFields() {
+        var fields: HeaderFields = ["Content-Type": "a", "x": "", "Set-Cookie": "1", "set-cookie": "2"]
+        #expect(fields.count == 4)
+        #expect(fields.byteCount == "content-typeaxset-cookie1set-cookie2".utf8.count)
+        #expect(fields["content-type"] == "a")
+        #expect(fields[String("x")] == "")
+        #expect(fields["content-typ"] == nil)
+        #expect(fields.values("set-cookie") == ["1", "2"])
+        #expect(fields.withValue("set-cookie") { FieldBytes(raw: $0).decimal } == 1)
+        #expect(fields.contains("x") && !fields.contains(String("y")))
+        #expect(fields.compacted() == fields)
+        fields.remove("set-cookie")
+        fields.set("x", "now")
+        fields.add("LONG-" + String(repeating: "N", count: 300), String(repeating: "v", count: 70_000))
+        #expect(fields.strings.map(\.name).prefix(2) == ["content-type", "x"])
+        #expect(fields["long-" + String(repeating: "n", count: 300)]?.utf8.count == 70_000)
+        #expect(fields.filter { name, _ in name.equals("x") } == ["x": "now"])
+        fields.removeAll()
+        #expect(fields == HeaderFields() && fields.isEmpty && fields.byteCount == 0)
+    }
+
+    @Test(
+        "a length is digits, no more than a number can have",
+        arguments: [
+            ("0", 0), ("12", 12), ("999999999999999999", 999_999_999_999_999_999), ("1000000000000000000", nil),
+            ("", nil), ("+1", nil), ("-1", nil), ("1 ", nil), ("0x1", nil),
+        ] as [(String, Int?)]
+    )
+    func decimals(text: String, number: Int?) {
+        #expect(Array(text.utf8).withUnsafeBytes { FieldBytes(raw: $0).decimal } == number)
+    }
+
     private func strings(_ fields: UnsafePointer<nghttp2_nv>, _ count: Int) -> [String] {
         (0..<count).map { index in
             let field = fields[index]
@@ -53,6 +86,26 @@ struct FieldTests {
                 ":method=POST", ":scheme=https", ":authority=example.com", ":path=/v1?x=y", "accept=*/*", "empty=",
             ]
         )
+    }
+
+    @Test("a request whose host counts has it as its authority, the first one; else the one given")
+    func host() {
+        func authorities(_ headers: HeaderFields) -> [String] {
+            var found: [String] = []
+            let head = HTTPRequestHead(method: "GET", target: "/", headers: headers)
+            _ = HTTP2Fields.withRequest(head, scheme: "https", authority: "given", prefersHost: true) {
+                found = strings($0, $1)
+                return 0
+            }
+            return found
+        }
+        let others = [":method=GET", ":scheme=https"]
+        #expect(authorities(["a": "b"]) == others + [":authority=given", ":path=/", "a=b"])
+        #expect(
+            authorities(["a": "b", "host": "own", "c": "d", "host": "second"])
+                == others + [":authority=own", ":path=/", "a=b", "c=d"]
+        )
+        #expect(authorities(["host": ""]) == others + [":authority=", ":path=/"])
     }
 
     @Test("a response gets its date and length where they are missing, and only one of each")

@@ -6,6 +6,8 @@ struct DataRun {
         let count: Int
     }
     static let headerBytes = 9
+    /// Up to this size a copy costs less than a place in a run.
+    static let smallest = 1024
     private static let limit = 32
 
     private var headers: [UInt8] = []

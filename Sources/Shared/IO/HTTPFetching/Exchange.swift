@@ -70,6 +70,14 @@ final class Exchange: TimedExchange {
     /// The connection cannot take all of the body at once.
     func mustWaitToSend() { scheduleDeadline() }
 
+    /// Lends so many bytes of the body from where it has been sent to.
+    func withBody(next count: Int, _ body: (UnsafeRawBufferPointer) -> Void) {
+        request.body.withUnsafeBytes { bytes in
+            let start = min(bodySent, bytes.count)
+            body(UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + count, bytes.count)]))
+        }
+    }
+
     /// The connection has taken more of the body.
     func didSend(_ count: Int, now: MonotonicTime) {
         bodySent += count

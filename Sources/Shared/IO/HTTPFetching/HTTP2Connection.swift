@@ -124,7 +124,8 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
         let id = HTTP2Fields.withRequest(
             exchange.request.head,
             scheme: pool.endpoint.isTLS ? "https" : "http",
-            authority: exchange.request.head.headers["host"] ?? pool.authority,
+            authority: pool.authority,
+            prefersHost: true,
             contentLength: exchange.bodyCount
         ) { fields, count in
             withUnsafePointer(to: &provider) { provider in
@@ -382,7 +383,14 @@ final class HTTP2Connection: ClientConnection, ByteStreamHandler, TurnEndObserve
     func writeData(of exchange: Exchange, header: UnsafePointer<UInt8>, count: Int) -> Bool {
         if run.isFull { writeRun() }
         guard canWrite else { return false }
-        run.add(exchange, UnsafeBufferPointer(start: header, count: DataRun.headerBytes), count)
+        let header = UnsafeBufferPointer(start: header, count: DataRun.headerBytes)
+        if count <= DataRun.smallest {
+            writeRun()
+            stream.write(UnsafeRawBufferPointer(header))
+            exchange.withBody(next: count) { stream.write($0) }
+        } else {
+            run.add(exchange, header, count)
+        }
         exchange.didSend(count, now: now)
         return true
     }

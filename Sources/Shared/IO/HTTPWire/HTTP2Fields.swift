@@ -8,11 +8,14 @@ package import HTTPMessages
 package enum HTTP2Fields {
     /// Lends the fields of a request, `host` having become `:authority`.
     ///
-    /// - Parameter contentLength: takes the place of what the head says; 0 is not said. Nil keeps what it says.
+    /// - Parameters:
+    ///   - prefersHost: `authority` is only for heads without `host`; else it takes the place of what the head says.
+    ///   - contentLength: takes the place of what the head says; 0 is not said. Nil keeps what it says.
     package static func withRequest(
         _ head: HTTPRequestHead,
         scheme: StaticString,
         authority: String,
+        prefersHost: Bool = false,
         contentLength: Int? = nil,
         _ body: (UnsafePointer<nghttp2_nv>, Int) -> Int32
     ) -> Int32 {
@@ -31,7 +34,7 @@ package enum HTTP2Fields {
                                 ":scheme",
                                 UnsafeRawBufferPointer(start: scheme.utf8Start, count: scheme.utf8CodeUnitCount)
                             )
-                            fields.append(":authority", UnsafeRawBufferPointer(authority))
+                            fields.appendAuthority(UnsafeRawBufferPointer(authority), yieldsToHost: prefersHost)
                             fields.append(":path", UnsafeRawBufferPointer(target))
                             if contentLength != 0, let length { fields.append("content-length", length) }
                         } body: {
@@ -96,12 +99,30 @@ package enum HTTP2Fields {
     private struct Writer {
         let fields: UnsafeMutableBufferPointer<nghttp2_nv>
         var count = 0
+        /// Where a `host` goes.
+        private var hostPlace: Int?
 
+        init(_ fields: UnsafeMutableBufferPointer<nghttp2_nv>) { self.fields = fields }
+
+        /// A literal's bytes are always there: nghttp2 need not copy them.
         mutating func append(_ name: StaticString, _ value: UnsafeRawBufferPointer) {
-            append(UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), value)
+            append(
+                UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount),
+                value,
+                NGHTTP2_NV_FLAG_NO_COPY_NAME
+            )
         }
 
-        mutating func append(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+        mutating func appendAuthority(_ value: UnsafeRawBufferPointer, yieldsToHost: Bool) {
+            if yieldsToHost { hostPlace = count }
+            append(":authority", value)
+        }
+
+        mutating func append(
+            _ name: UnsafeRawBufferPointer,
+            _ value: UnsafeRawBufferPointer,
+            _ flags: nghttp2_nv_flag = NGHTTP2_NV_FLAG_NONE
+        ) {
             guard count < fields.count else { return }
             // nghttp2 only reads through these pointers; its C types do not say so. It takes no null pointer, not even
             // for an empty value.
@@ -113,10 +134,18 @@ package enum HTTP2Fields {
                     value: Self.pointer(value.baseAddress ?? empty),
                     namelen: name.count,
                     valuelen: value.count,
-                    flags: 0
+                    flags: UInt8(truncatingIfNeeded: flags.rawValue)
                 )
             )
             count += 1
+        }
+
+        /// The authority becomes the first `host`, if it yields to one.
+        mutating func takeHost(_ value: UnsafeRawBufferPointer) {
+            guard let place = hostPlace, place < count else { return }
+            hostPlace = nil
+            fields[place].value = Self.pointer(value.baseAddress ?? UnsafeRawPointer(fields.baseAddress))
+            fields[place].valuelen = value.count
         }
 
         private static func pointer(_ raw: UnsafeRawPointer?) -> UnsafeMutablePointer<UInt8>? {
@@ -132,10 +161,14 @@ package enum HTTP2Fields {
         body: (UnsafePointer<nghttp2_nv>, Int) -> Int32
     ) -> Int32 {
         withUnsafeTemporaryAllocation(of: nghttp2_nv.self, capacity: headers.count + count) { space in
-            var writer = Writer(fields: space)
+            var writer = Writer(space)
             start(&writer)
             return headers.withFields { name, value in
-                if !left.covers(name), FieldRules.isValue(value) { writer.append(name, value) }
+                if left.covers(name) {
+                    if FieldBytes(raw: name).equals("host") { writer.takeHost(value) }
+                } else if FieldRules.isValue(value) {
+                    writer.append(name, value)
+                }
             } then: {
                 guard let base = space.baseAddress else { preconditionFailure("a head without pseudo fields") }
                 return body(UnsafePointer(base), writer.count)
