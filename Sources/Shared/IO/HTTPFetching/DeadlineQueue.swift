@@ -14,9 +14,10 @@ class Expiring {
 
 /// The deadlines of many things on one timer of the loop: an ordered heap.
 final class DeadlineQueue {
+    /// Holds its item by hand, from `add` to `remove`: counting references at each step would cost more than the step.
     private struct Entry {
         var time: MonotonicTime
-        var item: Expiring
+        let item: Unmanaged<Expiring>
     }
     private var heap: [Entry] = []
     private var timer: LoopTimer?
@@ -26,16 +27,20 @@ final class DeadlineQueue {
         timer = LoopTimer(loop) { [unowned self] in timerDidFire() }
     }
 
+    deinit {
+        for entry in heap { entry.item.release() }
+    }
+
     /// Queues the item, or moves it forward; one queued for an earlier time stays as it is.
     func add(_ item: Expiring, at time: MonotonicTime) {
         if item.place < 0 {
-            item.place = heap.count
-            heap.append(Entry(time: time, item: item))
+            heap.append(Entry(time: time, item: .passRetained(item)))
+            siftUp(from: heap.count - 1)
         } else {
             guard time < heap[item.place].time else { return }
             heap[item.place].time = time
+            siftUp(from: item.place)
         }
-        siftUp(from: item.place)
         arm()
     }
 
@@ -43,12 +48,15 @@ final class DeadlineQueue {
         let place = item.place
         guard place >= 0 else { return }
         item.place = -1
+        let entry = heap[place]
         let last = heap.removeLast()
-        guard place < heap.count else { return }
-        heap[place] = last
-        last.item.place = place
-        siftUp(from: place)
-        siftDown(from: last.item.place)
+        if place < heap.count {
+            heap[place] = last
+            // One of the two moves it, or neither.
+            siftUp(from: place)
+            siftDown(from: place)
+        }
+        entry.item.release()
     }
 
     var count: Int { heap.count }
@@ -65,8 +73,9 @@ final class DeadlineQueue {
         armedFor = nil
         let now = MonotonicTime.now
         while let first = heap.first, first.time <= now {
-            remove(first.item)
-            if let next = first.item.deadlineDidPass(now) { add(first.item, at: max(next, now + .nanoseconds(1))) }
+            let item = first.item.takeUnretainedValue()
+            remove(item)
+            if let next = item.deadlineDidPass(now) { add(item, at: max(next, now + .nanoseconds(1))) }
         }
         arm()
     }
@@ -74,30 +83,33 @@ final class DeadlineQueue {
     // MARK: Order
 
     private func siftUp(from start: Int) {
+        let entry = heap[start]
         var place = start
         while place > 0 {
-            let parent = (place - 1) / 2
-            guard heap[place].time < heap[parent].time else { return }
-            exchange(place, parent)
+            let parent = (place - 1) >> 1
+            guard entry.time < heap[parent].time else { break }
+            put(heap[parent], at: place)
             place = parent
         }
+        put(entry, at: place)
     }
 
     private func siftDown(from start: Int) {
+        let entry = heap[start]
         var place = start
         while true {
             var least = 2 * place + 1
-            guard least < heap.count else { return }
+            guard least < heap.count else { break }
             if least + 1 < heap.count, heap[least + 1].time < heap[least].time { least += 1 }
-            guard heap[least].time < heap[place].time else { return }
-            exchange(place, least)
+            guard heap[least].time < entry.time else { break }
+            put(heap[least], at: place)
             place = least
         }
+        put(entry, at: place)
     }
 
-    private func exchange(_ left: Int, _ right: Int) {
-        heap.swapAt(left, right)
-        heap[left].item.place = left
-        heap[right].item.place = right
+    private func put(_ entry: Entry, at place: Int) {
+        heap[place] = entry
+        entry.item._withUnsafeGuaranteedRef { $0.place = place }
     }
 }
