@@ -8,6 +8,8 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     package let port: UInt16
     package let isIPv4: Bool
     private let scope: UInt32
+    /// The address without its port, `127.0.0.1` or `::1`.
+    package private(set) var ip = ""
 
     /// Parses a numeric address, `127.0.0.1` or `::1`. Host names are resolved by `EventLoop.resolve`.
     package init?(ip: String, port: UInt16) {
@@ -43,6 +45,7 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         self.port = port
         isIPv4 = bytes.starts(with: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
         scope = 0
+        ip = isIPv4 ? dotted : colonSeparated
     }
 
     package init(_ address: UnsafePointer<sockaddr>) {
@@ -60,6 +63,7 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
             scope = 0
             isIPv4 = true
         }
+        ip = isIPv4 ? dotted : colonSeparated
     }
 
     package func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>) -> Result) -> Result {
@@ -76,11 +80,6 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         v6.sin6_scope_id = scope
         withUnsafeMutableBytes(of: &v6.sin6_addr) { $0.copyBytes(from: bytes) }
         return withUnsafePointer(to: &v6) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0) } }
-    }
-
-    /// The address without its port, `127.0.0.1` or `::1`.
-    package var ip: String {
-        isIPv4 ? dotted : colonSeparated
     }
 
     private var dotted: String {
