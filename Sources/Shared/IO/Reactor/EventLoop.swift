@@ -23,6 +23,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
 
     // Touched on the loop's own thread only.
+    var spareBuffers = SpareBuffers()
     private var jobs: [UnownedJob] = []
     private var runningJobs: [UnownedJob] = []
     private var turnEnds: [any TurnEndObserver] = []

@@ -1,3 +1,4 @@
+import Bytes
 import CUV
 import Glibc
 
@@ -138,14 +139,24 @@ package final class TCPStream: ByteStream, TurnEndObserver {
 
     package func write(_ bytes: UnsafeRawBufferPointer) {
         guard phase == .open, !bytes.isEmpty else { return }
-        output.append(contentsOf: bytes)
+        if output.isEmpty { takeBuffer() }
+        output.append(atMost: bytes.count) { $0.write(bytes) }
         scheduleFlush()
     }
 
-    /// Buffers up to this size wait for the next write. Most connections say nothing most of the time, and there are
-    /// thousands of them.
-    private static let quietBuffer = 512
-    private static let busyBuffer = 16 * 1024
+    /// Most connections say nothing most of the time, and there are thousands of them: what has been written leaves its
+    /// buffer to the next one that writes.
+    private func takeBuffer() {
+        if output.capacity == 0 { output = loop.spareBuffers.take() }
+    }
+
+    private func leaveBuffer() {
+        output.removeAll(keepingCapacity: true)
+        if !goesFirst || output.capacity > Self.largestOwnBuffer { loop.spareBuffers.leave(&output) }
+    }
+
+    /// Of one whose output goes first: there are few of these, and they write in every turn.
+    private static let largestOwnBuffer = 64 * 1024
 
     /// Below this a copy is cheaper than a system call of its own.
     private static let writeThroughMinimum = 8 * 1024
@@ -157,6 +168,7 @@ package final class TCPStream: ByteStream, TurnEndObserver {
         var taken = 0
         if inFlight == 0, total >= Self.writeThroughMinimum { taken = offer(pieces) }
         output.removeFirst(min(taken, queued))
+        if output.isEmpty { takeBuffer() }
         var skipped = max(0, taken - queued)
         for piece in pieces {
             let start = min(skipped, piece.count)
@@ -208,10 +220,8 @@ package final class TCPStream: ByteStream, TurnEndObserver {
             let taken = max(0, Int(written))
             if taken < output.count {
                 writeRest(from: taken)
-            } else if output.capacity <= (goesFirst ? Self.busyBuffer : Self.quietBuffer) {
-                output.removeAll(keepingCapacity: true)
             } else {
-                output = []
+                leaveBuffer()
             }
         }
         if inFlight == 0 { drained() }
