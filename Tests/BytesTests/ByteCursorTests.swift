@@ -23,6 +23,17 @@ struct ByteCursorTests {
         }
     }
 
+    @Test("sixteen digits say what a word is, the highest first")
+    func hexadecimal() {
+        #expect(written { $0.write(hexadecimal: 0x0123_4567_89ab_cdef) } == "<0123456789abcdef>")
+        for shift in 0..<60 {
+            let number = UInt64(0xF09) << UInt64(shift)
+            let digits = String(number, radix: 16)
+            let zeros = String(repeating: "0", count: 16 - digits.count)
+            #expect(written { $0.write(hexadecimal: number) } == "<\(zeros)\(digits)>")
+        }
+    }
+
     @Test("texts go in as they are, short and long, literal or not")
     func texts() {
         let long = String(repeating: "é", count: 60)
@@ -57,6 +68,18 @@ struct ByteCursorTests {
                 let escaped = written { cursor in Array(text.utf8).withUnsafeBytes { cursor.write(escaping: $0) } }
                 #expect(end == "<" + left + escaped.dropFirst().dropLast() + filler + ">")
             }
+        }
+    }
+
+    @Test("null characters are left out where nobody can take them, and only they")
+    func omitsNull() {
+        for before in 0..<20 {
+            let left = String(repeating: "a", count: before)
+            let bytes = Array((left + "\0\u{1}\0b\0").utf8)
+            let text = written { cursor in
+                bytes.withUnsafeBytes { cursor.write(escaping: $0, omitsNull: true) }
+            }
+            #expect(text == "<\(left)\\u0001b>")
         }
     }
 

@@ -110,57 +110,104 @@ package struct ByteCursor: ~Copyable {
     }
 
     private static func digits(of number: UInt64) -> Int {
-        var digits = 1
-        var bound: UInt64 = 10
-        while digits < 19, number >= bound {
-            digits &+= 1
-            bound &*= 10
+        var digits = 0
+        var rest = number
+        while rest >= 10_000 {
+            rest /= 10_000
+            digits &+= 4
         }
-        return digits
+        if rest < 100 { return digits &+ (rest < 10 ? 1 : 2) }
+        return digits &+ (rest < 1000 ? 3 : 4)
     }
 
     /// 16 digits.
     package mutating func write(hexadecimal number: UInt64) {
-        for place in 0..<16 {
-            let digit = UInt8(truncatingIfNeeded: number >> UInt64(60 &- 4 &* place)) & 0xF
-            write(digit < 10 ? 0x30 &+ digit : 0x57 &+ digit)
-        }
+        assert(length &+ 16 <= capacity)
+        let out = UnsafeMutableRawPointer(start + length)
+        out.storeBytes(of: Self.hexadecimal(number >> 32), as: UInt64.self)
+        out.storeBytes(of: Self.hexadecimal(number & 0xFFFF_FFFF), toByteOffset: 8, as: UInt64.self)
+        length &+= 16
+    }
+
+    /// The digits of 32 bits, the first one lowest.
+    private static func hexadecimal(_ number: UInt64) -> UInt64 {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        // Four bits to a byte, the highest first.
+        var nibbles = number.byteSwapped >> 32
+        nibbles = (nibbles | nibbles << 16) & 0x0000_FFFF_0000_FFFF
+        nibbles = (nibbles | nibbles << 8) & 0x00FF_00FF_00FF_00FF
+        nibbles = (nibbles >> 4 | nibbles << 8) & 0x0F0F_0F0F_0F0F_0F0F
+        // From ten on the fifth bit of the sum is set.
+        let letters = (nibbles &+ 6 &* ones) >> 4 & ones
+        return (nibbles &+ 0x30 &* ones &+ letters &* 0x27).littleEndian
+    }
+
+    /// Of two digits each, from `00` to `99`.
+    private static let pairs: StaticString = """
+        00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748\
+        49505152535455565758596061626364656667686970717273747576777879808182838485868788899091929394959697\
+        9899
+        """
+
+    @inline(__always)
+    private mutating func write(pair: UInt64, at place: Int) {
+        let digits = UnsafeRawPointer(Self.pairs.utf8Start) + Int(truncatingIfNeeded: 2 &* pair)
+        UnsafeMutableRawPointer(start + place).storeBytes(of: digits.loadUnaligned(as: UInt16.self), as: UInt16.self)
     }
 
     @usableFromInline
     mutating func write(longDecimal number: Int64) {
+        if 10..<100 ~= number {
+            assert(length + 2 <= capacity)
+            write(pair: UInt64(number), at: length)
+            length &+= 2
+            return
+        }
         if number < 0 { write(UInt8(ascii: "-")) }
         var rest = number.magnitude
         let digits = Self.digits(of: rest)
         assert(length + digits <= capacity)
         var at = length &+ digits
         length = at
-        repeat {
-            at &-= 1
-            let next = rest / 10
-            start[at] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest &- next &* 10)
+        while rest >= 10 {
+            let next = rest / 100
+            at &-= 2
+            write(pair: rest &- next &* 100, at: at)
             rest = next
-        } while rest != 0
+        }
+        // With an even number of digits none is left.
+        if digits & 1 != 0 { start[at &- 1] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest) }
     }
 
     /// The inside of a JSON string (RFC 8259, 7), at most six times the bytes given. These are taken to be UTF-8.
-    package mutating func write(escaping bytes: UnsafeRawBufferPointer) {
+    ///
+    /// - Parameter omitsNull: leaves out null characters, which Postgres has in no text.
+    package mutating func write(escaping bytes: UnsafeRawBufferPointer, omitsNull: Bool = false) {
         guard let base = bytes.baseAddress else { return }
-        var clean = 0
+        assert(length &+ 6 &* bytes.count <= capacity)
         var index = 0
-        while index < bytes.count {
-            let plain = JSONBytes.plainCount(base + index, of: bytes.count &- index)
+        // Whole words without an escape are most of it.
+        while index &+ 8 <= bytes.count {
+            let word = base.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            // What does not count of it is written over.
+            UnsafeMutableRawPointer(start + length).storeBytes(of: word, as: UInt64.self)
+            let plain = JSONBytes.plainCount(word.littleEndian)
+            length &+= plain
             index &+= plain
-            if plain == 8 || index == bytes.count { continue }
-            copy(base + clean, index &- clean)
-            writeEscape(base.load(fromByteOffset: index, as: UInt8.self))
-            index &+= 1
-            clean = index
+            if plain < 8 {
+                writeEscape(base.load(fromByteOffset: index, as: UInt8.self), omitsNull)
+                index &+= 1
+            }
         }
-        copy(base + clean, bytes.count &- clean)
+        while index < bytes.count {
+            let byte = base.load(fromByteOffset: index, as: UInt8.self)
+            index &+= 1
+            if JSONBytes.isPlain(byte) { write(byte) } else { writeEscape(byte, omitsNull) }
+        }
     }
 
-    private mutating func writeEscape(_ byte: UInt8) {
+    private mutating func writeEscape(_ byte: UInt8, _ omitsNull: Bool) {
+        if omitsNull, byte == 0 { return }
         write(UInt8(ascii: "\\"))
         switch byte {
         case UInt8(ascii: "\n"): write(UInt8(ascii: "n"))
@@ -178,8 +225,14 @@ package struct ByteCursor: ~Copyable {
     /// The inside of a JSON string, at most six times the text.
     @_disfavoredOverload
     package mutating func write(escaping text: String) {
-        var text = text
-        text.withUTF8 { write(escaping: UnsafeRawBufferPointer($0)) }
+        // Without a copy of the string, whose references would be counted.
+        let isWritten: Void? = text.utf8.withContiguousStorageIfAvailable {
+            write(escaping: UnsafeRawBufferPointer($0))
+        }
+        if isWritten == nil {
+            var text = text
+            text.withUTF8 { write(escaping: UnsafeRawBufferPointer($0)) }
+        }
     }
 
     @inlinable @inline(__always)

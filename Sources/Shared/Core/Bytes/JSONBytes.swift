@@ -11,6 +11,11 @@ package enum JSONBytes {
         return (marks(word) | (onlyASCII ? word & tops : 0)).trailingZeroBitCount &>> 3
     }
 
+    /// Of the eight bytes of a word, the first one lowest.
+    static func plainCount(_ word: UInt64) -> Int { marks(word).trailingZeroBitCount &>> 3 }
+
+    static func isPlain(_ byte: UInt8) -> Bool { byte >= 0x20 && byte != 0x22 && byte != 0x5C }
+
     @usableFromInline static let tops: UInt64 = 0x8080_8080_8080_8080
 
     /// The top bit of the first byte that needs an escape, and, now and then, of others after it (Hacker's Delight, 6-1: a
