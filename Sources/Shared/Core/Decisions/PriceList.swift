@@ -98,6 +98,13 @@ package struct PriceList: Sendable {
 
     /// Integer division of non-negative numbers; a remainder of exactly one half goes to the even neighbour.
     static func roundedHalfEven(_ numerator: Int128, over denominator: Int128) -> Int128 {
+        // Almost all bills are such, and need no function of a library to divide them.
+        if let numerator = UInt64(exactly: numerator), let denominator = UInt64(exactly: denominator) {
+            let (quotient, remainder) = numerator.quotientAndRemainder(dividingBy: denominator)
+            let rest = denominator - remainder
+            let isUp = remainder > rest || (remainder == rest && quotient % 2 == 1)
+            return Int128(quotient) + (isUp ? 1 : 0)
+        }
         let (quotient, remainder) = numerator.quotientAndRemainder(dividingBy: denominator)
         let twice = remainder * 2
         if twice > denominator || (twice == denominator && quotient % 2 == 1) { return quotient + 1 }
