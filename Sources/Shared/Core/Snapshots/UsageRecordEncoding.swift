@@ -14,14 +14,14 @@ extension UsageRecord {
     /// back: what a caller or upstream made too long or too high is bounded here, because a record that settlement
     /// refuses would be a call that nobody pays for.
     package var encoded: [UInt8] {
-        let names = [requestID, model, upstreamModel, ip, userAgent].reduce(0) { bytes, text in
-            bytes + min(text.utf8.count, Self.textLimit)
-        }
+        let names =
+            Self.size(of: requestID) + Self.size(of: model) + Self.size(of: upstreamModel) + Self.size(of: ip)
+            + Self.size(of: userAgent)
         // An escape takes six bytes; everything else is below 1,800 bytes even with every number at its longest.
         return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1800 + names * 6) { out in
             var json = ByteCursor(out)
             json.member("{\"id\":", text: requestID)
-            json.member(",\"phase\":", text: phase.rawValue)
+            json.member(",\"phase\":", word: phase.rawValue)
             json.member(",\"created_at\":", createdAt.microseconds)
             json.member(",\"user_id\":", user.raw)
             json.member(",\"key_id\":", key.raw)
@@ -29,7 +29,7 @@ extension UsageRecord {
             json.member(",\"account_id\":", account.raw)
             json.member(",\"model\":", text: model)
             json.member(",\"upstream_model\":", text: upstreamModel)
-            json.member(",\"dialect\":", text: dialect.rawValue)
+            json.member(",\"dialect\":", word: dialect.rawValue)
             json.member(",\"stream\":", isStream)
             json.member(",\"input\":", count: usage.input)
             json.member(",\"output\":", count: usage.output)
@@ -41,7 +41,7 @@ extension UsageRecord {
             json.member(",\"audio_input\":", countUnlessZero: usage.inputMedia.audio)
             json.member(",\"image_output\":", countUnlessZero: usage.outputMedia.image)
             json.member(",\"audio_output\":", countUnlessZero: usage.outputMedia.audio)
-            if usage.tier != .standard { json.member(",\"service_tier\":", text: usage.tier.rawValue) }
+            if usage.tier != .standard { json.member(",\"service_tier\":", word: usage.tier.rawValue) }
             json.member(",\"cost\":", cost.raw)
             json.member(",\"account_cost\":", accountCost.raw)
             json.member(",\"multiplier\":", multiplier.raw)
@@ -54,13 +54,16 @@ extension UsageRecord {
             json.member(",\"user_agent\":", text: userAgent)
             json.member(",\"estimated\":", isEstimated)
             json.member(",\"cache_ttl_overridden\":", isCacheTTLOverridden)
-            json.member(",\"end\":", text: end.rawValue)
+            json.member(",\"end\":", word: end.rawValue)
             json.write(limits)
             json.write(UInt8(ascii: "}"))
             // No longer than it is: a worker keeps many of them for a while.
             return Array(UnsafeBufferPointer(rebasing: out[..<json.count]))
         }
     }
+
+    /// Bytes of a text as far as they are written.
+    private static func size(of text: String) -> Int { min(text.utf8.count, textLimit) }
 }
 
 extension ByteCursor {
@@ -98,19 +101,29 @@ extension ByteCursor {
         write(value ? "true" : "false")
     }
 
+    /// A word of ours, which has nothing to escape.
+    fileprivate mutating func member(_ name: StaticString, word: String) {
+        write(name)
+        write(UInt8(ascii: "\""))
+        write(word)
+        write(UInt8(ascii: "\""))
+    }
+
     fileprivate mutating func member(_ name: StaticString, text value: String) {
         write(name)
         write(UInt8(ascii: "\""))
-        var value = value
-        value.withUTF8 { text in
-            // Postgres has no text with a null character.
-            let text = UnsafeBufferPointer(rebasing: text[..<Self.cut(text)])
-            guard text.contains(0) else { return write(escaping: UnsafeRawBufferPointer(text)) }
-            for part in text.split(separator: 0) {
-                write(escaping: UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: part)))
-            }
+        let isWritten: Void? = value.utf8.withContiguousStorageIfAvailable { write(cutting: $0) }
+        if isWritten == nil {
+            var value = value
+            value.withUTF8 { write(cutting: $0) }
         }
         write(UInt8(ascii: "\""))
+    }
+
+    private mutating func write(cutting text: UnsafeBufferPointer<UInt8>) {
+        // Postgres has no text with a null character.
+        let kept = UnsafeBufferPointer(rebasing: text[..<Self.cut(text)])
+        write(escaping: UnsafeRawBufferPointer(kept), omitsNull: true)
     }
 
     /// Where to cut so that no character is torn.
