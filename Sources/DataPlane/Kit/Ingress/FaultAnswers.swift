@@ -37,11 +37,13 @@ package struct FaultAnswers {
         context.metrics.answered(status: fault.status)
         let duration = fault.startedAt.elapsed
         context.metrics.duration.record(microseconds: duration.wholeMicroseconds)
-        context.log.write(.info, "request") { line in
+        let shown = fault.request.map { (method: $0.shownMethod, path: $0.shownPath) }
+        let texts = requestID.utf8.count + (shown.map { $0.method.utf8.count + $0.path.utf8.count } ?? 0)
+        context.log.write(.info, "request", atMost: 160 + 6 * texts) { line in
             line.add("request_id", requestID)
-            if let request = fault.request {
-                line.add("method", request.shownMethod)
-                line.add("path", request.shownPath)
+            if let shown {
+                line.add("method", shown.method)
+                line.add("path", shown.path)
             }
             line.add("status", Int64(fault.status))
             line.add("duration_ms", duration.wholeMilliseconds)

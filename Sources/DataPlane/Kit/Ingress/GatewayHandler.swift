@@ -41,10 +41,12 @@ package final class GatewayHandler {
         let duration = exchange.startedAt.elapsed
         context.metrics.duration.record(microseconds: duration.wholeMicroseconds)
         guard !isLogged else { return }
-        context.log.write(.info, "request") { line in
+        let (method, path) = (exchange.request.shownMethod, exchange.request.shownPath)
+        let texts = requestID.utf8.count + method.utf8.count + path.utf8.count
+        context.log.write(.info, "request", atMost: 160 + 6 * texts) { line in
             line.add("request_id", requestID)
-            line.add("method", exchange.request.shownMethod)
-            line.add("path", exchange.request.shownPath)
+            line.add("method", method)
+            line.add("path", path)
             // Absent when the caller was gone.
             if let status = exchange.answeredStatus { line.add("status", Int64(status)) }
             line.add("duration_ms", duration.wholeMilliseconds)

@@ -358,7 +358,8 @@ package final class Call: LeaseHolder {
 
     private func log(_ record: UsageRecord) {
         isLogged = true
-        context.log.write(.info, "call") { line in
+        let texts = requestID.utf8.count + record.model.utf8.count + record.upstreamModel.utf8.count
+        context.log.write(.info, "call", atMost: 640 + 6 * texts) { line in
             line.add("request_id", record.requestID)
             line.add("user_id", record.user.raw)
             line.add("key_id", record.key.raw)
@@ -374,7 +375,7 @@ package final class Call: LeaseHolder {
             if let first = record.firstTokenMilliseconds { line.add("first_token_ms", first) }
             line.add("input_tokens", record.usage.input)
             line.add("output_tokens", record.usage.output)
-            line.add("cost", record.cost.description)
+            line.add("cost", record.cost)
         }
     }
 }

@@ -19,6 +19,10 @@ package struct NanoUSD: Hashable, Comparable, Sendable, CustomStringConvertible 
     /// The shortest decimal form: `12.5`, `0.000000001`, `0`.
     package var description: String { Decimal.format(raw, places: 9) }
 
+    /// As `description`, of at most `longest` bytes.
+    package func write(to out: inout ByteCursor) { Decimal.write(raw, places: 9, to: &out) }
+    package static let longest = Decimal.longest + 9
+
     package static func < (left: Self, right: Self) -> Bool { left.raw < right.raw }
     /// Sums saturate: amounts are bounded far below, so that only a defect elsewhere could reach the ends.
     package static func + (left: Self, right: Self) -> Self {

@@ -1,11 +1,19 @@
 import Bytes
+package import Domain
 import Glibc
 import Synchronization
 
 package enum LogLevel: String, Sendable, Comparable, CaseIterable {
     case debug, info, warning, error
 
-    private var rank: Int { Self.allCases.firstIndex(of: self) ?? 0 }
+    private var rank: Int {
+        switch self {
+        case .debug: 0
+        case .info: 1
+        case .warning: 2
+        case .error: 3
+        }
+    }
     package static func < (left: Self, right: Self) -> Bool { left.rank < right.rank }
 }
 
@@ -51,7 +59,9 @@ package final class Log: Sendable {
             &thread,
             nil,
             { argument in
-                if let argument { Unmanaged<Log>.fromOpaque(argument).takeRetainedValue().writeUntilClosed() }
+                if let argument {
+                    Unmanaged<Log>.fromOpaque(argument).takeRetainedValue().writeUntilClosed()
+                }
                 return nil
             },
             Unmanaged.passRetained(self).toOpaque()
@@ -60,20 +70,41 @@ package final class Log: Sendable {
     }
 
     package func debug(_ message: StaticString, _ fields: KeyValuePairs<StaticString, LogValue> = [:]) {
-        write(.debug, message) { $0.add(fields) }
+        write(.debug, message, fields)
     }
     package func info(_ message: StaticString, _ fields: KeyValuePairs<StaticString, LogValue> = [:]) {
-        write(.info, message) { $0.add(fields) }
+        write(.info, message, fields)
     }
-    package func warning(_ message: StaticString, _ fields: KeyValuePairs<StaticString, LogValue> = [:]) {
-        write(.warning, message) { $0.add(fields) }
+    package func warning(
+        _ message: StaticString,
+        _ fields: KeyValuePairs<StaticString, LogValue> = [:]
+    ) {
+        write(.warning, message, fields)
     }
     package func error(_ message: StaticString, _ fields: KeyValuePairs<StaticString, LogValue> = [:]) {
-        write(.error, message) { $0.add(fields) }
+        write(.error, message, fields)
+    }
+
+    private func write(
+        _ level: LogLevel,
+        _ message: StaticString,
+        _ fields: KeyValuePairs<StaticString, LogValue>
+    ) {
+        guard level >= self.level else { return }
+        let most = fields.reduce(0) { $0 + LogFields.room(for: $1.key, $1.value) }
+        write(level, message, atMost: most) { $0.add(fields) }
     }
 
     /// Appends a line whose fields `body` adds one by one, without building a list of them.
-    package func write(_ level: LogLevel, _ message: StaticString, _ body: (inout LogFields) -> Void) {
+    ///
+    /// - Parameter most: bytes of the fields: of each its name and 5 more, 20 for a number, 6 for each byte of a text and
+    ///   2 more. What has no room is left out.
+    package func write(
+        _ level: LogLevel,
+        _ message: StaticString,
+        atMost most: Int,
+        _ body: (inout LogFields) -> Void
+    ) {
         guard level >= self.level else { return }
         let now = WallClock.microseconds
         state.withLock { state in
@@ -82,11 +113,15 @@ package final class Log: Sendable {
                 return
             }
             if now / 1_000_000 != state.second { state.startSecond(now / 1_000_000) }
-            var fields = LogFields(taking: state.buffer)
-            state.buffer = []
-            fields.open(secondText: state.secondText, micros: now % 1_000_000, level, service, message)
-            body(&fields)
-            state.buffer = fields.close()
+            let secondText = state.secondText
+            let head = 80 + secondText.count + service.count + message.utf8CodeUnitCount
+            state.buffer.append(atMost: head + most + 2) { out in
+                out.writeHead(secondText: secondText, micros: now % 1_000_000, level, service, message)
+                var fields = LogFields(consume out, atMost: most)
+                body(&fields)
+                out = fields.finish()
+                out.write("}\n")
+            }
         }
     }
 
@@ -120,7 +155,11 @@ package final class Log: Sendable {
         bytes.withUnsafeBytes { bytes in
             var rest = bytes[...]
             while !rest.isEmpty {
-                let count = Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+                let count = Glibc.write(
+                    descriptor,
+                    UnsafeRawBufferPointer(rebasing: rest).baseAddress,
+                    rest.count
+                )
                 if count > 0 {
                     rest = rest.dropFirst(count)
                 } else if errno != EINTR && errno != EAGAIN {
@@ -147,34 +186,43 @@ extension Log.State {
 
 /// The fields of one line while it is being written.
 package struct LogFields: ~Copyable {
-    private var line: [UInt8]
+    private var line: ByteCursor
+    private let end: Int
 
-    fileprivate init(taking buffer: consuming [UInt8]) { line = buffer }
+    fileprivate init(_ line: consuming ByteCursor, atMost most: Int) {
+        end = line.count + most
+        self.line = line
+    }
+
+    fileprivate consuming func finish() -> ByteCursor { line }
 
     package mutating func add(_ name: StaticString, _ value: String) {
-        var value = value
-        value.withUTF8 { value in
-            line.append(atMost: name.utf8CodeUnitCount + 6 * value.count + 6) { out in
-                out.write(name: name)
-                out.write(UInt8(ascii: "\""))
-                out.write(escaping: UnsafeRawBufferPointer(value))
-                out.write(UInt8(ascii: "\""))
-            }
-        }
+        guard hasRoom(name, 6 * value.utf8.count + 2) else { return }
+        line.write(name: name)
+        line.write(UInt8(ascii: "\""))
+        line.write(escaping: value)
+        line.write(UInt8(ascii: "\""))
     }
 
     package mutating func add(_ name: StaticString, _ value: Int64) {
-        line.append(atMost: name.utf8CodeUnitCount + 24) { out in
-            out.write(name: name)
-            out.write(decimal: value)
-        }
+        guard hasRoom(name, Self.longestNumber) else { return }
+        line.write(name: name)
+        line.write(decimal: value)
     }
 
     package mutating func add(_ name: StaticString, _ value: Bool) {
-        line.append(atMost: name.utf8CodeUnitCount + 9) { out in
-            out.write(name: name)
-            out.write(value ? "true" : "false")
-        }
+        guard hasRoom(name, 5) else { return }
+        line.write(name: name)
+        line.write(value ? "true" : "false")
+    }
+
+    /// An amount, as text.
+    package mutating func add(_ name: StaticString, _ value: NanoUSD) {
+        guard hasRoom(name, NanoUSD.longest + 2) else { return }
+        line.write(name: name)
+        line.write(UInt8(ascii: "\""))
+        value.write(to: &line)
+        line.write(UInt8(ascii: "\""))
     }
 
     fileprivate mutating func add(_ fields: KeyValuePairs<StaticString, LogValue>) {
@@ -187,41 +235,52 @@ package struct LogFields: ~Copyable {
         }
     }
 
-    fileprivate mutating func open(
+    // MARK: Room
+
+    private static let longestNumber = 20
+    /// A comma, a colon and the quotes of a name.
+    private static let aroundName = 4
+
+    fileprivate static func room(for name: StaticString, _ value: LogValue) -> Int {
+        let value =
+            switch value {
+            case .text(let text): 6 * text.utf8.count + 2
+            case .integer: longestNumber
+            case .bool: 5
+            }
+        return name.utf8CodeUnitCount + aroundName + value
+    }
+
+    private func hasRoom(_ name: StaticString, _ value: Int) -> Bool {
+        line.count + name.utf8CodeUnitCount + Self.aroundName + value <= end
+    }
+}
+
+extension ByteCursor {
+    fileprivate mutating func writeHead(
         secondText: [UInt8],
         micros: Int64,
         _ level: LogLevel,
         _ service: [UInt8],
         _ message: StaticString
     ) {
-        let most = 80 + secondText.count + service.count + message.utf8CodeUnitCount
-        line.append(atMost: most) { out in
-            out.write("{\"time\":\"")
-            secondText.withUnsafeBytes { out.write($0) }
-            out.write(UInt8(ascii: "."))
-            var unit: Int64 = 100_000
-            while unit > 0 {
-                out.write(UInt8(truncatingIfNeeded: 0x30 + micros / unit % 10))
-                unit /= 10
-            }
-            out.write("Z\",\"level\":\"")
-            out.write(level.rawValue)
-            out.write("\",\"service\":\"")
-            service.withUnsafeBytes { out.write($0) }
-            out.write("\",\"message\":\"")
-            out.write(message)
-            out.write(UInt8(ascii: "\""))
+        write("{\"time\":\"")
+        secondText.withUnsafeBytes { write($0) }
+        write(UInt8(ascii: "."))
+        var unit: Int64 = 100_000
+        while unit > 0 {
+            write(UInt8(truncatingIfNeeded: 0x30 + micros / unit % 10))
+            unit /= 10
         }
+        write("Z\",\"level\":\"")
+        write(level.rawValue)
+        write("\",\"service\":\"")
+        service.withUnsafeBytes { write($0) }
+        write("\",\"message\":\"")
+        write(message)
+        write(UInt8(ascii: "\""))
     }
 
-    fileprivate consuming func close() -> [UInt8] {
-        line.append(UInt8(ascii: "}"))
-        line.append(UInt8(ascii: "\n"))
-        return line
-    }
-}
-
-extension ByteCursor {
     fileprivate mutating func write(name: StaticString) {
         write(",\"")
         write(name)
