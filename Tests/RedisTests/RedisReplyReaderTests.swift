@@ -9,8 +9,8 @@ struct RedisReplyReaderTests {
         var values: [RedisValue] = []
         for piece in pieces {
             try piece.withUnsafeBytes { bytes in
-                try reader.feed(bytes) { value in
-                    values.append(value)
+                try reader.feed(bytes) { reply in
+                    values.append(RedisValue(reply))
                     return true
                 }
             }

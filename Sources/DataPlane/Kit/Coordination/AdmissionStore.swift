@@ -60,6 +60,13 @@ package enum RevisionAnswer: Equatable, Sendable {
 /// Admission in Redis: one script a call, on the partition of its user.
 package final class AdmissionStore {
     private static let ok = Array("ok".utf8)
+
+    /// What the script answered: its epoch alone to almost all calls, which is noted by then.
+    private enum Answer {
+        case admitted
+        case parts([RedisValue])
+        case failed(RedisError)
+    }
     /// Windows are chosen again so often: only clocks that jump need more than two.
     private static let maximumPlans = 4
     /// Within this time all workers are connected again (`RedisClient`) and have said what their calls have reserved.
@@ -67,7 +74,7 @@ package final class AdmissionStore {
     private let redis: RedisClient
     /// Proposed where Redis has no epoch; random for each worker loop.
     private let proposedEpoch: String
-    package var onEpoch: ((Partition, [UInt8]) -> Void)?
+    package var onEpoch: ((Partition, UnsafeRawBufferPointer) -> Void)?
     private var hasConnected = false
     /// Until when Redis may not know all that is reserved.
     private var isUnsureUntil: MonotonicTime?
@@ -102,19 +109,19 @@ package final class AdmissionStore {
     ) async throws -> AdmissionAnswer {
         var plan = key.plan(for: group, now: now, epoch: proposedEpoch)
         for _ in 0..<Self.maximumPlans {
-            var rest = RedisArguments(capacity: 128)
-            rest.add(requestID)
-            rest.add(max(0, amount.raw))
-            rest.add(state(isLenient: isLenient, plan.hasLines ? ticket : nil))
-            let answer = try await redis.run(plan.run, rest)
-            if case .string(let epoch) = answer, let charge = plan.charge {
-                onEpoch?(key.partition.partition, epoch)
+            let state = state(isLenient: isLenient, plan.hasLines ? ticket : nil)
+            let parts: [RedisValue]
+            switch await ask(plan, requestID, max(0, amount.raw), state, key.partition.partition) {
+            case .admitted:
+                guard let charge = plan.charge else { throw RedisError.unexpectedAnswer }
                 return .admitted(AdmissionGrant(charge: charge, amount: amount, minute: nil))
+            case .parts(let found): parts = found
+            case .failed(let error): throw error
             }
-            guard case .array(let parts) = answer, parts.count >= 2, case .string(let code) = parts[0],
-                case .string(let epoch) = parts[1]
-            else { throw RedisError.unexpectedAnswer }
-            if !epoch.isEmpty { onEpoch?(key.partition.partition, epoch) }
+            guard parts.count >= 2, case .string(let code) = parts[0], case .string(let epoch) = parts[1] else {
+                throw RedisError.unexpectedAnswer
+            }
+            if !epoch.isEmpty { epoch.withUnsafeBytes { onEpoch?(key.partition.partition, $0) } }
             if code == Self.ok, parts.count == 4, case .string(let choice) = parts[2],
                 case .string(let minute) = parts[3], let charge = plan.charge(choice)
             {
@@ -134,6 +141,34 @@ package final class AdmissionStore {
             plan = key.plan(for: group, now: now, at: time, epoch: proposedEpoch)
         }
         throw RedisError.unexpectedAnswer
+    }
+
+    private func ask(
+        _ plan: AdmissionPlan,
+        _ requestID: String,
+        _ amount: Int64,
+        _ state: String,
+        _ partition: Partition
+    ) async -> Answer {
+        await withUnsafeContinuation { continuation in
+            let longest = requestID.utf8.count + 20 + state.utf8.count + 3 * RedisWriter.overhead
+            redis.run(plan.run, atMost: longest) { rest in
+                rest.add(requestID)
+                rest.add(amount)
+                rest.add(state)
+            } then: { [self] answer in
+                continuation.resume(returning: read(answer, partition))
+            }
+        }
+    }
+
+    private func read(_ answer: borrowing RedisReply, _ partition: Partition) -> Answer {
+        if answer.withText({ onEpoch?(partition, $0) }) != nil { return .admitted }
+        return switch answer.result {
+        case .success(.array(let parts)): .parts(parts)
+        case .success: .failed(.unexpectedAnswer)
+        case .failure(let error): .failed(error)
+        }
     }
 
     /// As the script takes it: nothing for almost all calls.

@@ -29,16 +29,18 @@ package final class SessionStore {
         self.maximumChains = String(maximumChains)
     }
 
-    /// The account that a session is bound to; nil for none. Its life begins anew.
-    package func bound(_ session: SessionName, _ group: GroupID, _ body: @escaping (AccountID?) -> Void) {
+    /// Asks for the account that a session is bound to, which `account` reads. Its life begins anew.
+    package func bound(_ session: SessionName, _ group: GroupID, then handler: @escaping RedisReplyHandler) {
         let isFresh = !uses.note(session.raw, group, at: .now)
-        var command = RedisCommand(isFresh ? "GET" : "GETEX", capacity: RedisNames.longestOfSession + 48)
-        command.add(atMost: RedisNames.longestOfSession) { RedisNames.writeBinding(session.raw, group, to: &$0) }
-        if !isFresh {
+        func write(_ command: inout RedisWriter) {
+            command.add(isFresh ? "GET" : "GETEX")
+            command.add { RedisNames.writeBinding(session.raw, group, to: &$0) }
+            guard !isFresh else { return }
             command.add("EX")
             command.add(Self.bindingSeconds)
         }
-        redis.send(command) { body(Self.account($0)) }
+        let texts = RedisNames.longestOfSession + 16
+        redis.send(isFresh ? 2 : 4, atMost: texts + 4 * RedisWriter.overhead, write, then: handler)
     }
 
     /// Binds a session that was bound to none; `body` gets the account that it is bound to now, which is another one
@@ -49,11 +51,13 @@ package final class SessionStore {
         to account: AccountID,
         _ body: @escaping (AccountID?) -> Void
     ) {
-        var rest = RedisArguments(capacity: RedisNames.longestOfSession + 72)
-        rest.add(atMost: RedisNames.longestOfSession) { RedisNames.writeBinding(session.raw, group, to: &$0) }
-        rest.add(account.raw)
-        rest.add(Self.bindingSeconds)
-        redis.run(binding, rest) { body(Self.account($0)) }
+        redis.run(binding, atMost: RedisNames.longestOfSession + 32 + 3 * RedisWriter.overhead) { rest in
+            rest.add { RedisNames.writeBinding(session.raw, group, to: &$0) }
+            rest.add(account.raw)
+            rest.add(Self.bindingSeconds)
+        } then: {
+            body(Self.account($0))
+        }
     }
 
     /// To be called at each new connection: the Redis may be another one, which lacks what was renewed last.
@@ -65,37 +69,41 @@ package final class SessionStore {
         redis.run(SessionScripts.unbind, keys: [name], arguments: [account.description]) { _ in }
     }
 
-    /// The session that a conversation belongs to by its turns; nil without an answer.
+    /// Asks for the session that a conversation belongs to by its turns, which `session` reads.
     package func session(
         of chain: DigestChain,
         _ key: KeyID,
         _ group: GroupID,
-        _ body: @escaping (SessionName?) -> Void
+        then handler: @escaping RedisReplyHandler
     ) {
-        let prefixes = chain.prefixes
-        guard prefixes.count < searches.count else { return body(nil) }
+        let prefixes = chain.prefixes.suffix(DigestChain.maximumPrefixes)
         let search =
             searches[prefixes.count]
             ?? PreparedRun(SessionScripts.turns, keys: [], furtherKeys: 1, furtherArguments: 3 + prefixes.count)
         searches[prefixes.count] = search
-        var rest = RedisArguments(capacity: RedisNames.longestOfSession + 80 + 24 * prefixes.count)
-        rest.add(atMost: RedisNames.longestOfSession) {
-            RedisNames.writeTurns(of: key, group, context: chain.context, to: &$0)
+        func write(_ rest: inout RedisWriter) {
+            rest.add { RedisNames.writeTurns(of: key, group, context: chain.context, to: &$0) }
+            rest.add(hexadecimal: chain.name.raw)
+            rest.add(Int64(Self.lifeSeconds))
+            rest.add(maximumChains)
+            for prefix in prefixes.reversed() { rest.add(hexadecimal: prefix) }
         }
-        rest.add(atMost: 16) { $0.write(hexadecimal: chain.name.raw) }
-        rest.add(Int64(Self.lifeSeconds))
-        rest.add(maximumChains)
-        for prefix in prefixes.reversed() { rest.add(atMost: 16) { $0.write(hexadecimal: prefix) } }
-        redis.run(search, rest) { body(Self.session($0)) }
+        let texts = RedisNames.longestOfSession + 64 + 16 * prefixes.count
+        redis.run(search, atMost: texts + (4 + prefixes.count) * RedisWriter.overhead, write, then: handler)
     }
 
-    private static func account(_ answer: Result<RedisValue, RedisError>) -> AccountID? {
-        guard case .success(let value) = answer else { return nil }
-        return value.integer.map { AccountID($0) }
+    /// Nil for none, or without an answer.
+    package static func account(_ answer: borrowing RedisReply) -> AccountID? {
+        answer.integer.map { AccountID($0) }
     }
 
-    private static func session(_ answer: Result<RedisValue, RedisError>) -> SessionName? {
-        guard case .success(.string(let digits)) = answer, digits.count == 16 else { return nil }
+    /// Nil without an answer.
+    package static func session(_ answer: borrowing RedisReply) -> SessionName? {
+        answer.withText { session($0) } ?? nil
+    }
+
+    private static func session(_ digits: UnsafeRawBufferPointer) -> SessionName? {
+        guard digits.count == 16 else { return nil }
         var name: UInt64 = 0
         for digit in digits {
             guard let value = Hex.value(digit) else { return nil }

@@ -39,6 +39,23 @@ package enum SlotAnswer: Sendable {
     /// Redis does not know what has been spent.
     case quotaForgotten
 
+    static func read(_ answer: borrowing RedisReply) -> Result<SlotAnswer, RedisError> {
+        // Almost always nothing but how many calls there are, and when.
+        if let (count, time) = answer.pair { return .success(SlotAnswer(count: count, time: time)) }
+        switch answer.result {
+        case .success(let value): return SlotAnswer(value).map { .success($0) } ?? .failure(.unexpectedAnswer)
+        case .failure(let error): return .failure(error)
+        }
+    }
+
+    private init(count: Int64, time: Int64) {
+        let inFlight = Int(clamping: count.magnitude)
+        self =
+            count > 0
+            ? .granted(SlotGrant(grantedAt: Timestamp(microseconds: time)), inFlight: inFlight)
+            : .full(inFlight: inFlight, place: nil)
+    }
+
     /// Nil when the answer is none of the script `acquire`.
     package init?(_ answer: RedisValue) {
         guard case .array(let parts) = answer, parts.count >= 2, case .integer(let count) = parts[0],
@@ -47,9 +64,7 @@ package enum SlotAnswer: Sendable {
         let inFlight = Int(clamping: count.magnitude)
         let now = Timestamp(microseconds: time)
         guard parts.count > 2 else {
-            self =
-                count > 0
-                ? .granted(SlotGrant(grantedAt: now), inFlight: inFlight) : .full(inFlight: inFlight, place: nil)
+            self.init(count: count, time: time)
             return
         }
         guard let state = parts[2].text else { return nil }

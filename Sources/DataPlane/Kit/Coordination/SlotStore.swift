@@ -1,3 +1,4 @@
+import Bytes
 package import Decisions
 package import Domain
 import Reactor
@@ -159,21 +160,15 @@ package final class AccountSlots: RedisGatherer {
             let runs = acquisition(limit)
             let isLong = rate > 0 || isGuard || takesCredits || ticket != nil || quota.isLimited
             func ask(isLenient: Bool) async throws -> SlotAnswer {
-                var rest = RedisArguments(capacity: 112 + model.utf8.count)
-                rest.add(requestID)
-                rest.add(AccountFlag.Kind.modelLimited(model).field)
-                if isLong {
-                    rest.add(Int64(rate))
-                    rest.add(isGuard ? "guard" : takesCredits ? "credits" : "")
-                    let (bound, since) = WaitTicket.texts(ticket)
-                    rest.add(bound)
-                    rest.add(since)
-                    rest.add(quota.isLimited ? quota.text(isLenient: isLenient) : "")
-                }
-                guard let answer = SlotAnswer(try await redis.run(isLong ? runs.long : runs.short, rest)) else {
-                    throw RedisError.unexpectedAnswer
-                }
-                return answer
+                guard isLong else { return try await self.ask(runs.short, requestID, model) }
+                var more = RedisArguments(capacity: 112)
+                more.add(Int64(rate))
+                more.add(isGuard ? "guard" : takesCredits ? "credits" : "")
+                let (bound, since) = WaitTicket.texts(ticket)
+                more.add(bound)
+                more.add(since)
+                more.add(quota.isLimited ? quota.text(isLenient: isLenient) : "")
+                return try await self.ask(runs.long, requestID, model, more)
             }
             var answer = try await ask(isLenient: false)
             if case .quotaForgotten = answer {
@@ -185,6 +180,29 @@ package final class AccountSlots: RedisGatherer {
             release(requestID: requestID)
             throw error
         }
+    }
+
+    /// - Parameter more: what few calls have to say beyond their id and model.
+    private func ask(
+        _ run: PreparedRun,
+        _ requestID: String,
+        _ model: String,
+        _ more: RedisArguments = RedisArguments()
+    ) async throws -> SlotAnswer {
+        let result: Result<SlotAnswer, RedisError> = await withUnsafeContinuation { continuation in
+            let texts = requestID.utf8.count + AccountFlag.Kind.modelPrefix.utf8CodeUnitCount + model.utf8.count
+            redis.run(run, atMost: texts + 2 * RedisWriter.overhead + more.size) { rest in
+                rest.add(requestID)
+                rest.add { field in
+                    field.write(AccountFlag.Kind.modelPrefix)
+                    field.write(model)
+                }
+                if more.count > 0 { rest.add(contentsOf: more) }
+            } then: { answer in
+                continuation.resume(returning: SlotAnswer.read(answer))
+            }
+        }
+        return try result.get()
     }
 
     private func take(_ answer: SlotAnswer, _ model: String, _ now: Timestamp) -> Answer {

@@ -170,26 +170,39 @@ package final class UsageOutbox {
     package func settle(
         _ requestID: String,
         _ key: ServingKey,
-        record: UsageRecord?,
+        record: borrowing UsageRecord,
         charge: CallCharge? = nil,
         hasCheckpoint: Bool = true
     ) {
         let entry = Entry(
             requestID: requestID,
             key: key,
-            record: record?.encoded ?? [],
-            phase: record?.phase ?? .final,
-            bill: record.map {
-                Bill(
-                    cost: $0.cost,
-                    charge: charge ?? CallCharge(of: $0),
-                    tokens: key.countsTokens ? $0.usage.total : nil
-                )
-            } ?? .nothing,
+            record: record.encoded,
+            phase: record.phase,
+            bill: Bill(
+                cost: record.cost,
+                charge: charge ?? CallCharge(of: copy record),
+                tokens: key.countsTokens ? record.usage.total : nil
+            ),
             hasCheckpoint: hasCheckpoint
         )
         // Without Redis the record is on the disk before the caller can see the end of its answer.
-        if redis.isConnected || entry.record.isEmpty { send(entry) } else { keep(entry) }
+        if redis.isConnected { send(entry, key) } else { keep(entry) }
+    }
+
+    /// Gives back what a call was admitted with that is billed nothing.
+    package func settleNothing(_ requestID: String, _ key: ServingKey, hasCheckpoint: Bool = true) {
+        send(
+            Entry(
+                requestID: requestID,
+                key: key,
+                record: [],
+                phase: .final,
+                bill: .nothing,
+                hasCheckpoint: hasCheckpoint
+            ),
+            key
+        )
     }
 
     /// Hands in what earlier runs left in the journal.
@@ -220,39 +233,52 @@ package final class UsageOutbox {
     }
 
     private func send(_ entry: Entry) {
-        guard let key = entry.key else { return keep(entry) }
+        if let key = entry.key { send(entry, key) } else { keep(entry) }
+    }
+
+    private func send(_ entry: Entry, _ key: ServingKey) {
         if entry.isCheckpoint, let charge = entry.bill.charge { return restore(entry, key, charge) }
         sending += 1
         let charge = entry.record.isEmpty ? nil : entry.bill.charge
         let rarities = entry.rarities(of: key)
-        var rest = RedisArguments(
-            capacity: entry.requestID.utf8.count + entry.record.count + (charge?.names.utf8.count ?? 0)
-                + rarities.utf8.count + 100
-        )
-        rest.add(entry.requestID)
-        rest.add(entry.record)
-        rest.add(entry.bill.cost.raw)
-        rest.add(charge?.names ?? "")
-        rest.add(rarities)
-        // Not weakly: what somebody refers to weakly is slow to count, and each call counts this a few times.
-        redis.run(key.settlement(proposedEpoch), rest) { [self] result in didSend(entry, key, result) }
+        let names = charge?.names ?? ""
+        let texts = entry.requestID.utf8.count + entry.record.count + names.utf8.count + rarities.utf8.count
+        redis.run(key.settlement(proposedEpoch), atMost: texts + 20 + 5 * RedisWriter.overhead) { rest in
+            rest.add(entry.requestID)
+            rest.add(entry.record)
+            rest.add(entry.bill.cost.raw)
+            rest.add(names)
+            rest.add(rarities)
+        } then: { [self] answer in
+            // Not weakly: what somebody refers to weakly is slow to count, and each call counts this a few times.
+            didSend(entry, key, answer)
+        }
     }
 
-    private func didSend(_ entry: Entry, _ key: ServingKey, _ result: Result<RedisValue, RedisError>) {
+    private func didSend(_ entry: Entry, _ key: ServingKey, _ answer: borrowing RedisReply) {
         sending -= 1
-        guard case .success(.string(let answer)) = result, let blank = answer.firstIndex(of: UInt8(ascii: " ")) else {
+        guard answer.withText({ isTaken(entry, key, $0) }) == true else {
             if redis.isConnected { entry.refusals += 1 }
             return keep(entry)
         }
+    }
+
+    /// Redis has taken it, as it says by the partition's epoch and the record's id in its stream.
+    ///
+    /// - Returns: false for an answer that says nothing of the kind.
+    private func isTaken(_ entry: Entry, _ key: ServingKey, _ answer: UnsafeRawBufferPointer) -> Bool {
+        guard let blank = answer.place(of: UInt8(ascii: " ")) else { return false }
         if entry.isJournaled { journal?.taken() }
-        noteEpoch(key.partition.partition, Array(answer[..<blank]))
-        guard !entry.record.isEmpty, let streamID = StreamID(Array(answer[(blank + 1)...])) else { return }
+        noteEpoch(key.partition.partition, UnsafeRawBufferPointer(rebasing: answer[..<blank]))
+        let id = UnsafeRawBufferPointer(rebasing: answer[(blank + 1)...])
+        guard !entry.record.isEmpty, let streamID = StreamID(id) else { return true }
         entry.streamID = streamID
         entry.isJournaled = false
         entry.refusals = 0
         covered[key.partition.partition.number].append(entry)
         coveredCount += 1
         if coveredCount > Self.maximumCovered { dropOldest() }
+        return true
     }
 
     /// Puts a checkpoint of an earlier run back where Redis would have had it: the sweeper settles the call from it, unless
@@ -360,13 +386,13 @@ package final class UsageOutbox {
 
     /// Takes note of a partition's epoch as any script answered it. A new one means that Redis has forgotten: what
     /// Postgres does not have for sure is sent again.
-    package func noteEpoch(_ partition: Partition, _ epoch: [UInt8]) {
+    package func noteEpoch(_ partition: Partition, _ epoch: UnsafeRawBufferPointer) {
         guard let known = epochs[partition.number] else {
-            epochs[partition.number] = epoch
+            epochs[partition.number] = Array(epoch)
             return
         }
-        guard known != epoch else { return }
-        epochs[partition.number] = epoch
+        guard !epoch.equals(known) else { return }
+        epochs[partition.number] = Array(epoch)
         forgotten(partition)
     }
 
@@ -394,7 +420,7 @@ package final class UsageOutbox {
         for partition in partitionsInUse {
             redis.send(RedisCommand(["GET", PartitionKeys.of(partition).epoch])) { [self] result in
                 switch result {
-                case .success(.string(let epoch)): noteEpoch(partition, epoch)
+                case .success(.string(let epoch)): epoch.withUnsafeBytes { noteEpoch(partition, $0) }
                 case .success(.null): forgotten(partition)
                 default: break
                 }

@@ -59,7 +59,7 @@ struct CallAdmission {
         } catch let error as RedisError {
             if error == .connectionLost || error == .timedOut {
                 // It may have been admitted: what it then holds is given back when Redis is there again.
-                context.outbox.settle(call.requestID, standing.key, record: nil)
+                context.outbox.settleNothing(call.requestID, standing.key)
             }
             throw error
         }

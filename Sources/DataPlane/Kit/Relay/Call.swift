@@ -234,7 +234,10 @@ package final class Call: LeaseHolder {
         guard !isSettled else { return }
         isSettled = true
         releaseAccount()
-        settle(nil)
+        guard isAdmitted else { return }
+        giveBack()
+        context.outbox.settleNothing(requestID, key, hasCheckpoint: checkpointedAt != nil)
+        journaledCheckpoints.drop(from: context)
     }
 
     /// Ends the call: settlement is on its way to Redis before anything that is written to the caller after this.
@@ -334,7 +337,7 @@ package final class Call: LeaseHolder {
             switch result {
             case .success(let answer):
                 if case .string(let epoch) = answer, !epoch.isEmpty {
-                    context.outbox.noteEpoch(key.partition.partition, epoch)
+                    epoch.withUnsafeBytes { context.outbox.noteEpoch(key.partition.partition, $0) }
                 }
                 journaledCheckpoints.drop(from: context)
             case .failure: if !isSettled { journaledCheckpoints.keep(encoded, in: context) }
@@ -342,10 +345,8 @@ package final class Call: LeaseHolder {
         }
     }
 
-    private func settle(_ record: UsageRecord?) {
-        guard isAdmitted else { return }
-        dropCallerSlots()
-        context.leases.update(self)
+    private func settle(_ record: borrowing UsageRecord) {
+        giveBack()
         context.outbox.settle(
             requestID,
             key,
@@ -354,6 +355,12 @@ package final class Call: LeaseHolder {
             hasCheckpoint: checkpointedAt != nil
         )
         journaledCheckpoints.drop(from: context)
+    }
+
+    /// What the settlement gives back is no longer renewed.
+    private func giveBack() {
+        dropCallerSlots()
+        context.leases.update(self)
     }
 
     private func log(_ record: UsageRecord) {

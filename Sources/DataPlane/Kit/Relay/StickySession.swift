@@ -1,6 +1,7 @@
 package import Dialects
 package import Domain
 package import Reactor
+import Redis
 
 /// A call's session while an account is chosen for it: what it is bound to, and what becomes of that.
 package final class StickySession {
@@ -53,15 +54,15 @@ package final class StickySession {
 
     private func find(_ name: SessionName) {
         self.name = name
-        store.bound(name, group) { [self] in found($0) }
+        store.bound(name, group) { [self] in found(SessionStore.account($0)) }
     }
 
     /// Both questions leave together: the likely name is hardly ever another one.
     private func find(_ chain: DigestChain, _ key: KeyID) {
         name = chain.likelyName
-        store.bound(chain.likelyName, group) { [self] in likely = $0 }
-        store.session(of: chain, key, group) { [self] name in
-            let name = name ?? chain.name
+        store.bound(chain.likelyName, group) { [self] in likely = SessionStore.account($0) }
+        store.session(of: chain, key, group) { [self] answer in
+            let name = SessionStore.session(answer) ?? chain.name
             if name == self.name { found(likely) } else { find(name) }
         }
     }

@@ -235,6 +235,24 @@ package struct ByteCursor: ~Copyable {
         }
     }
 
+    /// What `body` writes, and before it what `head` writes, at most `most` bytes, knowing its length.
+    @inlinable @inline(__always)
+    package mutating func write(
+        _ body: (inout ByteCursor) -> Void,
+        after most: Int,
+        _ head: (inout ByteCursor, Int) -> Void
+    ) {
+        let place = length
+        length &+= most
+        body(&self)
+        let size = length &- place &- most
+        length = place
+        head(&self, size)
+        assert(length - place <= most)
+        UnsafeMutableRawPointer(start + length).copyMemory(from: start + place + most, byteCount: size)
+        length &+= size
+    }
+
     @inlinable @inline(__always)
     mutating func copy(_ source: UnsafeRawPointer, _ size: Int) {
         assert(length + size <= capacity)

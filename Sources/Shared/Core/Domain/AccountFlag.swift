@@ -99,7 +99,8 @@ package struct AccountFlag: Hashable, Sendable {
 // MARK: As a field of a Redis hash
 
 extension AccountFlag.Kind {
-    private static let modelPrefix = "model:"
+    /// A model's name follows.
+    package static let modelPrefix: StaticString = "model:"
 
     /// The field's name.
     package var field: String {
@@ -108,7 +109,7 @@ extension AccountFlag.Kind {
         case .rateLimited: "rate_limited"
         case .overloaded: "overloaded"
         case .paused: "temp_unschedulable"
-        case .modelLimited(let model): Self.modelPrefix + model
+        case .modelLimited(let model): "\(Self.modelPrefix)\(model)"
         }
     }
 
@@ -119,8 +120,9 @@ extension AccountFlag.Kind {
         case "overloaded": self = .overloaded
         case "temp_unschedulable": self = .paused
         default:
-            guard field.hasPrefix(Self.modelPrefix) else { return nil }
-            self = .modelLimited(String(field.dropFirst(Self.modelPrefix.count)))
+            let prefix = Self.modelPrefix.description
+            guard field.hasPrefix(prefix) else { return nil }
+            self = .modelLimited(String(field.dropFirst(prefix.count)))
         }
     }
 

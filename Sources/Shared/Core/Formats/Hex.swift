@@ -6,6 +6,7 @@ package enum Hex {
         return value < 10 ? 0x30 + value : 0x57 + value
     }
 
+    @inlinable @inline(__always)
     package static func value(_ digit: UInt8) -> UInt8? {
         switch digit {
         case 0x30...0x39: digit - 0x30

@@ -6,6 +6,18 @@ extension UnsafeRawBufferPointer {
         count == text.utf8CodeUnitCount && starts(with: text)
     }
 
+    /// Whether these are exactly the bytes of others.
+    package func equals(_ bytes: [UInt8]) -> Bool {
+        guard count == bytes.count, let baseAddress else { return count == bytes.count }
+        return bytes.withUnsafeBytes { $0.baseAddress.map { memcmp(baseAddress, $0, count) == 0 } ?? false }
+    }
+
+    /// Where a byte stands first.
+    package func place(of byte: UInt8) -> Int? {
+        guard let baseAddress, let found = memchr(baseAddress, Int32(byte), count) else { return nil }
+        return UnsafeRawPointer(found) - baseAddress
+    }
+
     internal func starts(with text: StaticString) -> Bool {
         guard count >= text.utf8CodeUnitCount, let baseAddress else { return text.utf8CodeUnitCount == 0 }
         return memcmp(baseAddress, text.utf8Start, text.utf8CodeUnitCount) == 0

@@ -1,5 +1,6 @@
 package import Crypto
 package import Domain
+import Formats
 
 /// One API key as a worker enforces it, with what it needs of the key's user.
 package struct KeySnapshot: Hashable, Sendable {
@@ -170,20 +171,25 @@ package struct StreamID: Hashable, Comparable, Sendable, CustomStringConvertible
     package let milliseconds: UInt64
     package let sequence: UInt64
 
-    package init?(_ text: String) { self.init(Array(text.utf8)) }
+    package init?(_ text: String) {
+        let id = Array(text.utf8).withUnsafeBytes { Self($0) }
+        guard let id else { return nil }
+        self = id
+    }
 
-    package init?(_ text: [UInt8]) {
-        guard let dash = text.firstIndex(of: UInt8(ascii: "-")), let milliseconds = Self.number(text[..<dash]),
-            let sequence = Self.number(text[(dash + 1)...])
+    package init?(_ text: UnsafeRawBufferPointer) {
+        guard let dash = text.place(of: UInt8(ascii: "-")), let milliseconds = Self.number(text, 0..<dash),
+            let sequence = Self.number(text, dash + 1..<text.count)
         else { return nil }
         self.milliseconds = milliseconds
         self.sequence = sequence
     }
 
-    private static func number(_ digits: ArraySlice<UInt8>) -> UInt64? {
-        guard !digits.isEmpty else { return nil }
+    private static func number(_ text: UnsafeRawBufferPointer, _ place: Range<Int>) -> UInt64? {
+        guard !place.isEmpty else { return nil }
         var value: UInt64 = 0
-        for byte in digits {
+        for index in place {
+            let byte = text[index]
             let (product, overflow) = value.multipliedReportingOverflow(by: 10)
             let (sum, carry) = product.addingReportingOverflow(UInt64(byte &- 0x30))
             guard byte &- 0x30 < 10, !overflow, !carry else { return nil }

@@ -14,14 +14,18 @@ package final class RedisClient {
         case waiting(LoopTimer)
         case closed
     }
-    private var state = State.idle
+    private var state = State.idle {
+        didSet { if case .ready(let connection) = state { current = connection } else { current = nil } }
+    }
+    /// That of the state, which each command looks at.
+    private var current: RedisConnection?
     private let loop: EventLoop
     private let connector: RedisConnector
     private var backoff = Backoff()
     private var connectionWaiters: [Promise<Void>] = []
 
     /// Refusals to deliver in the next turn: a caller must not be called back before `send` returns.
-    private var refused: [RedisCompletion] = []
+    private var refused: [RedisReplyHandler] = []
     private var refusalTimer: LoopTimer?
 
     /// Called at each new connection (also the first), before any other command is sent.
@@ -55,11 +59,6 @@ package final class RedisClient {
         connection?.close()
         wakeConnectionWaiters()
         deliverRefusals()
-    }
-
-    private var current: RedisConnection? {
-        if case .ready(let connection) = state { return connection }
-        return nil
     }
 
     package var isConnected: Bool { current != nil }
@@ -141,8 +140,20 @@ package final class RedisClient {
 
     /// Sends a command; `completion` is called once, in a later turn. An error answer is `.failure(.server)`.
     package func send(_ command: RedisCommand, _ completion: @escaping (Result<RedisValue, RedisError>) -> Void) {
-        guard let connection = current, connection.hasRoom else { return refuse(completion) }
+        guard let connection = current, connection.hasRoom else { return refuse { completion($0.result) } }
         connection.send(command, completion)
+    }
+
+    /// Sends a command of `count` arguments, its name the first, which `write` writes: at most so many bytes, each with
+    /// `RedisWriter.overhead`.
+    package func send(
+        _ count: Int,
+        atMost most: Int,
+        _ write: (inout RedisWriter) -> Void,
+        then handler: @escaping RedisReplyHandler
+    ) {
+        guard let connection = current, connection.hasRoom else { return refuse(handler) }
+        connection.send(count, atMost: most, write, handler)
     }
 
     package func send(_ command: RedisCommand) async throws -> RedisValue {
@@ -175,14 +186,29 @@ package final class RedisClient {
         run(PreparedRun(script, keys: keys, arguments: arguments), RedisArguments(), completion)
     }
 
+    /// Runs a prepared script with what differs this time, which `write` writes: at most so many bytes, each argument
+    /// with `RedisWriter.overhead`.
+    package func run(
+        _ run: PreparedRun,
+        atMost most: Int,
+        _ write: (inout RedisWriter) -> Void,
+        then handler: @escaping RedisReplyHandler
+    ) {
+        guard let connection = current, connection.hasRoom else { return refuse(handler) }
+        connection.run(run, atMost: most, write, handler)
+    }
+
     /// Runs a prepared script with what differs this time.
     package func run(
         _ run: PreparedRun,
-        _ rest: consuming RedisArguments,
+        _ rest: RedisArguments,
         _ completion: @escaping (Result<RedisValue, RedisError>) -> Void
     ) {
-        guard let connection = current, connection.hasRoom else { return refuse(completion) }
-        connection.run(run, rest, completion)
+        self.run(run, atMost: rest.size) {
+            $0.add(contentsOf: rest)
+        } then: {
+            completion($0.result)
+        }
     }
 
     package func run(_ run: PreparedRun, _ rest: RedisArguments) async throws -> RedisValue {
@@ -206,8 +232,8 @@ package final class RedisClient {
         connection.gather(gatherer)
     }
 
-    private func refuse(_ completion: @escaping RedisCompletion) {
-        refused.append(completion)
+    private func refuse(_ handler: @escaping RedisReplyHandler) {
+        refused.append(handler)
         if refusalTimer == nil { refusalTimer = LoopTimer(loop) { [unowned self] in deliverRefusals() } }
         // Not zero: libuv 1.44 runs a timer that is started again at 0 from its own callback for ever, and who tries again
         // at once when refused should not spin.
@@ -215,9 +241,9 @@ package final class RedisClient {
     }
 
     private func deliverRefusals() {
-        let completions = refused
+        let handlers = refused
         refused = []
-        for completion in completions { completion(.failure(.unavailable)) }
+        for handler in handlers { handler(RedisReply(failure: .unavailable)) }
     }
 }
 

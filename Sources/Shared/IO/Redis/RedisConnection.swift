@@ -1,16 +1,31 @@
+import Bytes
 import Reactor
-
-typealias RedisCompletion = (Result<RedisValue, RedisError>) -> Void
 
 /// One connection while it lives: writes commands, matches the answers to them in order, and fails what is left over
 /// when it ends. It never reconnects; its owner does.
 final class RedisConnection: ByteStreamHandler, TurnEndObserver {
-    /// A command that waits for its answer; a script keeps what is needed to send it once more.
+    /// A command that waits for its answer.
     private struct Pending {
-        let completion: RedisCompletion
-        var run: PreparedRun?
-        var rest = RedisArguments()
+        let handler: RedisReplyHandler
+        var script: Sent?
         var reloads = 0
+
+        init(_ script: Sent? = nil, _ handler: @escaping RedisReplyHandler) {
+            self.handler = handler
+            self.script = script
+        }
+    }
+
+    /// What is needed to send a script once more.
+    private struct Sent {
+        let run: PreparedRun
+        let output: Output
+        let place: Range<Int>
+    }
+
+    /// What leaves in one turn. It stays as it is until the scripts in it are answered.
+    private final class Output {
+        var bytes: [UInt8] = []
     }
 
     /// Called once when the connection ends by itself, before what was in flight fails.
@@ -30,7 +45,8 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
     private let timeout: Duration
     private var pending = PendingQueue<Pending>()
     /// Commands of this turn, and how many of `pending` they are.
-    private var output: [UInt8] = []
+    private var output = Output()
+    private var lastOutput = Output()
     private var unsent = 0
     private var isFlushScheduled = false
     private var gatherers: [any RedisGatherer] = []
@@ -66,36 +82,55 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
     /// Whether another command can be taken: the queue is bounded, or a Redis that hangs would fill our memory.
     var hasRoom: Bool {
         guard isOpen, pending.count < Self.maximumInFlight else { return false }
-        if backlog &+ output.count < Self.maximumBacklog { return true }
+        if backlog &+ output.bytes.count < Self.maximumBacklog { return true }
         // The last look may be old.
         backlog = stream.bufferedBytes
-        return backlog &+ output.count < Self.maximumBacklog
+        return backlog &+ output.bytes.count < Self.maximumBacklog
     }
 
     // MARK: Sending
 
-    func send(_ command: RedisCommand, _ completion: @escaping RedisCompletion) {
+    func send(_ command: RedisCommand, _ completion: @escaping (Result<RedisValue, RedisError>) -> Void) {
         willWrite()
-        output.append(command)
-        enqueue(Pending(completion: completion))
+        output.bytes.append(command)
+        enqueue(Pending { completion($0.result) })
     }
 
-    func run(_ run: PreparedRun, _ rest: consuming RedisArguments, _ completion: @escaping RedisCompletion) {
-        send(Pending(completion: completion, run: run, rest: rest), of: run)
+    func send(
+        _ count: Int,
+        atMost most: Int,
+        _ write: (inout RedisWriter) -> Void,
+        _ handler: @escaping RedisReplyHandler
+    ) {
+        willWrite()
+        output.bytes.append(atMost: RedisWriter.overhead + most) { out in
+            out.write(head: UInt8(ascii: "*"), count)
+            out.write(arguments: count, write)
+        }
+        enqueue(Pending(nil, handler))
+    }
+
+    func run(
+        _ run: PreparedRun,
+        atMost most: Int,
+        _ write: (inout RedisWriter) -> Void,
+        _ handler: @escaping RedisReplyHandler
+    ) {
+        willWrite()
+        let output = output
+        let start = output.bytes.count
+        output.bytes.append(atMost: run.opening.count + most) { out in
+            run.opening.withUnsafeBytes { out.write($0) }
+            out.write(arguments: run.expected, write)
+        }
+        let place = start..<output.bytes.count
+        enqueue(Pending(Sent(run: run, output: output, place: place), handler))
     }
 
     /// Writes a command whose answers go to `onPush`.
     func push(_ command: RedisCommand) {
         willWrite()
-        output.append(command)
-    }
-
-    private func send(_ call: consuming Pending, of run: PreparedRun) {
-        assert(call.rest.count == run.expected, "a run of \(run.script.name) with too few or too many arguments")
-        willWrite()
-        output.append(contentsOf: run.opening)
-        output.append(contentsOf: call.rest.encoded)
-        enqueue(call)
+        output.bytes.append(command)
     }
 
     func gather(_ gatherer: any RedisGatherer) {
@@ -125,11 +160,22 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
         gatherers.removeAll(keepingCapacity: true)
         for gatherer in gathered { gatherer.writeGathered() }
         isFlushScheduled = false
-        guard isOpen, !output.isEmpty else { return }
-        stream.write(output)
-        backlog &+= output.count
+        guard isOpen, !output.bytes.isEmpty else { return }
+        output.bytes.withUnsafeBytes { stream.writeThrough($0) }
+        backlog &+= output.bytes.count
         unsent = 0
-        if output.count <= Self.keptOutput { output.removeAll(keepingCapacity: true) } else { output = [] }
+        takeOutput()
+    }
+
+    /// Goes on in the memory of the turn before this one, unless that is still needed or large.
+    private func takeOutput() {
+        swap(&output, &lastOutput)
+        if isKnownUniquelyReferenced(&output), output.bytes.capacity <= Self.keptOutput {
+            output.bytes.removeAll(keepingCapacity: true)
+        } else {
+            output = Output()
+            output.bytes.reserveCapacity(min(lastOutput.bytes.count, Self.keptOutput / 2))
+        }
     }
 
     // MARK: Answers
@@ -138,8 +184,8 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
         lastRead = .now
         isSuspect = false
         do throws(RedisProtocolError) {
-            try reader.feed(bytes) { value in
-                take(value)
+            try reader.feed(bytes) { reply in
+                take(reply)
                 return isOpen
             }
         } catch {
@@ -148,32 +194,36 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
         if isRetiring, isOpen, pending.isEmpty { close() }
     }
 
-    private func take(_ value: RedisValue) {
+    private func take(_ reply: borrowing RedisReply) {
         guard let call = pending.popFirst() else {
             guard let onPush else {
                 return end(RedisProtocolError(description: "an answer without a question"), inFlight: .connectionLost)
             }
-            return onPush(value)
+            return onPush(RedisValue(reply))
         }
-        guard case .error(let text) = value else { return call.completion(.success(value)) }
-        if let run = call.run, text.hasPrefix("NOSCRIPT"), call.reloads < 2 {
-            return reload(run, for: call)
+        guard let refusal = reply.refusal else { return call.handler(reply) }
+        if let sent = call.script, refusal.hasPrefix("NOSCRIPT"), call.reloads < 2 {
+            return reload(sent, for: call)
         }
-        if text.hasPrefix("READONLY") { onReadOnly?() }
-        call.completion(.failure(.server(text)))
+        if refusal.hasPrefix("READONLY") { onReadOnly?() }
+        call.handler(RedisReply(failure: .server(refusal)))
     }
 
     /// Loads the script and asks again. Answers come in order, so one load serves all that miss the script meanwhile.
-    private func reload(_ run: PreparedRun, for call: consuming Pending) {
-        let script = run.script
+    private func reload(_ sent: Sent, for call: consuming Pending) {
+        let script = sent.run.script
         if loadingScripts.insert(script.sha1).inserted {
             send(RedisCommand(["SCRIPT", "LOAD", script.source])) { [unowned self] _ in
                 // A refusal shows in the run that follows.
                 loadingScripts.remove(script.sha1)
             }
         }
+        willWrite()
+        let start = output.bytes.count
+        output.bytes.append(contentsOf: sent.output.bytes[sent.place])
+        call.script = Sent(run: sent.run, output: output, place: start..<output.bytes.count)
         call.reloads += 1
-        send(call, of: run)
+        enqueue(call)
     }
 
     func streamDidDrain() {}
@@ -220,7 +270,7 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
         isOpen = false
         timer = nil
         stream.abort()
-        output = []
+        (output, lastOutput) = (Output(), Output())
         let notify = onEnd
         onEnd = nil
         onPush = nil
@@ -228,8 +278,17 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
         if let reason { notify?(reason) }
         var sent = pending.count - unsent
         while let call = pending.popFirst() {
-            call.completion(.failure(sent > 0 ? failure : .unavailable))
+            call.handler(RedisReply(failure: sent > 0 ? failure : .unavailable))
             sent -= 1
         }
+    }
+}
+
+extension ByteCursor {
+    fileprivate mutating func write(arguments count: Int, _ write: (inout RedisWriter) -> Void) {
+        var writer = RedisWriter(consume self)
+        write(&writer)
+        assert(writer.count == count, "a command with too few or too many arguments")
+        self = writer.finish()
     }
 }

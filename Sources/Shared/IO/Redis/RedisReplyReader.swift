@@ -5,14 +5,15 @@ package struct RedisProtocolError: Error, Equatable, CustomStringConvertible {
     package let description: String
 }
 
-/// Cuts the server's bytes into answers: hiredis' incremental parser, building Swift values.
+/// Cuts the server's bytes into answers: hiredis' incremental parser, writing down what it meets.
 ///
-/// Values are added to the innermost open array as hiredis meets them, so an answer costs no objects but its own.
+/// It is written in the order in which hiredis meets it, into memory that is kept, so an answer costs no objects.
 /// hiredis bounds nesting (7 levels); sizes are bounded here.
 package final class RedisReplyReader {
     private let reader: UnsafeMutablePointer<redisReader>
     private let maximumBytes: Int
-    private var answer: UnfinishedAnswer
+    /// Where hiredis' callbacks find it without counting references.
+    private let answer: UnsafeMutablePointer<UnfinishedAnswer>
     /// What the unfinished answer has taken so far.
     private var bytes = 0
 
@@ -30,15 +31,23 @@ package final class RedisReplyReader {
         }
         self.reader = reader
         self.maximumBytes = maximumBytes
-        answer = UnfinishedAnswer(maximumElements: maximumElements)
+        answer = .allocate(capacity: 1)
+        answer.initialize(to: UnfinishedAnswer(maximumElements: maximumElements))
         reader.pointee.maxbuf = 4 * Self.slice
-        reader.pointee.privdata = Unmanaged.passUnretained(self).toOpaque()
+        reader.pointee.privdata = UnsafeMutableRawPointer(answer)
     }
 
-    deinit { redisReaderFree(reader) }
+    deinit {
+        redisReaderFree(reader)
+        answer.deinitialize(count: 1)
+        answer.deallocate()
+    }
 
-    /// Takes bytes and hands out each answer that they complete, until `onReply` returns false.
-    package func feed(_ input: UnsafeRawBufferPointer, _ onReply: (RedisValue) -> Bool) throws(RedisProtocolError) {
+    /// Takes bytes and lends out each answer that they complete, until `onReply` returns false.
+    package func feed(
+        _ input: UnsafeRawBufferPointer,
+        _ onReply: (borrowing RedisReply) -> Bool
+    ) throws(RedisProtocolError) {
         var rest = input[...]
         while !rest.isEmpty {
             let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(Self.slice))
@@ -46,14 +55,17 @@ package final class RedisReplyReader {
             bytes &+= piece.count
             guard bytes <= maximumBytes else { throw RedisProtocolError(description: "answer too large") }
             redisReaderFeed(reader, piece.baseAddress?.assumingMemoryBound(to: CChar.self), piece.count)
-            while let reply = try nextReply() {
-                guard onReply(reply) else { return }
+            while try hasReply() {
+                bytes = 0
+                let goesOn = onReply(answer.pointee.reply)
+                answer.pointee.reply.clear()
+                guard goesOn else { return }
             }
             try checkLineLength()
         }
     }
 
-    private func nextReply() throws(RedisProtocolError) -> RedisValue? {
+    private func hasReply() throws(RedisProtocolError) -> Bool {
         var object: UnsafeMutableRawPointer?
         guard redisReaderGetReply(reader, &object) == REDIS_OK else {
             let text = withUnsafeBytes(of: reader.pointee.errstr) { bytes in
@@ -61,9 +73,7 @@ package final class RedisReplyReader {
             }
             throw RedisProtocolError(description: text)
         }
-        guard object != nil, let reply = answer.take() else { return nil }
-        bytes = 0
-        return reply
+        return object != nil
     }
 
     private func checkLineLength() throws(RedisProtocolError) {
@@ -86,94 +96,57 @@ package final class RedisReplyReader {
         }
     }
 
-    // MARK: Building values
-
-    /// hiredis wants an object for each value; any pointer that is not null does, and null has it give up.
-    nonisolated(unsafe) private static let built = UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 1)
+    // MARK: Writing answers down
 
     nonisolated(unsafe) private static let functions: UnsafeMutablePointer<redisReplyObjectFunctions> = {
         let functions = UnsafeMutablePointer<redisReplyObjectFunctions>.allocate(capacity: 1)
         functions.initialize(
             to: redisReplyObjectFunctions(
                 createString: { task, start, count in
-                    let bytes = UnsafeRawBufferPointer(start: start, count: count)
-                    let value: RedisValue =
-                        switch task?.pointee.type {
-                        case REDIS_REPLY_STATUS: .status(String(decoding: bytes, as: UTF8.self))
-                        case REDIS_REPLY_ERROR: .error(String(decoding: bytes, as: UTF8.self))
-                        default: .string([UInt8](bytes))
-                        }
-                    return RedisReplyReader.add(value, task)
+                    UnfinishedAnswer.add(task) { reply in
+                        let kind: RedisReply.Element.Kind =
+                            switch task?.pointee.type {
+                            case REDIS_REPLY_STATUS: .status
+                            case REDIS_REPLY_ERROR: .error
+                            default: .string
+                            }
+                        reply.add(kind, UnsafeRawBufferPointer(start: start, count: count))
+                    }
                 },
                 createArray: { task, count in
-                    guard let reader = RedisReplyReader.of(task) else { return nil }
-                    return reader.answer.openArray(Int(count)) ? RedisReplyReader.built : nil
+                    UnfinishedAnswer.add(task, elements: Int(count)) { $0.addArray(of: Int(count)) }
                 },
-                createInteger: { task, number in RedisReplyReader.add(.integer(number), task) },
-                createNil: { task in RedisReplyReader.add(.null, task) },
+                createInteger: { task, number in UnfinishedAnswer.add(task) { $0.add(number) } },
+                createNil: { task in UnfinishedAnswer.add(task) { $0.addNull() } },
                 freeObject: { _ in }
             )
         )
         return functions
     }()
-
-    private static func of(_ task: UnsafePointer<redisReadTask>?) -> RedisReplyReader? {
-        guard let data = task?.pointee.privdata else { return nil }
-        return Unmanaged<RedisReplyReader>.fromOpaque(data).takeUnretainedValue()
-    }
-
-    private static func add(_ value: consuming RedisValue, _ task: UnsafePointer<redisReadTask>?)
-        -> UnsafeMutableRawPointer?
-    {
-        guard let reader = of(task) else { return nil }
-        return reader.answer.add(value) ? built : nil
-    }
 }
 
-/// The values of an answer so far.
-private struct UnfinishedAnswer {
-    private struct OpenArray {
-        var elements: [RedisValue]
-        var missing: Int
-    }
-    private var openArrays: [OpenArray] = []
-    private var root: RedisValue?
-    private var elements = 0
+private struct UnfinishedAnswer: ~Copyable {
+    var reply = RedisReply()
     private let maximumElements: Int
 
     init(maximumElements: Int) { self.maximumElements = maximumElements }
 
-    mutating func take() -> RedisValue? {
-        elements = 0
-        return root.take()
-    }
-
-    /// - Returns: false when the answer has too many elements.
-    mutating func openArray(_ count: Int) -> Bool {
-        guard count > 0 else { return add(.array([])) }
-        elements &+= 1
-        guard count <= maximumElements, elements <= maximumElements else { return false }
-        var array = OpenArray(elements: [], missing: count)
-        // The head may lie about what follows.
-        array.elements.reserveCapacity(min(count, 1024))
-        openArrays.append(array)
-        return true
-    }
-
-    /// - Returns: false when the answer has too many elements.
-    mutating func add(_ value: consuming RedisValue) -> Bool {
-        elements &+= 1
-        guard elements <= maximumElements else { return false }
-        while true {
-            let innermost = openArrays.count - 1
-            guard innermost >= 0 else {
-                root = value
-                return true
-            }
-            openArrays[innermost].elements.append(value)
-            openArrays[innermost].missing -= 1
-            guard openArrays[innermost].missing == 0 else { return true }
-            value = .array(openArrays.removeLast().elements)
+    /// Adds a value to the answer that a task of hiredis belongs to.
+    ///
+    /// - Parameter elements: how many will follow that are its own, as its head says, which may lie.
+    /// - Returns: what hiredis takes for the object: any pointer does, and null, when there are too many, has it give up.
+    @inline(__always)
+    static func add(
+        _ task: UnsafePointer<redisReadTask>?,
+        elements: Int = 0,
+        _ add: (inout RedisReply) -> Void
+    ) -> UnsafeMutableRawPointer? {
+        guard let data = task?.pointee.privdata else { return nil }
+        let answer = data.assumingMemoryBound(to: UnfinishedAnswer.self)
+        guard max(elements, answer.pointee.reply.elements.count + 1) <= answer.pointee.maximumElements else {
+            return nil
         }
+        add(&answer.pointee.reply)
+        return data
     }
 }

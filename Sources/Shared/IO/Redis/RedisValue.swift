@@ -28,7 +28,7 @@ extension RedisValue {
     package var integer: Int64? {
         switch self {
         case .integer(let number): number
-        case .string(let bytes): Int64(decimal: bytes)
+        case .string(let bytes): bytes.withUnsafeBytes { Int64(decimal: $0) }
         case .null, .status, .error, .array: nil
         }
     }
@@ -41,7 +41,7 @@ extension RedisValue {
 
 extension Int64 {
     /// Reads an optional minus and digits, nothing else; nil when it does not fit.
-    fileprivate init?(decimal bytes: [UInt8]) {
+    init?(decimal bytes: UnsafeRawBufferPointer) {
         let isNegative = bytes.first == UInt8(ascii: "-")
         let digits = isNegative ? bytes.dropFirst() : bytes[...]
         guard !digits.isEmpty else { return nil }
