@@ -10,66 +10,68 @@ extension Call {
     func keepTrace() {
         let traces = context.traces
         guard traces.isOn else { return }
-        traces.keep(requestID, traceText)
+        let texts = requestID.utf8.count + 6 * summary.model.utf8.count
+        traces.keep(requestID, atMost: Self.longestFrame + texts + trace.longestLists) { writeTrace(to: &$0) }
     }
 
     /// The trace as one JSON object; times are milliseconds since the call came in, unless they are dates.
-    ///
-    /// Every call has one: what all of them have is written in two pieces whose size is known, lists that are mostly
-    /// empty one entry at a time.
-    private var traceText: [UInt8] {
-        let trace = trace
+    private func writeTrace(to out: inout ByteCursor) {
         let origin = exchange.startedAt
-        var json = JSONWriter(capacity: Self.usualTrace)
-        json.raw(atMost: 320 + requestID.utf8.count + 6 * summary.model.utf8.count) { out in
-            out.write("{\"request_id\":\"")
-            out.write(requestID)
-            out.write("\",\"created_at\":\"")
-            RFC3339.write(createdAt.microseconds, to: &out)
-            out.write("\",\"user_id\":")
-            out.write(decimal: key.user.raw)
-            out.write(",\"key_id\":")
-            out.write(decimal: key.id.raw)
-            out.write(",\"group_id\":")
-            out.write(decimal: group.id.raw)
-            out.write(",\"model\":\"")
-            out.write(escaping: summary.model)
-            out.write("\",\"dialect\":\"")
-            out.write(route.dialect.rawValue)
-            out.write("\",\"stream\":")
-            out.write(isStreaming ? "true," : "false,")
-        }
-        json.list("candidates", trace.candidates, omitted: trace.omittedCandidates) { $1.write(to: &$0) }
-        json.list("refusals", trace.refusals, omitted: trace.omittedRefusals) { $1.write(to: &$0, since: origin) }
-        json.list("attempts", trace.attempts, omitted: trace.omittedAttempts) { $1.write(to: &$0, since: origin) }
-        json.raw(atMost: 720) { out in
-            out.write(",\"waits\":{\"caller_ms\":")
-            out.write(decimal: trace.waitedForCaller.wholeMilliseconds)
-            out.write(",\"account_ms\":")
-            out.write(decimal: trace.waitedForAccount.wholeMilliseconds)
-            out.write("},\"timings\":{\"admitted_ms\":")
-            out.write(trace.admittedAt, since: origin)
-            out.write(",\"upstream_ms\":")
-            out.write(askedUpstreamAt, since: origin)
-            out.write(",\"first_content_ms\":")
-            out.write(firstContentAt, since: origin)
-            out.write(",\"total_ms\":")
-            out.write(decimal: origin.elapsed.wholeMilliseconds)
-            out.write("},\"outcome\":{\"status\":")
-            out.write(trace.bill?.status ?? trace.error?.status ?? exchange.answeredStatus)
-            out.write(",\"end\":")
-            out.write(word: trace.bill?.end.rawValue)
-            out.write(",\"error\":")
-            out.write(word: trace.error?.code.rawValue)
-            out.write("},\"money\":")
-            out.write(trace.bill)
-            out.write("}")
-        }
-        return json.bytes
+        out.write("{\"request_id\":\"")
+        out.write(requestID)
+        out.write("\",\"created_at\":\"")
+        RFC3339.write(createdAt.microseconds, to: &out)
+        out.write("\",\"user_id\":")
+        out.write(decimal: key.user.raw)
+        out.write(",\"key_id\":")
+        out.write(decimal: key.id.raw)
+        out.write(",\"group_id\":")
+        out.write(decimal: group.id.raw)
+        out.write(",\"model\":\"")
+        out.write(escaping: summary.model)
+        out.write("\",\"dialect\":\"")
+        out.write(route.dialect.rawValue)
+        out.write("\",\"stream\":")
+        out.write(isStreaming ? "true" : "false")
+        out.write(list: "candidates", trace.candidates, omitted: trace.omittedCandidates) { $1.write(to: &$0) }
+        out.write(list: "refusals", trace.refusals, omitted: trace.omittedRefusals) { $1.write(to: &$0, since: origin) }
+        out.write(list: "attempts", trace.attempts, omitted: trace.omittedAttempts) { $1.write(to: &$0, since: origin) }
+        out.write(",\"waits\":{\"caller_ms\":")
+        out.write(decimal: trace.waitedForCaller.wholeMilliseconds)
+        out.write(",\"account_ms\":")
+        out.write(decimal: trace.waitedForAccount.wholeMilliseconds)
+        out.write("},\"timings\":{\"admitted_ms\":")
+        out.write(trace.admittedAt, since: origin)
+        out.write(",\"upstream_ms\":")
+        out.write(askedUpstreamAt, since: origin)
+        out.write(",\"first_content_ms\":")
+        out.write(firstContentAt, since: origin)
+        out.write(",\"total_ms\":")
+        out.write(decimal: origin.elapsed.wholeMilliseconds)
+        out.write("},\"outcome\":{\"status\":")
+        out.write(trace.bill?.status ?? trace.error?.status ?? exchange.answeredStatus)
+        out.write(",\"end\":")
+        out.write(word: trace.bill?.end.rawValue)
+        out.write(",\"error\":")
+        out.write(word: trace.error?.code.rawValue)
+        out.write("},\"money\":")
+        out.write(trace.bill)
+        out.write("}")
     }
 
-    /// Bytes of the trace of a call that went well.
-    private static let usualTrace = 1024
+    /// Bytes of all but the texts and the entries of lists.
+    private static let longestFrame = 1280
+}
+
+extension CallTrace {
+    /// Bytes of an entry without its texts: three numbers, a date, a word of ours and the names.
+    fileprivate static let longestEntry = 288
+
+    /// Bytes of the entries of all lists.
+    fileprivate var longestLists: Int {
+        let entries = candidates.count + refusals.count + attempts.count
+        return attempts.reduce(entries * Self.longestEntry) { $0 + $1.longestTexts }
+    }
 }
 
 extension ByteCursor {
@@ -108,80 +110,124 @@ extension ByteCursor {
 }
 
 extension CallTrace.Candidate {
-    fileprivate func write(to json: inout JSONWriter) {
-        json.object {
-            $0.member("account_id", account.raw)
-            if let standing {
-                $0.member("priority", standing.priority)
-                $0.member("in_flight", standing.inFlight)
-            }
-            reason?.write(to: &$0)
+    fileprivate func write(to out: inout ByteCursor) {
+        out.write("\"account_id\":")
+        out.write(decimal: account.raw)
+        if let standing {
+            out.write(",\"priority\":")
+            out.write(decimal: Int64(standing.priority))
+            out.write(",\"in_flight\":")
+            out.write(decimal: Int64(standing.inFlight))
         }
+        reason?.write(to: &out)
     }
 }
 
 extension CallTrace.Refusal {
-    fileprivate func write(to json: inout JSONWriter, since origin: MonotonicTime) {
-        json.object {
-            $0.member("account_id", account.raw)
-            $0.member("at_ms", (at - origin).wholeMilliseconds)
-            reason.write(to: &$0)
-        }
+    fileprivate func write(to out: inout ByteCursor, since origin: MonotonicTime) {
+        out.write("\"account_id\":")
+        out.write(decimal: account.raw)
+        out.write(",\"at_ms\":")
+        out.write(decimal: (at - origin).wholeMilliseconds)
+        reason.write(to: &out)
     }
 }
 
 extension SkipReason {
-    fileprivate func write(to json: inout JSONWriter) {
-        json.member("skipped", word)
-        if let until { json.member("until", time: until.microseconds) }
+    fileprivate func write(to out: inout ByteCursor) {
+        out.write(",\"skipped\":")
+        out.write(word: word)
+        guard let until else { return }
+        out.write(",\"until\":\"")
+        RFC3339.write(until.microseconds, to: &out)
+        out.write("\"")
     }
 }
 
 extension CallTrace.Attempt {
-    fileprivate func write(to json: inout JSONWriter, since origin: MonotonicTime) {
-        json.object {
-            $0.member("account_id", account.raw)
-            $0.member("upstream_model", model)
-            if entry != .plain { $0.member("entry", entry.rawValue) }
-            $0.member("sticky", isSticky)
-            $0.member("at_ms", (startedAt - origin).wholeMilliseconds)
-            guard let endedAt else { return $0.member("verdict", "answered") }
-            $0.member("duration_ms", (endedAt - startedAt).wholeMilliseconds)
-            $0.member("verdict", verdict)
-            $0.member("status", status)
-            $0.key("effects")
-            $0.array { for effect in effects { effect.write(to: &$0) } }
+    fileprivate func write(to out: inout ByteCursor, since origin: MonotonicTime) {
+        out.write("\"account_id\":")
+        out.write(decimal: account.raw)
+        out.write(",\"upstream_model\":\"")
+        out.write(escaping: model)
+        out.write("\"")
+        if entry != .plain {
+            out.write(",\"entry\":")
+            out.write(word: entry.rawValue)
         }
+        out.write(",\"sticky\":")
+        out.write(isSticky ? "true" : "false")
+        out.write(",\"at_ms\":")
+        out.write(decimal: (startedAt - origin).wholeMilliseconds)
+        guard let endedAt else { return out.write(",\"verdict\":\"answered\"") }
+        out.write(",\"duration_ms\":")
+        out.write(decimal: (endedAt - startedAt).wholeMilliseconds)
+        out.write(",\"verdict\":")
+        out.write(word: verdict)
+        out.write(",\"status\":")
+        out.write(status)
+        out.write(",\"effects\":[")
+        var isFirst = true
+        for effect in effects {
+            if !isFirst { out.write(",") }
+            isFirst = false
+            effect.write(to: &out)
+        }
+        out.write("]")
+    }
+
+    fileprivate var longestTexts: Int {
+        effects.reduce(6 * model.utf8.count + (verdict?.utf8.count ?? 0)) { $0 + $1.longest }
     }
 }
 
 extension AccountEffect {
-    fileprivate func write(to json: inout JSONWriter) {
-        json.object { json in
-            for (name, value) in fields {
-                json.key(name)
-                if name == "until", let time = Int64(value) {
-                    json.string(RFC3339.format(time))
-                } else {
-                    json.string(value)
-                }
+    fileprivate func write(to out: inout ByteCursor) {
+        out.write("{")
+        var isFirst = true
+        for (name, value) in fields {
+            out.write(isFirst ? "\"" : ",\"")
+            isFirst = false
+            out.write(name)
+            out.write("\":\"")
+            if name == "until", let time = Int64(value) {
+                RFC3339.write(time, to: &out)
+            } else {
+                out.write(escaping: value)
             }
+            out.write("\"")
         }
+        out.write("}")
+    }
+
+    /// Bytes of what is written.
+    fileprivate var longest: Int {
+        fields.reduce(3) { $0 + $1.name.utf8.count + max(6 * $1.value.utf8.count, RFC3339.longest) + 6 }
     }
 }
 
-extension JSONWriter {
-    fileprivate mutating func list<Entry>(
-        _ name: StaticString,
+extension ByteCursor {
+    fileprivate mutating func write<Entry>(
+        list name: StaticString,
         _ entries: [Entry],
         omitted: Int,
-        _ write: (inout JSONWriter, Entry) -> Void
+        _ write: (inout ByteCursor, Entry) -> Void
     ) {
-        key(name)
-        array { for entry in entries { write(&$0, entry) } }
-        if omitted > 0 {
-            key("\(name)_omitted")
-            int(omitted)
+        self.write(",\"")
+        self.write(name)
+        self.write("\":[")
+        var isFirst = true
+        for entry in entries {
+            self.write(isFirst ? "{" : ",{")
+            isFirst = false
+            write(&self, entry)
+            self.write("}")
         }
+        self.write("]")
+        guard omitted > 0 else { return }
+        self.write(",\"")
+        self.write(name)
+        self.write("_omitted\":")
+        self.write(decimal: Int64(omitted))
     }
 }

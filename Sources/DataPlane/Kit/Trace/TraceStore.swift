@@ -1,3 +1,4 @@
+package import Bytes
 package import Reactor
 package import Redis
 import Snapshots
@@ -36,24 +37,41 @@ package final class TraceStore: RedisGatherer {
     package var isOn: Bool { memory > 0 && redis.isConnected }
 
     package func keep(_ requestID: String, _ trace: [UInt8], at now: MonotonicTime = .now) {
-        guard generation != nil else { return find(requestID, trace, at: now) }
+        keep(requestID, atMost: trace.count, at: now) { out in trace.withUnsafeBytes { out.write($0) } }
+    }
+
+    /// Keeps the trace that `write` writes, of at most so many bytes.
+    package func keep(
+        _ requestID: String,
+        atMost most: Int,
+        at now: MonotonicTime = .now,
+        _ write: (inout ByteCursor) -> Void
+    ) {
+        guard generation != nil else {
+            var trace: [UInt8] = []
+            trace.append(atMost: most, write)
+            return find(requestID, trace, at: now)
+        }
         keptAt = now
         gathered.add(requestID)
-        gathered.add(trace)
+        gathered.add(atMost: most, write)
         if gathered.count == 2 { redis.gather(self) }
         if gathered.count == 2 * Self.measuredEvery { writeGathered() }
     }
 
     /// The traces of a turn leave in one command.
     package func writeGathered() {
-        guard let generation, gathered.count > 0 else { return gathered = RedisArguments() }
+        guard let generation, gathered.count > 0 else { return gathered.clear() }
         let before = written
         written += gathered.count / 2
-        var command = RedisCommand("HSET", capacity: name.utf8.count + gathered.size + 12)
-        command.add(name)
-        command.add(contentsOf: gathered)
-        gathered = RedisArguments()
-        redis.send(command) { _ in }
+        let size = 4 + name.utf8.count + 2 * RedisWriter.overhead + gathered.size
+        redis.send(2 + gathered.count, atMost: size) { command in
+            command.add("HSET")
+            command.add(name)
+            command.add(contentsOf: gathered)
+        } then: { _ in
+        }
+        gathered.clear()
         // The first one in a hash gives it its life, and later ones renew it.
         let isDue = measuredAt.map { keptAt - $0 >= .seconds(Self.unmeasuredSeconds) } ?? true
         if isDue || before / Self.measuredEvery != written / Self.measuredEvery { measure(generation) }
