@@ -9,7 +9,9 @@ extension SessionScope {
 
     /// Whose session a request's is; of OpenAI's callers some name it in a header.
     package init(_ headers: HeaderFields, _ route: CallRoute, _ key: ServingKey, clientIP: String) {
-        let userAgent = headers.withValue("user-agent") { Array($0.prefix(Self.longestUserAgent)) }
+        let userAgent = headers.withValue("user-agent") {
+            Array(UnsafeRawBufferPointer(rebasing: $0.prefix(Self.longestUserAgent)))
+        }
         self.init(user: key.user, key: key.id, clientIP: clientIP, userAgent: userAgent ?? [])
         guard route.dialect == .openaiChat || route.dialect == .openaiResponses else { return }
         for name in Self.headers where stated == nil {

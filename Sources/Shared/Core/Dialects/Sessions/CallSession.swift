@@ -1,3 +1,4 @@
+import Bytes
 import Crypto
 package import Domain
 
@@ -40,15 +41,18 @@ package struct SessionScope: Sendable {
         return SessionName(XXH64.hash(bytes))
     }
 
-    /// `clientIP:userAgent:apiKeyID`, the callers that share chains of turns.
-    var context: [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(clientIP.utf8.count + userAgent.count + 24)
-        bytes.append(contentsOf: clientIP.utf8)
-        bytes.append(UInt8(ascii: ":"))
-        bytes.append(contentsOf: userAgent)
-        bytes.append(UInt8(ascii: ":"))
-        bytes.append(contentsOf: "\(key)".utf8)
-        return bytes
+    /// Lends `clientIP:userAgent:apiKeyID|`: what stands before the line tells the callers that share chains of turns.
+    func withContext<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        let most = clientIP.utf8.count + userAgent.count + 24
+        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: most) { memory in
+            var cursor = ByteCursor(memory)
+            cursor.write(clientIP)
+            cursor.write(UInt8(ascii: ":"))
+            userAgent.withUnsafeBytes { cursor.write($0) }
+            cursor.write(UInt8(ascii: ":"))
+            cursor.write(decimal: key.raw)
+            cursor.write(UInt8(ascii: "|"))
+            return body(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(memory)[..<cursor.count]))
+        }
     }
 }

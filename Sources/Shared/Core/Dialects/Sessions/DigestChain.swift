@@ -40,20 +40,23 @@ struct DigestChainBuilder: ~Copyable {
     private var texts: XXH64Stream
     private var prefixes: [UInt64] = []
     private var prefix: UInt64 = 0
+    /// What the texts amount to up to the end of the last turn.
+    private var said: UInt64 = 0
     private var speaker: DigestChain.Speaker?
     private var likelyName: SessionName?
 
     init(_ scope: SessionScope) {
-        var context = scope.context
-        self.context = XXH64.hash(context)
-        context.append(UInt8(ascii: "|"))
-        texts = XXH64Stream()
-        texts.update(context)
+        var texts = XXH64Stream()
+        context = scope.withContext { context in
+            texts.update(context)
+            return XXH64.hash(UnsafeRawBufferPointer(rebasing: context.dropLast()))
+        }
+        self.texts = texts
     }
 
     mutating func begin(_ speaker: DigestChain.Speaker) {
         endTurn()
-        if speaker == .model, likelyName == nil, !prefixes.isEmpty { likelyName = SessionName(texts.digest) }
+        if speaker == .model, likelyName == nil, !prefixes.isEmpty { likelyName = SessionName(said) }
         self.speaker = speaker
     }
 
@@ -63,7 +66,7 @@ struct DigestChainBuilder: ~Copyable {
     private mutating func endTurn() {
         guard let speaker else { return }
         self.speaker = nil
-        let said = texts.digest
+        said = texts.digest
         prefix = withUnsafeTemporaryAllocation(byteCount: 18, alignment: 8) { link in
             link.storeBytes(of: prefix, toByteOffset: 0, as: UInt64.self)
             link.storeBytes(of: said, toByteOffset: 8, as: UInt64.self)
@@ -71,6 +74,7 @@ struct DigestChainBuilder: ~Copyable {
             link.storeBytes(of: UInt8(ascii: ":"), toByteOffset: 17, as: UInt8.self)
             return XXH64.hash(UnsafeRawBufferPointer(link))
         }
+        if prefixes.isEmpty { prefixes.reserveCapacity(8) }
         // Twice as many are kept for a while, so that they are moved once for each of them.
         if prefixes.count == 2 * DigestChain.maximumPrefixes {
             prefixes.removeFirst(DigestChain.maximumPrefixes)
@@ -82,10 +86,13 @@ struct DigestChainBuilder: ~Copyable {
     consuming func finish() -> DigestChain? {
         endTurn()
         guard !prefixes.isEmpty else { return nil }
-        let name = SessionName(texts.digest)
+        if prefixes.count > DigestChain.maximumPrefixes {
+            prefixes.removeFirst(prefixes.count - DigestChain.maximumPrefixes)
+        }
+        let name = SessionName(said)
         return DigestChain(
             context: context,
-            prefixes: prefixes.suffix(DigestChain.maximumPrefixes),
+            prefixes: prefixes,
             name: name,
             likelyName: likelyName ?? name
         )
