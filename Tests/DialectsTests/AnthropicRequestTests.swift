@@ -6,7 +6,13 @@ import Testing
 @Suite("What a Messages request must be")
 struct AnthropicRequestTests {
     private func summary(_ text: String) throws -> CallSummary {
-        try AnthropicRequest.summary(of: Array(text.utf8), JSONParser())
+        do {
+            return try JSONParser().outline(Array(text.utf8)) {
+                try Dialect.anthropic.wire.summary(of: $0, CallRoute(.anthropic))
+            }
+        } catch let error as JSONError {
+            throw RequestFields.refusal(of: error)
+        }
     }
 
     @Test("model and stream are read, and the model's place in the body is known")

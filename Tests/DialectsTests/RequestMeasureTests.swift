@@ -11,9 +11,7 @@ struct RequestMeasureTests {
     private func measure(_ text: String, _ dialect: Dialect) throws -> RequestMeasure {
         let body = Array(text.utf8)
         let route = CallRoute(dialect, model: dialect == .gemini ? "m" : nil)
-        return try parser.sharing(body) {
-            RequestMeasure(of: body, try dialect.wire.summary(of: body, route, parser), dialect, parser)
-        }
+        return try parser.outline(body) { RequestMeasure(of: $0, try dialect.wire.summary(of: $0, route), dialect) }
     }
 
     private func anthropic(_ block: String) throws -> RequestMeasure {

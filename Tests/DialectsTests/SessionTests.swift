@@ -28,10 +28,11 @@ private func scope(
 private func session(_ text: String, _ dialect: Dialect = .anthropic, _ scope: SessionScope = scope()) throws
     -> CallSession?
 {
-    let (body, parser) = (Array(text.utf8), JSONParser())
     let route = CallRoute(dialect, model: dialect == .gemini ? "m" : nil)
-    let summary = try dialect.wire.summary(of: body, route, parser)
-    return SessionReader.session(of: body, summary, route, scope, parser)
+    return try JSONParser().outline(Array(text.utf8)) { request in
+        _ = try dialect.wire.summary(of: request, route)
+        return SessionReader.session(of: request, route, scope)
+    }
 }
 
 private func chain(_ session: CallSession?) throws -> DigestChain {
@@ -371,11 +372,14 @@ struct HostileSessionTests {
             Talk(system: "s", turns: [(false, "a"), (true, "b"), (false, "c")]).body(dialect).utf8
         )
         let parser = JSONParser()
-        let summary = CallSummary(model: "m", isStream: false, modelRange: nil)
         for _ in 0..<3000 {
             let body = random.mutated(whole, alphabet: Array("{}[],:\"\\ut".utf8))
-            let found = SessionReader.session(of: body, summary, CallRoute(dialect), scope(), parser)
-            if found != nil { #expect((try? parser.parse(body) { _ in true }) == true) }
+            let isValid = (try? parser.parse(body) { _ in true }) ?? false
+            let isRead = try? parser.outline(body) { request in
+                _ = SessionReader.session(of: request, CallRoute(dialect), scope())
+                return true
+            }
+            #expect(isRead ?? false == isValid)
         }
     }
 
@@ -390,8 +394,9 @@ struct HostileSessionTests {
     @Test("tokens counted and vectors have no session", arguments: [CallRoute.Action.countTokens, .embed])
     func actions(action: CallRoute.Action) throws {
         let body = Array(Talk(system: "s", turns: [(false, "a")]).body(.anthropic).utf8)
-        let summary = CallSummary(model: "m", isStream: false, modelRange: nil)
-        let found = SessionReader.session(of: body, summary, CallRoute(.anthropic, action), scope(), JSONParser())
+        let found = try JSONParser().outline(body) {
+            SessionReader.session(of: $0, CallRoute(.anthropic, action), scope())
+        }
         #expect(found == nil)
     }
 }

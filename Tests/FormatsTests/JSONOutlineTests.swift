@@ -6,8 +6,22 @@ import Testing
 struct JSONOutlineTests {
     private let parser = JSONParser()
 
-    private func locate(_ text: String, _ keys: [StaticString] = ["a", "b"]) throws -> [JSONLookup]? {
-        try parser.locate(keys, in: Array(text.utf8))
+    private func locate(_ text: String) throws -> [JSONLookup]? { try locate(Array(text.utf8)) }
+
+    /// Where the members `a` and `b` of the outermost object stand; nil where there is none.
+    private func locate(_ bytes: [UInt8]) throws -> [JSONLookup]? {
+        try parser.outline(bytes) { outline in
+            guard outline.root.isObject else { return nil }
+            return (["a", "b"] as [StaticString]).map { key in
+                switch outline.root.uniqueMember(key) {
+                case .absent: .absent
+                case .duplicate: .duplicate
+                case .found(let value):
+                    // The key's place is not told.
+                    .found(JSONLocation(member: value.range, value: value.range))
+                }
+            }
+        }
     }
 
     private func texts(_ text: String) throws -> [String?] {
@@ -39,7 +53,13 @@ struct JSONOutlineTests {
     private func parsed(_ bytes: [UInt8]) -> (JSONError?, [JSONLookup]?) {
         do {
             return try parser.parse(bytes) { document in
-                (nil, document.root.isObject ? document.locateTopLevel(["a", "b"]) : nil)
+                guard document.root.isObject else { return (nil, nil) }
+                return (
+                    nil,
+                    document.locateTopLevel(["a", "b"]).map { lookup in
+                        lookup.value.map { .found(JSONLocation(member: $0, value: $0)) } ?? lookup
+                    }
+                )
             }
         } catch {
             return (error as? JSONError, nil)
@@ -47,7 +67,7 @@ struct JSONOutlineTests {
     }
 
     private func located(_ bytes: [UInt8]) -> (JSONError?, [JSONLookup]?) {
-        do { return (nil, try parser.locate(["a", "b"], in: bytes)) } catch { return (error as? JSONError, nil) }
+        do { return (nil, try locate(bytes)) } catch { return (error as? JSONError, nil) }
     }
 
     private func expectSame(_ bytes: [UInt8]) {
@@ -133,64 +153,19 @@ struct JSONOutlineTests {
         }
     }
 
-    @Test("a document that is shared reads as it does alone, whatever else the parser reads in between")
-    func sharing() throws {
-        var bytes = Array(#"{"a":[1,{"b":"x\u0041"}],"b":1e999,"c":"y"}"#.utf8)
-        for isPadded in [false, true] {
-            if isPadded { bytes.reserveCapacity(bytes.count + JSONParser.padding) }
-            let alone = try (parser.locate(["a", "b", "c"], in: bytes), parser.parse(bytes) { $0.root["a"]?.count })
-            try parser.sharing(bytes) { () throws in
-                for _ in 0..<2 {
-                    #expect(try parser.locate(["a", "b", "c"], in: bytes) == alone.0)
-                    #expect(try parser.parse(bytes) { $0.root["a"]?.count } == alone.1)
-                    #expect(try parser.parse(Array("[7]".utf8)) { $0.root.count } == 1)
-                    #expect(try parser.parse(bytes[5..<24]) { $0.root.count } == 2)
-                    #expect((try? parser.parse(Array("[7".utf8)) { $0.root.count }) == nil)
-                }
-                #expect(try parser.parse(bytes) { $0.root["c"]?.string } == "y")
-            }
-            // Others may have come to stand in its place since.
-            bytes[bytes.count - 3] = UInt8(ascii: "z")
-            #expect(try parser.parse(bytes) { $0.root["c"]?.string } == "z")
-            bytes[bytes.count - 3] = UInt8(ascii: "y")
+    @Test("escapes of all kinds, one after another, are judged like by a parse")
+    func mixedEscapes() {
+        let pieces = [
+            #"\n"#, #"\""#, #"\\"#, #"\/"#, #"\t"#, #"\u00e9"#, #"\u0041"#, "a", "é", String(repeating: "x", count: 50),
+            String(repeating: #"\n"#, count: 40),
+        ]
+        let wrong = [#"\x"#, #"\u12"#, #"\"#, #"\é"#]
+        var random = SeededGenerator(seed: 9)
+        for _ in 0..<5_000 {
+            var text = (0..<random.below(20)).map { _ in pieces[random.below(pieces.count)] }
+            if random.below(3) == 0 { text.insert(wrong[random.below(wrong.count)], at: random.below(text.count + 1)) }
+            expectSame(Array("{\"\(text.joined())\":\"\(text.reversed().joined())\"}".utf8))
         }
-    }
-
-    @Test("what is wrong with a shared document is found each time")
-    func sharingBad() throws {
-        for text in [#"{"a":1"#, #"{"a":tru}"#, "{\"a\":\"\u{1}\"}", ""] {
-            var bytes = Array(text.utf8)
-            bytes.reserveCapacity(bytes.count + JSONParser.padding)
-            parser.sharing(bytes) {
-                for _ in 0..<2 {
-                    #expect((try? parser.locate(["a"], in: bytes)) == nil)
-                    #expect((try? parser.parse(bytes) { $0.root.count }) == nil)
-                }
-            }
-        }
-    }
-
-    @Test("an outline is kept for a shared document, and found again when another document came between")
-    func sharedOutline() throws {
-        var bytes = Array(#"{"a":[1,{"b":"x"}],"c":"y"}"#.utf8)
-        bytes.reserveCapacity(bytes.count + JSONParser.padding)
-        func inner() throws -> String? {
-            try parser.outline(bytes) { outline in
-                var elements = outline.root["a"]?.elements
-                _ = elements?.next()
-                return elements?.next()?["b"]?.text.map { String(decoding: $0, as: UTF8.self) }
-            }
-        }
-        try parser.sharing(bytes) { () throws in
-            for other in ["", "[[[[[1]]]]]", "[7", #"{"a":[{"b":"z"},1],"c":"y"}"#] {
-                #expect(try inner() == "x" && inner() == "x")
-                _ = try? parser.locate(["a"], in: Array(other.utf8))
-                #expect(try parser.locate(["c"], in: bytes)?.first?.value == 23..<26)
-                _ = try? parser.parse(Array(other.utf8)) { $0.root.count }
-                #expect(try parser.parse(bytes) { $0.root.count } == 2)
-            }
-        }
-        #expect(try inner() == "x")
     }
 }
 
@@ -209,7 +184,7 @@ struct JSONSourceValueTests {
         if value.isObject {
             return .object(value.members.map { (String(decoding: $0.key, as: UTF8.self), json($0.value)) })
         }
-        return value.isNull ? .null : value.isTrue ? .bool(true) : .int(0)
+        return value.isNull ? .null : value.bool == true ? .bool(true) : .int(0)
     }
 
     private func written(_ random: inout SeededGenerator, depth: Int) -> JSON {
@@ -264,10 +239,46 @@ struct JSONSourceValueTests {
             let root = outline.root
             #expect(root["a"]?.text?.elementsEqual("x\\n".utf8) == true)
             #expect(root["s"]?.equals("true") == true && root["s"]?.equals("tru") == false)
-            #expect(root["s"]?.isTrue == false && root["b"]?.isTrue == false)
+            #expect(root["s"]?.bool == nil && root["b"]?.bool == nil)
             #expect(root["c"] == nil && root["b"]?["a"] == nil && root["a"]?["a"] == nil)
             #expect(root["b"]?.text == nil && root["b"]?.equals("1") == false)
             #expect(Array(root.elements.map(\.isNull)).isEmpty)
+        }
+    }
+
+    @Test(
+        "numbers are read like by a parse",
+        arguments: [
+            "0", "-0", "7", "-12", "9223372036854775807", "9223372036854775808", "-9223372036854775808",
+            "-9223372036854775809", "123456789012345678901234567890", "1.0", "1e2", "0.5", "true", "null", "\"7\"",
+            "[7]",
+        ]
+    )
+    func numbers(text: String) throws {
+        let bytes = Array("{\"n\":\(text) }".utf8)
+        let parsed = try parser.parse(bytes) { $0.root["n"]?.int64 }
+        #expect(try parser.outline(bytes) { $0.root["n"]?.int64 } == parsed)
+    }
+
+    @Test(
+        "strings are decoded like by a parse",
+        arguments: ["", "a", #"é\n\"\/"#, #"\u00e9\ud83d\ude00"#, #"\ud800"#, "7"]
+    )
+    func strings(inside: String) throws {
+        let bytes = Array("{\"s\" : \"\(inside)\" }".utf8)
+        let parsed = try parser.parse(bytes) { $0.root["s"]?.string }
+        #expect(try parser.outline(bytes) { $0.root["s"]?.string } == parsed)
+    }
+
+    @Test("the only member with a key is told from one of several, and an empty object from another")
+    func unique() throws {
+        try parser.outline(Array(##"{"a":{"a":1},"b":[],"\u0062":2,"c":{ }}"##.utf8)) { outline in
+            let root = outline.root
+            #expect(root.uniqueMember("a").value?["a"]?.int64 == 1)
+            guard case .duplicate = root.uniqueMember("b") else { throw JSONError.malformed }
+            guard case .absent = root.uniqueMember("d") else { throw JSONError.malformed }
+            #expect(root["b"]?.isEmpty == true && root["c"]?.isEmpty == true && root["a"]?.isEmpty == false)
+            #expect(root["a"]?.range == 5..<12)
         }
     }
 }

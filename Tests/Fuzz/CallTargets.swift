@@ -35,15 +35,7 @@ enum RequestTarget {
         let route = CallRoute(choice.dialect, model: choice.dialect == .gemini ? "m" : nil, isStream: choice.isStream)
         let parser = JSONParser()
         let body = choice.rest
-        guard let summary = try? choice.dialect.wire.summary(of: body, route, parser) else { return }
-        let measure = RequestMeasure(of: body, summary, route.dialect, parser)
-        precondition((0...body.count).contains(measure.textBytes))
-        if let range = summary.modelRange { precondition(body.indices.contains(range.lowerBound)) }
-        let session = SessionReader.session(of: body, summary, route, scope, parser)
-        precondition(session == SessionReader.session(of: body, summary, route, scope, JSONParser()))
-        if case .turns(let chain) = session {
-            precondition((1...DigestChain.maximumPrefixes).contains(chain.prefixes.count))
-        }
+        guard (try? parser.outline(body) { try read($0, route) }) != nil else { return }
         let envelope = RequestEnvelope(model: route.model, isStream: choice.isStream)
         for dialect in Dialect.allCases where dialect != choice.dialect {
             guard let translator = Translator(caller: choice.dialect, upstream: dialect),
@@ -51,6 +43,17 @@ enum RequestTarget {
                 let upstream = try? translator.upstreamBody(for: request, parser)
             else { continue }
             precondition((try? parser.parse(upstream) { $0.root.isObject }) == true, "what goes upstream is JSON")
+        }
+    }
+
+    private static func read(_ request: JSONOutline, _ route: CallRoute) throws {
+        let summary = try route.dialect.wire.summary(of: request, route)
+        let measure = RequestMeasure(of: request, summary, route.dialect)
+        precondition((0...request.source.count).contains(measure.textBytes))
+        if let range = summary.modelRange { precondition(request.source.indices.contains(range.lowerBound)) }
+        let session = SessionReader.session(of: request, route, scope)
+        if case .turns(let chain) = session {
+            precondition((1...DigestChain.maximumPrefixes).contains(chain.prefixes.count))
         }
     }
 }

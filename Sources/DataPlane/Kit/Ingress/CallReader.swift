@@ -108,6 +108,19 @@ struct CallReader {
         let summary: CallSummary
         let session: CallSession?
         let size: ReservationSize
+
+        init(_ wire: any WireDialect, _ request: JSONOutline, _ route: CallRoute, _ scope: SessionScope) throws {
+            summary = try wire.summary(of: request, route)
+            session = SessionReader.session(of: request, route, scope)
+            let measure = RequestMeasure(of: request, summary, route.dialect)
+            size = ReservationSize(
+                textBytes: measure.textBytes,
+                media: measure.media,
+                answerTokens: summary.answerTokens,
+                answers: summary.answers,
+                tier: summary.tier
+            )
+        }
     }
 
     private static func reading(
@@ -116,20 +129,11 @@ struct CallReader {
         _ scope: SessionScope,
         _ parser: JSONParser
     ) throws -> Reading {
-        try parser.sharing(body) {
-            let summary = try route.dialect.wire.summary(of: body, route, parser)
-            let measure = RequestMeasure(of: body, summary, route.dialect, parser)
-            return Reading(
-                summary: summary,
-                session: SessionReader.session(of: body, summary, route, scope, parser),
-                size: ReservationSize(
-                    textBytes: measure.textBytes,
-                    media: measure.media,
-                    answerTokens: summary.answerTokens,
-                    answers: summary.answers,
-                    tier: summary.tier
-                )
-            )
+        do {
+            // Once for all that is asked of it.
+            return try parser.outline(body) { try Reading(route.dialect.wire, $0, route, scope) }
+        } catch let error as JSONError {
+            throw RequestFields.refusal(of: error)
         }
     }
 }

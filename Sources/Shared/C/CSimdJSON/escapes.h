@@ -5,8 +5,14 @@
 
 namespace tollgate {
 
-/// Whether every backslash begins an escape (RFC 8259, 7). One outside a string is no matter: it is no value either.
-bool has_valid_escapes(const uint8_t *source, size_t length);
+enum class Escapes {
+    none,
+    valid,
+    /// A backslash begins no escape (RFC 8259, 7). One outside a string is no matter: it is no value either.
+    invalid,
+};
+
+Escapes find_escapes(const uint8_t *source, size_t length);
 
 } // namespace tollgate
 

@@ -5,112 +5,116 @@
 
 #include "escapes.h"
 #include "repair.h"
+#include "source.h"
 
 namespace {
 
-bool is_space(uint8_t byte) { return byte == ' ' || byte == '\n' || byte == '\r' || byte == '\t'; }
+using simdjson::error_code;
+
+/// Whether a backslash is among bytes after which eight more can be read.
+bool has_backslash(const uint8_t *start, const uint8_t *end) {
+    constexpr uint64_t ones = 0x0101010101010101;
+    for (; start < end; start += 8) {
+        uint64_t word;
+        std::memcpy(&word, start, sizeof word);
+        // A byte that is zero now was a backslash (Hacker's Delight, 6-1). What follows the bytes is none of them.
+        word ^= ones * '\\';
+        if (end - start < 8) { word |= ~uint64_t(0) << 8 * (end - start); }
+        if ((word - ones) & ~word & ones << 7) { return true; }
+    }
+    return false;
+}
 
 struct Outliner {
     const uint8_t *source;
     size_t length;
     const uint32_t *structurals;
     size_t count;
-    size_t maximum_depth;
-    std::vector<tg_json_member> &members;
     uint32_t *closings;
-    std::vector<uint32_t> &open;
+    bool has_escapes;
 
     size_t at = 0;
+    bool has_escaped_keys = false;
 
     uint8_t byte() const { return source[structurals[at]]; }
     bool is_done() const { return at >= count; }
-    bool is_in_object() const { return source[structurals[open.back()]] == '{'; }
 
-    /// The end of the scalar at `at`: what stands before the next structural, white space left out.
-    size_t end_of_scalar() const {
-        size_t end = at + 1 < count ? structurals[at + 1] : length;
-        while (end > structurals[at] && is_space(source[end - 1])) { end--; }
-        return end;
-    }
-
-    bool is_string() const {
-        const size_t start = structurals[at], end = end_of_scalar();
-        return end - start >= 2 && source[start] == '"' && source[end - 1] == '"';
-    }
-
-    bool is_scalar() const {
-        const uint8_t *start = source + structurals[at], *end = source + end_of_scalar();
-        const auto is = [&](const char *text) {
-            const size_t size = std::strlen(text);
-            return size_t(end - start) == size && std::memcmp(start, text, size) == 0;
+    /// Whether what begins at `at` is a literal or a number. Strings need no look: stage 1 has found where they end, and
+    /// that nothing but white space stands between that and the next structural.
+    bool is_plain_scalar() const {
+        const uint8_t *start = source + structurals[at];
+        const uint8_t *end = tollgate::end_of_scalar(source, at + 1 < count ? structurals[at + 1] : length, structurals[at]);
+        const auto is = [&](const char *text, long size) {
+            return end - start == size && std::memcmp(start, text, size_t(size)) == 0;
         };
         switch (*start) {
-        case '"': return is_string();
-        case 't': return is("true");
-        case 'f': return is("false");
-        case 'n': return is("null");
+        case 't': return is("true", 4);
+        case 'f': return is("false", 5);
+        case 'n': return is("null", 4);
         default: return tollgate::is_number(start, end);
         }
     }
 
     /// Takes one key and its colon.
     bool key() {
-        if (is_done() || byte() != '"' || !is_string()) { return false; }
-        const size_t start = structurals[at], end = end_of_scalar();
-        at++;
-        if (is_done() || byte() != ':') { return false; }
-        at++;
-        if (open.size() == 1 && !is_done()) { members.push_back({start, end, structurals[at], 0}); }
+        if (at + 1 >= count) { return false; }
+        const uint8_t *start = source + structurals[at], *colon = source + structurals[at + 1];
+        if (*start != '"' || *colon != ':') { return false; }
+        if (has_escapes) { has_escaped_keys |= has_backslash(start, colon); }
+        at += 2;
         return true;
     }
 
-    /// A value ends at `end`, outside of all that it contains.
-    void ended(size_t end) {
-        if (open.size() == 1 && !members.empty()) { members.back().value_end = end; }
-    }
-
-    simdjson::error_code run() {
+    error_code run(size_t maximum_depth) {
         if (count == 0) { return simdjson::EMPTY; }
+        // The bracket that was opened last. As long as one is open, its place in `closings` has the one around it.
+        uint32_t open = 0;
+        size_t depth = 0;
+        bool is_in_object = false;
         while (true) {
             // A value.
             if (is_done()) { return simdjson::TAPE_ERROR; }
             const uint8_t first = byte();
-            if (first == '{' || first == '[') {
-                if (open.size() >= maximum_depth) { return simdjson::DEPTH_ERROR; }
-                open.push_back(uint32_t(at));
+            if (first == '"') {
+                at++;
+            } else if (first == '{' || first == '[') {
+                if (depth == maximum_depth) { return simdjson::DEPTH_ERROR; }
+                closings[at] = open;
+                open = uint32_t(at);
+                is_in_object = first == '{';
+                depth++;
                 at++;
                 if (is_done()) { return simdjson::TAPE_ERROR; }
-                if (byte() != (first == '{' ? '}' : ']')) {
-                    if (first == '{' && !key()) { return simdjson::TAPE_ERROR; }
+                if (byte() != (is_in_object ? '}' : ']')) {
+                    if (is_in_object && !key()) { return simdjson::TAPE_ERROR; }
                     continue;
                 }
             } else {
-                if (!is_scalar()) { return simdjson::TAPE_ERROR; }
-                ended(end_of_scalar());
+                if (!is_plain_scalar()) { return simdjson::TAPE_ERROR; }
                 at++;
             }
             // What follows a value.
-            while (!open.empty() && !is_done() && byte() != ',') {
-                if (byte() != (is_in_object() ? '}' : ']')) { return simdjson::TAPE_ERROR; }
-                closings[open.back()] = uint32_t(at);
-                open.pop_back();
-                ended(size_t(structurals[at]) + 1);
+            while (depth > 0 && !is_done() && byte() != ',') {
+                if (byte() != (is_in_object ? '}' : ']')) { return simdjson::TAPE_ERROR; }
+                const uint32_t around = closings[open];
+                closings[open] = uint32_t(at);
+                open = around;
+                depth--;
                 at++;
+                is_in_object = depth > 0 && source[structurals[open]] == '{';
             }
-            if (open.empty()) { return is_done() ? simdjson::SUCCESS : simdjson::TAPE_ERROR; }
+            if (depth == 0) { return is_done() ? simdjson::SUCCESS : simdjson::TAPE_ERROR; }
             if (is_done()) { return simdjson::TAPE_ERROR; }
             at++;
-            if (is_in_object() && !key()) { return simdjson::TAPE_ERROR; }
+            if (is_in_object && !key()) { return simdjson::TAPE_ERROR; }
         }
     }
 };
 
 } // namespace
 
-simdjson::error_code tollgate::Outline::read(const uint8_t *source, size_t length, const uint32_t *structurals,
-                                             size_t count, size_t maximum_depth) {
-    members_.clear();
-    open_.clear();
+error_code tollgate::Outline::read(const uint8_t *source, size_t length, const uint32_t *structurals, size_t count,
+                                   size_t maximum_depth) {
     if (closings_capacity_ < count) {
         size_t capacity = 256;
         while (capacity < count) { capacity *= 2; }
@@ -119,18 +123,15 @@ simdjson::error_code tollgate::Outline::read(const uint8_t *source, size_t lengt
         if (!closings_) { return simdjson::MEMALLOC; }
         closings_capacity_ = capacity;
     }
-    try {
-        Outliner outliner{source, length, structurals, count, maximum_depth, members_, closings_.get(), open_};
-        const simdjson::error_code error = outliner.run();
-        if (error) { return error; }
-    } catch (const std::bad_alloc &) {
-        return simdjson::MEMALLOC;
-    }
-    return has_valid_escapes(source, length) ? simdjson::SUCCESS : simdjson::STRING_ERROR;
+    const Escapes escapes = find_escapes(source, length);
+    if (escapes == Escapes::invalid) { return simdjson::STRING_ERROR; }
+    Outliner outliner{source, length, structurals, count, closings_.get(), escapes != Escapes::none};
+    const error_code error = outliner.run(maximum_depth);
+    has_escaped_keys_ = outliner.has_escaped_keys;
+    return error;
 }
 
 void tollgate::Outline::release(size_t bytes) {
-    if (members_.capacity() * sizeof(tg_json_member) > bytes) { std::vector<tg_json_member>().swap(members_); }
     if (closings_capacity_ * sizeof(uint32_t) > bytes) {
         closings_.reset();
         closings_capacity_ = 0;

@@ -3,11 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include <simdjson.h>
-
-#include "include/simd_json.h"
 
 namespace tollgate {
 
@@ -15,24 +12,22 @@ namespace tollgate {
 class Outline {
 public:
     /// Checks the grammar of a document whose structurals stage 1 has found (it has checked UTF-8, control characters and
-    /// the ends of strings as well), and learns where its values end.
+    /// the ends of strings as well), and learns where its values end. Eight bytes after the document must be readable.
     simdjson::error_code read(const uint8_t *source, size_t length, const uint32_t *structurals, size_t count,
                               size_t maximum_depth);
 
-    /// Of the outermost object.
-    const std::vector<tg_json_member> &members() const { return members_; }
     /// For each opening bracket the number of the structural that closes it; whatever for all others.
     const uint32_t *closings() const { return closings_.get(); }
+    /// Whether any key, however deep, has an escape.
+    bool has_escaped_keys() const { return has_escaped_keys_; }
 
     /// Gives back what serves documents longer than `bytes`.
     void release(size_t bytes);
 
 private:
-    std::vector<tg_json_member> members_;
     std::unique_ptr<uint32_t[]> closings_;
     size_t closings_capacity_ = 0;
-    /// The brackets that are open, the outermost first.
-    std::vector<uint32_t> open_;
+    bool has_escaped_keys_ = false;
 };
 
 } // namespace tollgate

@@ -22,12 +22,6 @@ struct tg_json_parser {
     std::unique_ptr<uint8_t[]> copy;
     size_t copy_capacity = 0;
     tollgate::Outline outline;
-    const uint8_t *shared = nullptr;
-    size_t shared_length = 0;
-    /// Whether `implementation` holds the structurals of the shared document.
-    bool knows_shared = false;
-    /// Whether `outline` is that of the shared document.
-    bool has_shared_outline = false;
 
     error_code find_structurals(const uint8_t *bytes, size_t length);
     error_code find_outline(const uint8_t *bytes, size_t length);
@@ -102,30 +96,18 @@ uint8_t *tg_json_parser::copy_of(const uint8_t *bytes, size_t length) {
 }
 
 error_code tg_json_parser::find_structurals(const uint8_t *bytes, size_t length) {
-    const bool is_shared = bytes == shared && length == shared_length;
-    if (is_shared && knows_shared) { return simdjson::SUCCESS; }
-    knows_shared = false;
-    has_shared_outline = false;
     error_code error = reserve(length);
     if (error) { return error; }
     error = implementation->stage1(bytes, length, simdjson::stage1_mode::regular);
     if (error) { return error; }
-    if (implementation->n_structural_indexes > maximum_structurals) { return simdjson::CAPACITY; }
-    knows_shared = is_shared;
-    return simdjson::SUCCESS;
+    return implementation->n_structural_indexes > maximum_structurals ? simdjson::CAPACITY : simdjson::SUCCESS;
 }
 
 error_code tg_json_parser::find_outline(const uint8_t *bytes, size_t length) {
-    const bool is_shared = bytes == shared && length == shared_length;
-    if (is_shared && has_shared_outline) { return simdjson::SUCCESS; }
-    error_code error = find_structurals(bytes, length);
+    const error_code error = find_structurals(bytes, length);
     if (error) { return error; }
-    has_shared_outline = false;
-    error = outline.read(bytes, length, implementation->structural_indexes.get(), implementation->n_structural_indexes,
-                         maximum_depth);
-    if (error) { return error; }
-    has_shared_outline = is_shared;
-    return simdjson::SUCCESS;
+    return outline.read(bytes, length, implementation->structural_indexes.get(), implementation->n_structural_indexes,
+                        maximum_depth);
 }
 
 error_code tg_json_parser::parse(const uint8_t *bytes, size_t length) {
@@ -143,13 +125,6 @@ tg_json_parser *tg_json_parser_new(size_t maximum_depth, size_t maximum_structur
         parser->maximum_structurals = maximum_structurals;
     }
     return parser;
-}
-
-void tg_json_share(tg_json_parser *parser, const void *bytes, size_t length) {
-    parser->shared = static_cast<const uint8_t *>(bytes);
-    parser->shared_length = length;
-    parser->knows_shared = false;
-    parser->has_shared_outline = false;
 }
 
 void tg_json_parser_free(tg_json_parser *parser) { delete parser; }
@@ -190,18 +165,17 @@ tg_json_status tg_json_find_outline(tg_json_parser *parser, const void *bytes, s
     const error_code error = parser->find_outline(padded, length);
     if (error) { return status_of(error); }
 
-    outline->members = parser->outline.members().data();
-    outline->member_count = parser->outline.members().size();
     outline->structurals = parser->implementation->structural_indexes.get();
     outline->closings = parser->outline.closings();
     outline->structural_count = parser->implementation->n_structural_indexes;
     outline->source = given;
     outline->length = length;
+    outline->has_escaped_keys = parser->outline.has_escaped_keys();
     return TG_JSON_OK;
 }
 
 void tg_json_parser_release(tg_json_parser *parser, size_t bytes) {
-    if (parser->implementation && parser->implementation->capacity() > bytes && !parser->knows_shared) {
+    if (parser->implementation && parser->implementation->capacity() > bytes) {
         parser->implementation.reset();
     }
     if (parser->tape_capacity * sizeof(uint64_t) > 4 * bytes) {
@@ -212,7 +186,7 @@ void tg_json_parser_release(tg_json_parser *parser, size_t bytes) {
         parser->document.string_buf.reset();
         parser->strings_capacity = 0;
     }
-    if (!parser->has_shared_outline) { parser->outline.release(bytes); }
+    parser->outline.release(bytes);
     if (parser->copy_capacity > 2 * bytes) {
         parser->copy.reset();
         parser->copy_capacity = 0;

@@ -9,8 +9,6 @@ package struct CallSummary: Hashable, Sendable {
     /// Bytes to put into the body so that the upstream reports what a stream costs, and where (OpenAI Chat); nil when
     /// the caller asked for that itself.
     package var usageRequest: Insertion?
-    /// Where the value stands that may name the caller's session (`metadata`, `prompt_cache_key`).
-    package var sessionRange: Range<Int>?
 
     /// What an answer may have at most; nil where the request does not say.
     package var answerTokens: Int64?
@@ -38,7 +36,6 @@ package struct CallSummary: Hashable, Sendable {
         modelRange: Range<Int>?,
         previousResponse: String? = nil,
         usageRequest: Insertion? = nil,
-        sessionRange: Range<Int>? = nil,
         answerTokens: Int64? = nil,
         answers: Int64 = 1,
         goesOnFromStored: Bool = false,
@@ -49,7 +46,6 @@ package struct CallSummary: Hashable, Sendable {
         self.modelRange = modelRange
         self.previousResponse = previousResponse
         self.usageRequest = usageRequest
-        self.sessionRange = sessionRange
         self.answerTokens = answerTokens
         self.answers = answers
         self.goesOnFromStored = goesOnFromStored

@@ -26,6 +26,7 @@ package enum JSONLookup: Equatable, Sendable {
 }
 
 /// A parsed document, lent by `JSONParser.parse`; it must not leave that closure.
+@usableFromInline
 package struct JSONDocument {
     private let document: UnsafePointer<tg_json_document>
     internal var pointer: UnsafePointer<tg_json_document> { document }

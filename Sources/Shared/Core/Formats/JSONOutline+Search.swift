@@ -25,44 +25,18 @@ extension JSONOutline {
     /// Finds the members, however deep, that have one of these keys, decoded: one look at each sign between the values and
     /// at the length of each key, and none at the texts.
     ///
-    /// - Parameter keys: of at most 16 bytes.
+    /// - Parameter keys: of at most 62 bytes.
     package func forEachMember(of keys: [StaticString], _ body: (Member) -> Void) {
-        let outline = pointer.pointee
-        let (source, structurals) = (UnsafeRawPointer(outline.source), outline.structurals)
         let lengths = keys.reduce(into: UInt64(0)) { $0 |= 1 << UInt64($1.utf8CodeUnitCount) }
-        guard outline.structural_count > 3 else { return }
-        for colon in 2..<outline.structural_count {
-            let end = Int(structurals[colon])
-            guard outline.source[end] == UInt8(ascii: ":") else { continue }
-            let start = Int(structurals[colon - 1]) + 1
-            // Up to the colon; white space before it or an escape make more of it.
-            let length = end - start - 1
-            guard
-                (length < 64 && lengths >> UInt64(length) & 1 != 0) || outline.source[end - 1] != UInt8(ascii: "\"")
-                    || Self.mayBeEscaped(source + start, length)
-            else { continue }
-            guard let text = JSONSourceValue(pointer, colon - 1).text,
+        var place = tg_json_next_key(pointer, 0, lengths)
+        while place > 0 {
+            if let text = JSONSourceValue(pointer, place).text,
                 let key = keys.firstIndex(where: { JSONText.inside(text, equals: $0) })
-            else { continue }
-            body(
-                Member(key: key, value: JSONSourceValue(pointer, colon + 1), outline: pointer, place: colon - 1)
-            )
+            {
+                body(Member(key: key, value: JSONSourceValue(pointer, place + 2), outline: pointer, place: place))
+            }
+            place = tg_json_next_key(pointer, place + 1, lengths)
         }
-    }
-
-    /// Whether one of the first 16 bytes of a key is a backslash: an escape takes six of them to stand for a letter.
-    private static func mayBeEscaped(_ key: UnsafeRawPointer, _ length: Int) -> Bool {
-        guard length >= 7 else { return false }
-        let last = min(length, 15) - 7
-        return hasBackslash(key.loadUnaligned(as: UInt64.self))
-            || hasBackslash((key + last).loadUnaligned(as: UInt64.self))
-    }
-
-    /// Whether one of eight bytes is one (Hacker's Delight, 6-1: a zero byte in a word).
-    private static func hasBackslash(_ word: UInt64) -> Bool {
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        let marked = word ^ (ones &* 0x5c)
-        return (marked &- ones) & ~marked & (ones &* 0x80) != 0
     }
 }
 

@@ -2,6 +2,7 @@ import CSimdJSON
 
 /// A valid document whose values are known by their places alone, lent by `JSONParser.outline`; it must not leave that
 /// closure.
+@usableFromInline
 package struct JSONOutline {
     internal let pointer: UnsafePointer<tg_json_outline>
 
@@ -9,31 +10,9 @@ package struct JSONOutline {
 
     package var root: JSONSourceValue { JSONSourceValue(pointer, 0) }
 
-    /// A look-up for each key among the members of the outermost object, in their order; nil where that is no object.
-    /// Keys are compared decoded.
-    package func locate(_ keys: [StaticString]) -> [JSONLookup]? {
-        guard root.isObject else { return nil }
-        let outline = pointer.pointee
-        let source = UnsafeRawBufferPointer(start: outline.source, count: outline.length)
-        var lookups: [JSONLookup] = []
-        lookups.reserveCapacity(keys.count)
-        for _ in keys { lookups.append(.absent) }
-        for member in UnsafeBufferPointer(start: outline.members, count: outline.member_count) {
-            let key = UnsafeRawBufferPointer(rebasing: source[member.key_start + 1..<member.key_end - 1])
-            for index in keys.indices where JSONText.inside(key, equals: keys[index]) {
-                guard case .absent = lookups[index] else {
-                    lookups[index] = .duplicate
-                    continue
-                }
-                lookups[index] = .found(
-                    JSONLocation(
-                        member: member.key_start..<member.value_end,
-                        value: member.value_start..<member.value_end
-                    )
-                )
-            }
-        }
-        return lookups
+    /// The bytes that were read.
+    package var source: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: pointer.pointee.source, count: pointer.pointee.length)
     }
 }
 
@@ -59,16 +38,56 @@ package struct JSONSourceValue {
     package var isArray: Bool { first == UInt8(ascii: "[") }
     package var isString: Bool { first == UInt8(ascii: "\"") }
     package var isNull: Bool { first == UInt8(ascii: "n") }
-    package var isTrue: Bool { first == UInt8(ascii: "t") }
+
+    package var bool: Bool? {
+        switch first {
+        case UInt8(ascii: "t"): true
+        case UInt8(ascii: "f"): false
+        default: nil
+        }
+    }
+
+    /// Where it stands in the source.
+    package var range: Range<Int> {
+        isObject || isArray ? start..<Int(outline.pointee.structurals[lastPlace]) + 1 : start..<endOfScalar
+    }
+
+    /// The next structural follows the scalar, after white space at most.
+    private var endOfScalar: Int {
+        let outline = outline.pointee
+        var end = place + 1 < outline.structural_count ? Int(outline.structurals[place + 1]) : outline.length
+        while end > start {
+            switch outline.source[end - 1] {
+            case 0x20, 0x09, 0x0A, 0x0D: end -= 1
+            default: return end
+            }
+        }
+        return end
+    }
 
     /// What stands between the quotes of a string; nil for any other kind.
     package var text: UnsafeRawBufferPointer? {
         guard isString else { return nil }
-        let (outline, start) = (outline.pointee, start)
-        // The next structural follows the closing quote, after white space at most.
-        var end = place + 1 < outline.structural_count ? Int(outline.structurals[place + 1]) : outline.length
-        while end > start + 2, outline.source[end - 1] != UInt8(ascii: "\"") { end -= 1 }
-        return UnsafeRawBufferPointer(start: outline.source + (start + 1), count: max(0, end - start - 2))
+        let start = start
+        return UnsafeRawBufferPointer(
+            start: outline.pointee.source + (start + 1),
+            count: max(0, endOfScalar - start - 2)
+        )
+    }
+
+    /// The text of a string, decoded.
+    package var string: String? {
+        guard let text else { return nil }
+        guard text.contains(byte: UInt8(ascii: "\\")) else { return String(decoding: text, as: UTF8.self) }
+        let quoted = UnsafeRawBufferPointer(start: outline.pointee.source + start, count: text.count + 2)
+        // Hardly ever. A parser of its own: another one holds the document that this text is part of.
+        return (try? JSONParser(maximumDepth: 8).parse(quoted) { $0.root.string }) ?? nil
+    }
+
+    /// The value of a number written without fraction or exponent that fits.
+    package var int64: Int64? {
+        var number: Int64 = 0
+        return tg_json_integer(outline, place, &number) ? number : nil
     }
 
     /// Whether this is a string of exactly this text, decoded.
@@ -76,13 +95,20 @@ package struct JSONSourceValue {
         self.text.map { JSONText.inside($0, equals: text) } ?? false
     }
 
-    /// The first member of an object with this key; nil for other kinds.
-    package subscript(_ key: StaticString) -> JSONSourceValue? {
-        var members = members
-        while let (name, value) = members.next() {
-            if JSONText.inside(name, equals: key) { return value }
-        }
-        return nil
+    // MARK: Objects and arrays
+
+    /// The first member of an object with this key, decoded; nil for other kinds.
+    package subscript(_ key: StaticString) -> JSONSourceValue? { member(key, after: 0) }
+
+    /// The only member with this key.
+    package func uniqueMember(_ key: StaticString) -> JSONSourceLookup {
+        guard let value = member(key, after: 0) else { return .absent }
+        return member(key, after: value.place) == nil ? .found(value) : .duplicate
+    }
+
+    private func member(_ key: StaticString, after place: Int) -> JSONSourceValue? {
+        let value = tg_json_member(outline, self.place, place, key.utf8Start, key.utf8CodeUnitCount)
+        return value == 0 ? nil : at(value)
     }
 
     /// The elements of an array; none for other kinds.
@@ -95,10 +121,26 @@ package struct JSONSourceValue {
         JSONSourceMembers(first: at(place + 1), end: isObject ? lastPlace : place)
     }
 
+    /// Whether an object or an array has nothing in it.
+    package var isEmpty: Bool { lastPlace == place + 1 }
+
     fileprivate func at(_ place: Int) -> JSONSourceValue { JSONSourceValue(outline, place) }
 
     /// The structural that the value ends with, or, of a scalar, begins with.
     fileprivate var lastPlace: Int { isObject || isArray ? Int(outline.pointee.closings[place]) : place }
+}
+
+/// What a search for the only member with a key found.
+package enum JSONSourceLookup {
+    case absent
+    case found(JSONSourceValue)
+    /// The key stands more than once, and readers differ in which one they take.
+    case duplicate
+
+    /// The value if it stands exactly once.
+    package var value: JSONSourceValue? {
+        if case .found(let value) = self { value } else { nil }
+    }
 }
 
 /// The elements of an array.

@@ -1,6 +1,7 @@
 import CSimdJSON
 
 /// Why bytes are not a usable JSON document.
+@usableFromInline
 package enum JSONError: Error, Equatable {
     /// Nothing but white space.
     case empty
@@ -18,11 +19,12 @@ package enum JSONError: Error, Equatable {
 ///
 /// Keep one for each loop or thread. Every valid document is accepted: an integer beyond 64 bits reads as the nearest
 /// double, a number beyond a double as ±9e307, and a lone surrogate as U+FFFD, while the source bytes stay as they came.
+@usableFromInline
 package final class JSONParser {
     /// Documents longer than this, in bytes, do not leave their buffers behind.
     package static let retainedDocumentBytes = 1 << 20
     /// Readable bytes that must follow a document parsed in place.
-    package static let padding = 64
+    @usableFromInline package static let padding = 64
 
     private let parser: OpaquePointer
     // Where the document stands that is being lent: each of a fixed size, whatever is parsed.
@@ -51,88 +53,91 @@ package final class JSONParser {
     ///
     /// The document and its values must not leave `body`, and `body` must not parse with the same parser.
     /// - Throws: `JSONError`, or what `body` throws.
+    @inlinable
     package func parse<Result>(_ bytes: UnsafeRawBufferPointer, _ body: (JSONDocument) throws -> Result) throws
         -> Result
     {
-        try parse(bytes, isPadded: false, body)
+        let document = try lendDocument(of: bytes, isPadded: false)
+        defer { takeBack() }
+        return try body(document)
     }
 
     /// Parses bytes that are followed by at least `padding` readable bytes, without copying them.
+    @inlinable
     package func parse<Result>(padded bytes: UnsafeRawBufferPointer, _ body: (JSONDocument) throws -> Result) throws
         -> Result
     {
-        try parse(bytes, isPadded: true, body)
+        let document = try lendDocument(of: bytes, isPadded: true)
+        defer { takeBack() }
+        return try body(document)
     }
 
     /// Parses an array, in place if it has `padding` bytes of spare capacity.
+    @inlinable
     package func parse<Result>(_ bytes: [UInt8], _ body: (JSONDocument) throws -> Result) throws -> Result {
         let isPadded = bytes.capacity - bytes.count >= Self.padding
-        return try bytes.withUnsafeBytes { try parse($0, isPadded: isPadded, body) }
+        return try bytes.withUnsafeBytes { try isPadded ? parse(padded: $0, body) : parse($0, body) }
     }
 
+    @inlinable
     package func parse<Result>(_ bytes: ArraySlice<UInt8>, _ body: (JSONDocument) throws -> Result) throws -> Result {
-        try bytes.withUnsafeBytes { try parse($0, isPadded: false, body) }
+        try bytes.withUnsafeBytes { try parse($0, body) }
     }
 
-    /// Validates a document and finds members of its outermost object, without decoding anything: a fraction of the work
-    /// of a parse where texts are long. Nil when the document is no object.
-    ///
-    /// - Returns: a look-up for each key, in their order. Keys are compared decoded.
-    /// - Throws: `JSONError`, for what a parse would throw it for as well.
-    package func locate(_ keys: [StaticString], in bytes: [UInt8]) throws -> [JSONLookup]? {
-        try outline(bytes) { $0.locate(keys) }
-    }
-
-    /// Validates a document like a parse, and lends what is known of it without decoding anything.
+    /// Validates a document like a parse, and lends what is known of it without decoding anything: a fraction of the work
+    /// of a parse where texts are long.
     ///
     /// The outline and its values must not leave `body`, and `body` must not use the same parser.
-    /// - Throws: `JSONError`, or what `body` throws.
+    /// - Throws: `JSONError`, for what a parse would throw it for as well, or what `body` throws.
+    @inlinable
     package func outline<Result>(_ bytes: [UInt8], _ body: (JSONOutline) throws -> Result) throws -> Result {
         let isPadded = bytes.capacity - bytes.count >= Self.padding
-        return try bytes.withUnsafeBytes { source in
-            try lending {
-                let status = tg_json_find_outline(parser, source.baseAddress, source.count, isPadded, found)
-                if let error = JSONError(status) { throw error }
-                return try body(JSONOutline(found))
-            }
-        }
+        return try bytes.withUnsafeBytes { try outline($0, isPadded: isPadded, body) }
     }
 
-    /// Lets `body` read one document several times, by `locate`, `outline` and `parse`, with one pass over its bytes for
-    /// all of them. Worth while for an array with `padding` bytes of spare capacity: another one is copied each time.
-    package func sharing<Result>(_ bytes: [UInt8], _ body: () throws -> Result) rethrows -> Result {
-        try bytes.withUnsafeBytes { source in
-            tg_json_share(parser, source.baseAddress, source.count)
-            defer {
-                tg_json_share(parser, nil, 0)
-                tg_json_parser_release(parser, Self.retainedDocumentBytes)
-            }
-            return try body()
-        }
-    }
-
-    private func parse<Result>(
+    /// - Parameter isPadded: whether `padding` readable bytes follow; else the document is copied.
+    @inlinable
+    package func outline<Result>(
         _ bytes: UnsafeRawBufferPointer,
-        isPadded: Bool,
-        _ body: (JSONDocument) throws -> Result
+        isPadded: Bool = false,
+        _ body: (JSONOutline) throws -> Result
     ) throws -> Result {
-        try lending {
-            let status = tg_json_parse(parser, bytes.baseAddress, bytes.count, isPadded, document)
-            if let error = JSONError(status) { throw error }
-            return try body(JSONDocument(document))
-        }
+        let outline = try lendOutline(of: bytes, isPadded: isPadded)
+        defer { takeBack() }
+        return try body(outline)
     }
 
-    /// Keeps the parser from being used again while `body` holds what it has lent.
-    private func lending<Result>(_ body: () throws -> Result) throws -> Result {
-        precondition(!isParsing, "a JSON parser was used from inside its own document")
-        isParsing = true
-        defer {
-            isParsing = false
-            tg_json_parser_release(parser, Self.retainedDocumentBytes)
-        }
-        return try body()
+    // Not generic, so that only what is lent to is made anew for each use.
+
+    @usableFromInline
+    func lendDocument(of bytes: UnsafeRawBufferPointer, isPadded: Bool) throws(JSONError) -> JSONDocument {
+        try lend(tg_json_parse(parser, bytes.baseAddress, bytes.count, isPadded, document))
+        return JSONDocument(document)
     }
+
+    @usableFromInline
+    func lendOutline(of bytes: UnsafeRawBufferPointer, isPadded: Bool) throws(JSONError) -> JSONOutline {
+        try lend(tg_json_find_outline(parser, bytes.baseAddress, bytes.count, isPadded, found))
+        return JSONOutline(found)
+    }
+
+    /// Keeps the parser from being used again while somebody holds what it has lent.
+    private func lend(_ status: @autoclosure () -> tg_json_status) throws(JSONError) {
+        precondition(!isParsing, "a JSON parser was used from inside its own document")
+        if let error = JSONError(status()) {
+            release()
+            throw error
+        }
+        isParsing = true
+    }
+
+    @usableFromInline
+    func takeBack() {
+        isParsing = false
+        release()
+    }
+
+    private func release() { tg_json_parser_release(parser, Self.retainedDocumentBytes) }
 }
 
 extension JSONError {

@@ -1,4 +1,5 @@
 import Bytes
+import CSimdJSON
 
 extension JSONText {
     /// What the inside of a JSON string up to its closing quote amounts to.
@@ -48,25 +49,9 @@ extension JSONText {
     /// Whether the inside of a valid JSON string, which is hardly ever escaped, is this text of printable ASCII.
     package static func inside(_ bytes: UnsafeRawBufferPointer, equals text: StaticString) -> Bool {
         if bytes.count == text.utf8CodeUnitCount { return bytes.equals(text) }
-        let wanted = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
         // Only an escaped one is longer than the text.
-        guard bytes.count > wanted.count, bytes.count <= 6 * wanted.count, bytes.contains(UInt8(ascii: "\\")) else {
-            return false
-        }
-        var rest = bytes[...]
-        for expected in wanted {
-            guard let byte = rest.popFirst() else { return false }
-            guard byte == UInt8(ascii: "\\") else {
-                guard byte == expected else { return false }
-                continue
-            }
-            // Nothing that is asked for has a character of the short escapes.
-            guard rest.popFirst() == UInt8(ascii: "u"), rest.count >= 4 else { return false }
-            let digits = String(decoding: rest.prefix(4), as: UTF8.self)
-            guard UInt16(digits, radix: 16) == UInt16(expected) else { return false }
-            rest = rest.dropFirst(4)
-        }
-        return rest.isEmpty
+        return bytes.count > text.utf8CodeUnitCount
+            && tg_json_is_escaped(bytes.baseAddress, bytes.count, text.utf8Start, text.utf8CodeUnitCount)
     }
 
     private static func unescaped(_ byte: UInt8) -> UInt8? {

@@ -18,6 +18,11 @@ extension UnsafeRawBufferPointer {
         return UnsafeRawPointer(found) - baseAddress
     }
 
+    internal func contains(byte: UInt8) -> Bool {
+        guard let baseAddress else { return false }
+        return memchr(baseAddress, Int32(byte), count) != nil
+    }
+
     internal func starts(with text: StaticString) -> Bool {
         guard count >= text.utf8CodeUnitCount, let baseAddress else { return text.utf8CodeUnitCount == 0 }
         return memcmp(baseAddress, text.utf8Start, text.utf8CodeUnitCount) == 0

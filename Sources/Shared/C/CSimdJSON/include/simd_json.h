@@ -54,20 +54,9 @@ void tg_json_parser_free(tg_json_parser *_Nullable parser);
 tg_json_status tg_json_parse(tg_json_parser *_Nonnull parser, const void *_Nullable bytes, size_t length, bool is_padded,
                              tg_json_document *_Nonnull document);
 
-/// Where a member of the outermost object stands in the source, its key with both quotes.
-typedef struct tg_json_member {
-    size_t key_start;
-    size_t key_end;
-    size_t value_start;
-    size_t value_end;
-} tg_json_member;
-
 /// A document of which only the grammar was looked at; every pointer belongs to the parser (`source` to the caller) until
 /// its next parse or outline, or its release.
 typedef struct tg_json_outline {
-    /// The members of the outermost object; none when that is no object.
-    const tg_json_member *_Nullable members;
-    size_t member_count;
     /// As in `tg_json_document`.
     const uint32_t *_Nonnull structurals;
     /// For each opening bracket the number of the structural that closes it; whatever for all others.
@@ -75,6 +64,8 @@ typedef struct tg_json_outline {
     size_t structural_count;
     const uint8_t *_Nonnull source;
     size_t length;
+    /// Whether any key, however deep, has an escape.
+    bool has_escaped_keys;
 } tg_json_outline;
 
 /// Validates one document like `tg_json_parse`, and finds out where its values stand; no content is decoded, which is
@@ -82,9 +73,25 @@ typedef struct tg_json_outline {
 tg_json_status tg_json_find_outline(tg_json_parser *_Nonnull parser, const void *_Nullable bytes, size_t length,
                                     bool is_padded, tg_json_outline *_Nonnull outline);
 
-/// Says that one document will be parsed or outlined several times: what is found in the first pass over it is used again.
-/// Until this is called with NULL its bytes must neither move nor change.
-void tg_json_share(tg_json_parser *_Nonnull parser, const void *_Nullable bytes, size_t length);
+// Values and keys of an outline are told by the number of the structural that they begin with.
+
+/// The value of a member of an object, 0 when there is none or the value is no object. Keys are compared decoded.
+///
+/// - `after`: the value of a member that the search begins after; 0 to begin with the first.
+/// - `text`: printable ASCII.
+size_t tg_json_member(const tg_json_outline *_Nonnull outline, size_t object, size_t after, const void *_Nonnull text,
+                      size_t length);
+
+/// The next key, however deep, from this structural on, that has one of these lengths: a bit for each up to 62, and the
+/// highest one for all that is longer. In a document with escaped keys it may be of any other. 0 when there is none: no
+/// document begins with a key.
+size_t tg_json_next_key(const tg_json_outline *_Nonnull outline, size_t place, uint64_t lengths);
+
+/// Whether a value is a number without fraction or exponent that fits.
+bool tg_json_integer(const tg_json_outline *_Nonnull outline, size_t place, int64_t *_Nonnull value);
+
+/// Whether the inside of a valid JSON string is an escaped form of this printable ASCII, another one than the text itself.
+bool tg_json_is_escaped(const void *_Nullable inside, size_t length, const void *_Nonnull text, size_t text_length);
 
 /// Gives the buffers back to the allocator if they serve documents longer than `bytes`.
 void tg_json_parser_release(tg_json_parser *_Nonnull parser, size_t bytes);

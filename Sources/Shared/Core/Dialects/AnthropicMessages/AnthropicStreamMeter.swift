@@ -69,8 +69,8 @@ package final class AnthropicStreamMeter: StreamMeter {
     ) -> Bool {
         var found = usage
         var isThere = false
-        try? parser.parse(data) { document in
-            var object: JSONValue? = document.root
+        try? parser.outline(data) { outline in
+            var object: JSONSourceValue? = outline.root
             if let parent { object = object?[parent] }
             if let reported = object?["usage"], reported.isObject {
                 AnthropicUsage.update(&found, from: reported)
@@ -83,16 +83,16 @@ package final class AnthropicStreamMeter: StreamMeter {
 
     /// An answer that was cut or refused before its first word is an answer.
     private func isCutOrRefused(_ data: UnsafeRawBufferPointer, _ parser: JSONParser) -> Bool {
-        let isSaid: Bool? = try? parser.parse(data) { document in
-            guard let reason = document.root["delta"]?["stop_reason"], reason.isString else { return false }
+        let isSaid: Bool? = try? parser.outline(data) { outline in
+            guard let reason = outline.root["delta"]?["stop_reason"], reason.isString else { return false }
             return !reason.equals("end_turn")
         }
         return isSaid ?? false
     }
 
     private func typeInData(_ data: UnsafeRawBufferPointer, _ parser: JSONParser) -> Kind? {
-        let kind: Kind?? = try? parser.parse(data) { document in
-            document.root["type"].flatMap { type in Kind { type.equals($0) } }
+        let kind: Kind?? = try? parser.outline(data) { outline in
+            outline.root["type"].flatMap { type in Kind { type.equals($0) } }
         }
         return kind ?? nil
     }

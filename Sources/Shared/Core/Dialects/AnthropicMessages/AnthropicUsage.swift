@@ -4,8 +4,8 @@ package import Formats
 /// Reads the `usage` object of the Messages API.
 package enum AnthropicUsage {
     /// Takes over every count that is present: in a stream each report is cumulative and may leave classes out.
-    package static func update(_ usage: inout TokenUsage, from object: JSONValue) {
-        func count(_ value: JSONValue?) -> Int64? { ReportedCount.read(value) }
+    package static func update<Value: JSONReadable>(_ usage: inout TokenUsage, from object: Value) {
+        func count(_ value: Value?) -> Int64? { ReportedCount.read(value) }
         if let input = count(object["input_tokens"]) { usage.input = input }
         if let output = count(object["output_tokens"]) { usage.output = output }
         if let read = count(object["cache_read_input_tokens"]) { usage.cacheRead = read }

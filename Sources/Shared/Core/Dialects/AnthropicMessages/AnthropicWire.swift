@@ -5,20 +5,21 @@ package import Formats
 package struct AnthropicWire: WireDialect {
     package init() {}
 
-    package func summary(of body: [UInt8], _ route: CallRoute, _ parser: JSONParser) throws -> CallSummary {
-        try AnthropicRequest.summary(of: body, parser)
+    package func summary(of request: JSONOutline, _ route: CallRoute) throws -> CallSummary {
+        try AnthropicRequest.summary(of: request)
     }
 
     package func answer(_ body: [UInt8], _ parser: JSONParser) -> WholeAnswer? {
-        let found: WholeAnswer?? = try? parser.parse(body) { document in
-            guard document.root.isObject else { return nil }
+        let found: WholeAnswer?? = try? parser.outline(body) { outline in
+            let root = outline.root
+            guard root.isObject else { return nil }
             var answer = WholeAnswer()
-            if let object = document.root["usage"], object.isObject {
+            if let object = root["usage"], object.isObject {
                 AnthropicUsage.update(&answer.usage, from: object)
                 answer.hasUsage = true
             }
-            answer.isError = document.root["type"]?.equals("error") ?? false
-            answer.modelRange = document.locateTopLevel("model").value
+            answer.isError = root["type"]?.equals("error") ?? false
+            answer.modelRange = root.uniqueMember("model").value?.range
             return answer
         }
         return found ?? nil

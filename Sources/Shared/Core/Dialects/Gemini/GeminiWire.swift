@@ -5,36 +5,31 @@ package import Formats
 package struct GeminiWire: WireDialect {
     package init() {}
 
-    package func summary(of body: [UInt8], _ route: CallRoute, _ parser: JSONParser) throws -> CallSummary {
+    package func summary(of request: JSONOutline, _ route: CallRoute) throws -> CallSummary {
         guard let model = route.model else { throw RequestFields.invalid("model: field required", field: "model") }
         try RequestFields.check(model: model)
         var summary = CallSummary(model: model, isStream: route.isStream, modelRange: nil)
+        let fields = try RequestFields(request)
         if route.action == .generate {
-            let names: [StaticString] = [
-                "contents", "generationConfig", "generation_config", "cachedContent", "cached_content",
-            ]
-            let fields = try RequestFields(names, in: body, parser)
-            try fields.requireArray(0)
+            try fields.requireArray("contents")
             Self.readLimits(fields, into: &summary)
-            summary.goesOnFromStored = fields.isGiven(3) || fields.isGiven(4)
-        } else {
+            summary.goesOnFromStored = fields.isGiven("cachedContent") || fields.isGiven("cached_content")
+        } else if try fields.field("generateContentRequest") == nil,
+            try fields.field("generate_content_request") == nil
+        {
             // Tokens can be counted of a whole request as well, which has its contents inside.
-            let names: [StaticString] = ["contents", "generateContentRequest", "generate_content_request"]
-            let fields = try RequestFields(names, in: body, parser)
-            if try fields.range(1) == nil, try fields.range(2) == nil { try fields.requireArray(0) }
+            try fields.requireArray("contents")
         }
         return summary
     }
 
     /// Fields may be written either way.
     private static func readLimits(_ fields: RequestFields, into summary: inout CallSummary) {
-        guard let place = (try? fields.value(1)) ?? (try? fields.value(2)) else { return }
-        try? fields.parser.parse(fields.body[place]) { document in
-            let config = document.root
-            summary.answerTokens = (config["maxOutputTokens"] ?? config["max_output_tokens"])?.int64
-            if let count = config["candidateCount"] ?? config["candidate_count"], !count.isNull {
-                summary.answers = RequestFields.answers(count.int64)
-            }
+        let config = (try? fields.value("generationConfig")) ?? (try? fields.value("generation_config"))
+        guard let config else { return }
+        summary.answerTokens = (config["maxOutputTokens"] ?? config["max_output_tokens"])?.int64
+        if let count = config["candidateCount"] ?? config["candidate_count"], !count.isNull {
+            summary.answers = RequestFields.answers(count.int64)
         }
     }
 

@@ -5,66 +5,51 @@ package import Formats
 package struct OpenAIChatWire: WireDialect {
     package init() {}
 
-    package func summary(of body: [UInt8], _ route: CallRoute, _ parser: JSONParser) throws -> CallSummary {
+    package func summary(of request: JSONOutline, _ route: CallRoute) throws -> CallSummary {
+        let fields = try RequestFields(request)
+        let (model, range) = try fields.model()
         guard route.action == .generate else {
-            let fields = try RequestFields(["model", "input"], in: body, parser)
-            let (model, range) = try fields.model(0)
-            guard try fields.range(1) != nil else {
+            guard try fields.field("input") != nil else {
                 throw RequestFields.invalid("input: field required", field: "input")
             }
             return CallSummary(model: model, isStream: false, modelRange: range)
         }
-        let names: [StaticString] = [
-            "model", "stream", "messages", "stream_options", "prompt_cache_key", "max_completion_tokens", "max_tokens",
-            "n", "service_tier",
-        ]
-        let fields = try RequestFields(names, in: body, parser)
-        let (model, range) = try fields.model(0)
-        let isStream = try fields.flag(1)
-        try fields.requireArray(2)
+        let isStream = try fields.flag("stream")
+        try fields.requireArray("messages")
         return CallSummary(
             model: model,
             isStream: isStream,
             modelRange: range,
-            usageRequest: isStream ? try usageRequest(fields, options: fields.range(3)) : nil,
-            sessionRange: fields.hint(4),
-            answerTokens: fields.count(5) ?? fields.count(6),
-            answers: fields.answers(7),
-            tier: fields.tier(8)
+            usageRequest: isStream ? try usageRequest(request, fields.field("stream_options")) : nil,
+            answerTokens: fields.count("max_completion_tokens") ?? fields.count("max_tokens"),
+            answers: fields.answers("n"),
+            tier: fields.tier("service_tier")
         )
     }
 
     /// What makes the upstream report a stream's usage: `stream_options.include_usage`.
-    private func usageRequest(_ fields: RequestFields, options: Range<Int>?) throws -> CallSummary.Insertion? {
+    private func usageRequest(_ request: JSONOutline, _ options: JSONSourceValue?) throws -> CallSummary.Insertion? {
         let option = #""include_usage":true"#
         func insertion(_ text: String, _ range: Range<Int>) -> CallSummary.Insertion {
             .init(Array(text.utf8), replacing: range)
         }
         guard let options else {
-            let start = (fields.body.firstIndex(of: UInt8(ascii: "{")) ?? 0) + 1
+            let start = request.root.range.lowerBound + 1
             return insertion(#""stream_options":{\#(option)},"#, start..<start)
         }
-        switch fields.body[options.lowerBound] {
-        case UInt8(ascii: "n"): return insertion("{\(option)}", options)
-        case UInt8(ascii: "{"): break
+        if options.isNull { return insertion("{\(option)}", options.range) }
         // Anything else that is no object is for the upstream to refuse.
-        default: return nil
-        }
-        return try fields.parser.parse(fields.body[options]) { document in
-            switch document.locateTopLevel("include_usage") {
-            case .found(let place):
-                guard document.root["include_usage"]?.bool != true else { return nil }
-                let start = options.lowerBound + place.value.lowerBound
-                return insertion("true", start..<start + place.value.count)
-            case .absent:
-                let start = options.lowerBound + 1
-                return insertion(document.root.count == 0 ? option : option + ",", start..<start)
-            case .duplicate:
-                throw RequestFields.invalid(
-                    "stream_options.include_usage: stands more than once",
-                    field: "stream_options.include_usage"
-                )
-            }
+        guard options.isObject else { return nil }
+        switch options.uniqueMember("include_usage") {
+        case .found(let value): return value.bool == true ? nil : insertion("true", value.range)
+        case .absent:
+            let start = options.range.lowerBound + 1
+            return insertion(options.isEmpty ? option : option + ",", start..<start)
+        case .duplicate:
+            throw RequestFields.invalid(
+                "stream_options.include_usage: stands more than once",
+                field: "stream_options.include_usage"
+            )
         }
     }
 

@@ -8,20 +8,16 @@ package struct OpenAIResponsesWire: WireDialect {
 
     package init() {}
 
-    package func summary(of body: [UInt8], _ route: CallRoute, _ parser: JSONParser) throws -> CallSummary {
-        let names: [StaticString] = [
-            "model", "stream", "background", "previous_response_id", "prompt_cache_key", "max_output_tokens",
-            "service_tier", "conversation", "prompt",
-        ]
-        let fields = try RequestFields(names, in: body, parser)
-        let (model, range) = try fields.model(0)
-        let isStream = try fields.flag(1)
-        guard try !fields.flag(2) else {
+    package func summary(of request: JSONOutline, _ route: CallRoute) throws -> CallSummary {
+        let fields = try RequestFields(request)
+        let (model, range) = try fields.model()
+        let isStream = try fields.flag("stream")
+        guard try !fields.flag("background") else {
             throw RequestFields.invalid("background: is not supported", field: "background")
         }
         var previous: String?
-        if let place = try fields.value(3) {
-            guard let id = fields.string(in: place), (1...Self.longestID).contains(id.utf8.count) else {
+        if let value = try fields.value("previous_response_id") {
+            guard let id = value.string, (1...Self.longestID).contains(id.utf8.count) else {
                 throw RequestFields.invalid(
                     "previous_response_id: must be the id of a response",
                     field: "previous_response_id"
@@ -34,10 +30,9 @@ package struct OpenAIResponsesWire: WireDialect {
             isStream: isStream,
             modelRange: range,
             previousResponse: previous,
-            sessionRange: fields.hint(4),
-            answerTokens: fields.count(5),
-            goesOnFromStored: previous != nil || fields.isGiven(7) || fields.isGiven(8),
-            tier: fields.tier(6)
+            answerTokens: fields.count("max_output_tokens"),
+            goesOnFromStored: previous != nil || fields.isGiven("conversation") || fields.isGiven("prompt"),
+            tier: fields.tier("service_tier")
         )
     }
 

@@ -103,7 +103,7 @@ struct TurnReader: ~Copyable {
         let text = part["text"]?.text
         if let text {
             // Gemini's thoughts are parts like others; callers may leave them out of the next turn.
-            if part["thought"]?.isTrue == true { return }
+            if part["thought"]?.bool == true { return }
             chain.add(text)
         }
         if part["cache_control"]?["type"]?.equals("ephemeral") == true { mark(text, part, speaker) }

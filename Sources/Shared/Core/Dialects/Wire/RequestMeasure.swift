@@ -7,12 +7,10 @@ package struct RequestMeasure: Hashable, Sendable {
     package private(set) var textBytes: Int
     package private(set) var media = MediaTokens()
 
-    /// - Parameters:
-    ///   - body: a valid document, as `summary` was read from it.
-    package init(of body: [UInt8], _ summary: CallSummary, _ dialect: Dialect, _ parser: JSONParser) {
-        textBytes = body.count
-        guard let reader = try? parser.outline(body, { MediaReader(dialect, $0) }) else { return }
-        textBytes -= reader.bytes
+    /// - Parameter summary: as it was read from the request.
+    package init(of request: JSONOutline, _ summary: CallSummary, _ dialect: Dialect) {
+        let reader = MediaReader(dialect, request)
+        textBytes = request.source.count - reader.bytes
         media = reader.tokens
         if summary.goesOnFromStored || reader.namesStored { media += .unseen }
     }

@@ -67,7 +67,7 @@ package class StreamMeter {
 
 extension ServiceTier {
     /// As an upstream names it, in any case (Google's enumerations are upper case); nil where it says nothing.
-    init?(reported value: JSONValue?) {
+    init?(reported value: (some JSONReadable)?) {
         guard let value, value.isString else { return nil }
         guard !value.equals("standard"), !value.equals("default"), let name = value.string else {
             self = .standard
@@ -79,7 +79,7 @@ extension ServiceTier {
 
 /// Token counts as upstreams report them: what cannot be a count is none.
 enum ReportedCount {
-    static func read(_ value: JSONValue?) -> Int64? {
+    static func read(_ value: (some JSONReadable)?) -> Int64? {
         guard let number = value?.int64, (0...1_000_000_000_000).contains(number) else { return nil }
         return number
     }

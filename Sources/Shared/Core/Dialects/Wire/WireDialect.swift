@@ -4,10 +4,10 @@ package import Formats
 /// What the gateway must understand of a dialect to pass its calls through: one implementation in the dialect's folder,
 /// one line in `Dialect.wire`. Translation is another matter (`Neutral`).
 package protocol WireDialect: Sendable {
-    /// Reads what policy needs from a request's body.
+    /// Reads what policy needs from a request.
     ///
     /// - Throws: `GatewayError.invalidRequest`, naming the field at fault.
-    func summary(of body: [UInt8], _ route: CallRoute, _ parser: JSONParser) throws -> CallSummary
+    func summary(of request: JSONOutline, _ route: CallRoute) throws -> CallSummary
     /// Reads a whole answer; nil when the body is no JSON object.
     func answer(_ body: [UInt8], _ parser: JSONParser) -> WholeAnswer?
     /// Reads an error body; nil when it has not the dialect's shape: a proxy's page, for example.
