@@ -51,19 +51,26 @@ bool tg_json_is_escaped(const void *inside, size_t length, const void *text, siz
     return at == end;
 }
 
-size_t tg_json_member(const tg_json_outline *outline, size_t object, size_t after, const void *text, size_t length) {
+size_t tg_json_member(const tg_json_outline *outline, size_t object, const void *text, size_t length, bool *is_twice) {
     const Reader reader(*outline);
     if (reader.first(object) != '{') { return 0; }
     const size_t end = reader.closings[object];
-    for (size_t key = after ? reader.after(after) : object + 1; key < end; key = reader.after(key + 2)) {
+    size_t found = 0;
+    for (size_t key = object + 1; key < end; key = reader.after(key + 2)) {
         const uint8_t *start = reader.source + reader.structurals[key] + 1;
         const size_t key_length = size_t(reader.end_of_key(key) - start);
         const bool is_it = key_length == length
                                ? std::memcmp(start, text, length) == 0
                                : outline->has_escaped_keys && tg_json_is_escaped(start, key_length, text, length);
-        if (is_it) { return key + 2; }
+        if (!is_it) { continue; }
+        if (!is_twice) { return key + 2; }
+        if (found) {
+            *is_twice = true;
+            break;
+        }
+        found = key + 2;
     }
-    return 0;
+    return found;
 }
 
 size_t tg_json_next_key(const tg_json_outline *outline, size_t place, uint64_t lengths) {

@@ -98,17 +98,17 @@ package struct JSONSourceValue {
     // MARK: Objects and arrays
 
     /// The first member of an object with this key, decoded; nil for other kinds.
-    package subscript(_ key: StaticString) -> JSONSourceValue? { member(key, after: 0) }
+    package subscript(_ key: StaticString) -> JSONSourceValue? {
+        let value = tg_json_member(outline, place, key.utf8Start, key.utf8CodeUnitCount, nil)
+        return value == 0 ? nil : at(value)
+    }
 
     /// The only member with this key.
     package func uniqueMember(_ key: StaticString) -> JSONSourceLookup {
-        guard let value = member(key, after: 0) else { return .absent }
-        return member(key, after: value.place) == nil ? .found(value) : .duplicate
-    }
-
-    private func member(_ key: StaticString, after place: Int) -> JSONSourceValue? {
-        let value = tg_json_member(outline, self.place, place, key.utf8Start, key.utf8CodeUnitCount)
-        return value == 0 ? nil : at(value)
+        var isTwice = false
+        let value = tg_json_member(outline, place, key.utf8Start, key.utf8CodeUnitCount, &isTwice)
+        if isTwice { return .duplicate }
+        return value == 0 ? .absent : .found(at(value))
     }
 
     /// The elements of an array; none for other kinds.

@@ -75,12 +75,13 @@ tg_json_status tg_json_find_outline(tg_json_parser *_Nonnull parser, const void 
 
 // Values and keys of an outline are told by the number of the structural that they begin with.
 
-/// The value of a member of an object, 0 when there is none or the value is no object. Keys are compared decoded.
+/// The value of the first member of an object that has a key, 0 when there is none or the value is no object. Keys are
+/// compared decoded.
 ///
-/// - `after`: the value of a member that the search begins after; 0 to begin with the first.
 /// - `text`: printable ASCII.
-size_t tg_json_member(const tg_json_outline *_Nonnull outline, size_t object, size_t after, const void *_Nonnull text,
-                      size_t length);
+/// - `is_twice`: set when there is another such member; NULL to end at the first.
+size_t tg_json_member(const tg_json_outline *_Nonnull outline, size_t object, const void *_Nonnull text, size_t length,
+                      bool *_Nullable is_twice);
 
 /// The next key, however deep, from this structural on, that has one of these lengths: a bit for each up to 62, and the
 /// highest one for all that is longer. In a document with escaped keys it may be of any other. 0 when there is none: no

@@ -74,9 +74,12 @@ struct TurnReader: ~Copyable {
     }
 
     private func speaker(of role: JSONSourceValue?) -> DigestChain.Speaker {
-        guard let role else { return .user }
-        if role.equals("assistant") || role.equals("model") { return .model }
-        return role.equals("system") || role.equals("developer") ? .system : .user
+        guard let role = role?.text else { return .user }
+        func isNamed(_ name: StaticString) -> Bool { JSONText.inside(role, equals: name) }
+        // Most are, and of another length than the others.
+        if isNamed("user") { return .user }
+        if isNamed("assistant") || isNamed("model") { return .model }
+        return isNamed("system") || isNamed("developer") ? .system : .user
     }
 
     // MARK: Texts
