@@ -11,7 +11,8 @@ extension Call {
         let traces = context.traces
         guard traces.isOn else { return }
         let texts = requestID.utf8.count + 6 * summary.model.utf8.count
-        traces.keep(requestID, atMost: Self.longestFrame + texts + trace.longestLists) { writeTrace(to: &$0) }
+        let lists = CallTrace.longest(trace.candidates, trace.refusals, trace.attempts)
+        traces.keep(requestID, atMost: Self.longestFrame + texts + lists) { writeTrace(to: &$0) }
     }
 
     /// The trace as one JSON object; times are milliseconds since the call came in, unless they are dates.
@@ -67,10 +68,10 @@ extension CallTrace {
     /// Bytes of an entry without its texts: three numbers, a date, a word of ours and the names.
     fileprivate static let longestEntry = 288
 
-    /// Bytes of the entries of all lists.
-    fileprivate var longestLists: Int {
+    /// Bytes of the entries of all lists. It takes these alone: a whole trace would be copied for it.
+    fileprivate static func longest(_ candidates: [Candidate], _ refusals: [Refusal], _ attempts: [Attempt]) -> Int {
         let entries = candidates.count + refusals.count + attempts.count
-        return attempts.reduce(entries * Self.longestEntry) { $0 + $1.longestTexts }
+        return attempts.reduce(entries * longestEntry) { $0 + $1.longestTexts }
     }
 }
 
