@@ -120,7 +120,10 @@ package final class AccountSlots: RedisGatherer {
 
     /// Why a call to this model would be refused, as far as is known here.
     package func skipReason(_ model: String, now: Timestamp) -> SkipReason? {
-        hints.skipReason(model, takesCredits: takesCredits, now: now)
+        // Hardly any account has hints, as the board shows.
+        let state = board.states[position]
+        guard state.blockedUntil != 0 || state.hasModelLimits else { return nil }
+        return hints.skipReason(model, takesCredits: takesCredits, now: now)
     }
 
     package func isLimited(_ model: String, now: Timestamp) -> Bool {
