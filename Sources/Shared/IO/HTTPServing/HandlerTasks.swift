@@ -34,9 +34,10 @@ final class HandlerTasks {
         self.handler = handler
     }
 
-    /// Has the handler run for the exchange: now, or when the present callback has returned.
-    func run(_ exchange: ServerExchange) {
-        guard let desk = idle.popLast() else {
+    /// Has the handler run for the exchange: when the present callback has returned, or, where no task waits or `atOnce`,
+    /// now.
+    func run(_ exchange: ServerExchange, atOnce: Bool) {
+        guard !atOnce, let desk = idle.popLast() else {
             let desk = Desk()
             desk.exchange = exchange
             return loop.spawn { await self.work(at: desk) }

@@ -217,7 +217,10 @@ package final class ServerExchange {
     func bodyDidFail(_ error: RequestBodyError) { body.fail(error) }
 
     /// Has the server's handler run.
-    func start() { server.handlers.run(self) }
+    func start() {
+        // A body that is still coming is read to where it stays as soon as the handler has asked for it.
+        server.handlers.run(self, atOnce: body.isOpen)
+    }
 
     /// Answers in place of the handler, which never sees the request.
     func refuse(_ status: Int) {
