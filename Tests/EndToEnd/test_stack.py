@@ -71,7 +71,8 @@ def test_installing_packages_leaves_the_system_as_it_was(tmp_path: pathlib.Path,
     assert (done.returncode == 0) == (status == 0), done.stderr
     assert "unbound" not in done.stderr
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert len(calls) == (2 if status == 0 else 1), calls
+    # Lists that cannot be had anew may do.
+    assert len(calls) == 2, calls
     assert [file.read_bytes() if file.exists() else None for file in system] == before
 
 
