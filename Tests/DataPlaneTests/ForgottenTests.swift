@@ -1,6 +1,7 @@
 import Domain
 import GatewayKit
 import HTTPFetching
+import HTTPMessages
 import Reactor
 import Redis
 import Snapshots
@@ -102,6 +103,35 @@ struct ForgottenTests {
         }
     }
 
+    @Test("a call waits until all is counted again, however often Redis forgets meanwhile")
+    func waits() async throws {
+        try await standing { (stand) async throws in
+            try await stand.limitWeek(to: NanoUSD(1_000_000_000_000))
+            stand.upstream.script = Self.message
+            let answer = stand.loop.start { try await stand.ask() }
+            let start = MonotonicTime.now
+            while start.elapsed < .seconds(6) {
+                let time = try #require(try await stand.run("TIME").array?.first?.text)
+                try await stand.run("SET", RedisNames.epoch(stand.partition), "new.\(time).0")
+                await stand.loop.sleep(.milliseconds(200))
+                #expect(!answer.isFulfilled)
+            }
+            #expect(try await answer.wait().head.status == 200)
+        }
+    }
+
+    @Test("a call that may not wait so long is told that the gateway is not ready, not that others use its budget")
+    func refused() async throws {
+        try await standing(.init(settings: ["queue_wait_seconds": 1])) { (stand) async throws in
+            try await stand.limitWeek(to: NanoUSD(1_000_000_000_000))
+            try await stand.run("DEL", RedisNames.epoch(stand.partition))
+            let answer = try await stand.ask().head
+            #expect(answer.status == 503 && answer.headers["x-tollgate-code"] == "service_unavailable")
+            #expect(answer.headers["retry-after"] == "3")
+            #expect(stand.upstream.calls.isEmpty)
+        }
+    }
+
     private static func isAdmitted(_ stand: Stand, _ store: AdmissionStore, _ id: String) async throws -> Bool {
         let answer = try await store.admit(
             id,
@@ -114,7 +144,7 @@ struct ForgottenTests {
         )
         switch answer {
         case .admitted: return true
-        case .budgetInUse: return false
+        case .unsure: return false
         default: throw RedisError.unexpectedAnswer
         }
     }

@@ -42,6 +42,8 @@ package enum AdmissionAnswer: Sendable {
     case balanceSpent
     /// What is left is reserved for other calls.
     case budgetInUse
+    /// Redis has been new for seconds: what other calls have reserved under a strict policy may not be in it yet.
+    case unsure
     /// Until that ends, and where the key itself stands then.
     case rateLimited(Rate, milliseconds: Int64, MinuteFigures?)
     /// As many calls as user or key may have at once are under way, or others wait in front: the call's place in the
@@ -194,6 +196,7 @@ package final class AdmissionStore {
         case "policy": .policyExhausted(until: number == 0 ? nil : time)
         case "wallet": .balanceSpent
         case "in_use": .budgetInUse
+        case "unsure": .unsure
         case "user_rate": .rateLimited(.userRequests, milliseconds: number, minute)
         case "key_rate": .rateLimited(.keyRequests, milliseconds: number, minute)
         case "tokens": .rateLimited(.keyTokens, milliseconds: number, minute)

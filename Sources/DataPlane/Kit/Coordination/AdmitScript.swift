@@ -36,6 +36,7 @@ extension CallScripts {
     /// - `quota`; `policy` and the window's end in ms, 0 if a reset is needed; `day`, `week`, `month` and the window's end;
     ///   `wallet`;
     /// - `in_use`: only what other calls have reserved stands in the way;
+    /// - `unsure`: only that Redis may not know yet what they have;
     /// - `user_rate`, `key_rate`, `tokens`, the ms until that ends and the key's minute as above, without this call;
     /// - `key_busy`, `user_busy` and the call's place in the line of key or user: it stands in one of them.
     ///
@@ -75,7 +76,7 @@ extension CallScripts {
             local counters = hasMore and ARGV[6] or 'wallet'
             local wanted = tonumber(amount)
             local names, amounts, choices, count = {}, {}, '', 0
-            local inUse, time, now, ending = false, nil, nil, nil
+            local inUse, isOpen, time, now, ending = false, false, nil, nil, nil
             if hasMore then
               local place = 5
               for kind, limit, start, finish, after in string.gmatch(counters, '(%l+) (%d+) (%-?%d+) (%-?%d+) (%-?%d+)') do
@@ -116,7 +117,7 @@ extension CallScripts {
                 -- After Redis has forgotten, workers first say what is reserved. A clock that was set back is no reason.
                 if kind == 'strict' and (isUnsure or not epoch
                   or math.abs(now - tonumber(string.match(epoch, '%.(%d+)%.%d+$') or '0') * 1000) < 3000) then
-                  inUse = true
+                  isOpen = true
                 end
                 count = count + 1
                 names[count], amounts[count] = name, string.format('%d', math.max(part, 0))
@@ -140,13 +141,13 @@ extension CallScripts {
               names[count], amounts[count] = KEYS[4], part
               choices = choices .. '0'
             end
-            if inUse then
+            if inUse or isOpen then
               if not epoch then
                 time = time or call('TIME')
                 epoch = ARGV[1] .. '.' .. time[1] .. '.' .. time[2]
                 call('SET', KEYS[1], epoch)
               end
-              return {'in_use', epoch}
+              return {inUse and 'in_use' or 'unsure', epoch}
             end
 
             local figures, since, rates, lines, lease = '', '-', nil, nil, nil

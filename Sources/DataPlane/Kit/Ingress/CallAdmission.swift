@@ -11,8 +11,7 @@ import Telemetry
 struct CallAdmission {
     /// How often a call that waits for a slot of its user or key asks again.
     private static let callerSlotPoll = Duration.milliseconds(100)
-    /// For so long a call waits for a budget that others use; longer than it takes workers to say what they use after
-    /// Redis has forgotten.
+    /// For so long a call waits for a budget that others use.
     private static let budgetWait = Duration.seconds(5)
     /// How often a call whose key or group has changed asks again before it gives up; with the pauses between, longer
     /// than an announced change is on its way.
@@ -108,7 +107,8 @@ struct CallAdmission {
                 let start = MonotonicTime.now
                 try await wait.wait(in: line, place, atMost: queueWait - begin.elapsed, call.exchange)
                 waited += start.elapsed
-            case .budgetInUse where begin.elapsed < min(queueWait, Self.budgetWait) && !call.exchange.isCallerGone:
+            case .budgetInUse where begin.elapsed < min(queueWait, Self.budgetWait) && !call.exchange.isCallerGone,
+                .unsure where begin.elapsed < queueWait && !call.exchange.isCallerGone:
                 await context.loop.sleep(Self.callerSlotPoll)
                 waited += Self.callerSlotPoll
             default: throw refusal(answer, standing, call.exchange)

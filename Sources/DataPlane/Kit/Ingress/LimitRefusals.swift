@@ -37,6 +37,8 @@ enum LimitRefusals {
             )
         case .budgetInUse:
             return GatewayError(.budgetInUse, language.text.inUse, retryAfterSeconds: 1)
+        case .unsure:
+            return GatewayError(.unavailable, language.text.unsure, retryAfterSeconds: 3)
         case .admitted, .stale, .forgotten, .busy:
             return nil
         }
@@ -79,6 +81,7 @@ enum CallerLanguage: Equatable {
         let needsReset: String
         let balance: String
         let inUse: String
+        let unsure: String
         let subscription: @Sendable (CounterNames.SubscriptionWindow) -> String
         let rate: @Sendable (AdmissionAnswer.Rate) -> String
     }
@@ -104,6 +107,7 @@ enum CallerLanguage: Equatable {
         needsReset: " An administrator must reset it.",
         balance: "The balance is used up. Top it up to go on.",
         inUse: "What is left of the budget is in use by other calls; try again in a moment.",
+        unsure: "What other calls have reserved is being counted anew; try again in a moment.",
         subscription: { "The \($0.english) limit of the subscription is reached." },
         rate: {
             switch $0 {
@@ -120,6 +124,7 @@ enum CallerLanguage: Equatable {
         needsReset: "需由管理员重置。",
         balance: "余额已用完，请充值后继续。",
         inUse: "剩余预算正被其他请求占用，请稍后重试。",
+        unsure: "正在重新统计其他请求占用的预算，请稍后重试。",
         subscription: { "已达到订阅的\($0.chinese)限额。" },
         rate: {
             switch $0 {
