@@ -4,8 +4,11 @@ How many can be set by SOAK_CALLS, how many at once by SOAK_AT_ONCE; every run c
 """
 
 import asyncio
+import contextlib
+import json
 import os
 import random
+import socket
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -15,7 +18,7 @@ import redis
 from harness.load import Gone, LoadAnswer, LoadConnection, crowd
 from harness.money import CLASSES, nano
 from harness.process import descriptors, resident_bytes, threads
-from harness.stack import Stack
+from harness.stack import Stack, address_of
 from harness.tenancy import Tenant
 from harness.waiting import until
 
@@ -201,3 +204,36 @@ def test_twenty_thousand_mixed_calls_add_up(make_tenant, stack: Stack) -> None:
 
         # Connections to accounts are kept for a minute and a half.
         until(f"worker {pid} has closed its connections", is_at_rest, seconds=120)
+
+
+def test_idle_open_streams_take_little_memory(make_tenant, stack: Stack) -> None:
+    streams, few, bound = 1500, 100, 12_000
+    tenant = make_tenant(accounts=[{"concurrency": 2 * streams}], balance="100000", user={"concurrency": 0})
+    stack.local("restart", "worker-1")
+    worker = stack.worker_pids[0]
+    body = json.dumps(tenant.body("e2-d25000", stream=True))
+    fields = "".join(f"{name}: {value}\r\n" for name, value in tenant.json_headers.items())
+    request = f"POST /v1/messages HTTP/1.1\r\nhost: gateway\r\n{fields}content-length: {len(body)}\r\n\r\n{body}"
+    with contextlib.ExitStack() as opened:
+
+        def begin(count: int) -> None:
+            callers = [opened.enter_context(socket.create_connection(address_of(tenant.gateway()), 30)) for _ in range(count)]
+            for caller in callers:
+                caller.sendall(request.encode())
+            for caller in callers:
+                assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+        # The first ones bring code and what all share.
+        begin(few)
+        before = resident_bytes(worker)
+        begin(streams)
+
+        def is_little() -> bool:
+            each = (resident_bytes(worker) - before) / streams
+            assert each <= bound, f"{each:.0f} bytes a stream"
+            return True
+
+        # The allocator gives back what opening them took within some seconds.
+        until("an idle stream takes little", is_little, seconds=15)
+    store = redis.Redis.from_url(stack.read("TOLLGATE_REDIS_URL"))
+    until("all are over", lambda: nothing_is_held(store, tenant), seconds=60)

@@ -32,7 +32,8 @@ struct CallTrace {
         var effects: [AccountEffect] = []
     }
 
-    struct Bill {
+    /// Apart from the rest: a call is under way for long before it has one, and is kept smaller for it.
+    final class Bill {
         let status: Int
         let end: UsageEnd
         let cost: NanoUSD
@@ -40,6 +41,16 @@ struct CallTrace {
         let accountMultiplier: Multiplier
         let isEstimated: Bool
         let usage: TokenUsage
+
+        init(_ record: borrowing UsageRecord) {
+            status = record.status
+            end = record.end
+            cost = record.cost
+            multiplier = record.multiplier
+            accountMultiplier = record.accountMultiplier
+            isEstimated = record.isEstimated
+            usage = record.usage
+        }
     }
 
     /// Entries of each list; further ones are counted.
@@ -64,17 +75,7 @@ struct CallTrace {
         waitedForCaller = waited
     }
 
-    mutating func billed(_ record: UsageRecord) {
-        bill = Bill(
-            status: record.status,
-            end: record.end,
-            cost: record.cost,
-            multiplier: record.multiplier,
-            accountMultiplier: record.accountMultiplier,
-            isEstimated: record.isEstimated,
-            usage: record.usage
-        )
-    }
+    mutating func billed(_ record: borrowing UsageRecord) { bill = Bill(record) }
 
     mutating func waitedForAccount(_ duration: Duration) { waitedForAccount += duration }
 
