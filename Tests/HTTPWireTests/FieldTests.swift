@@ -134,6 +134,20 @@ struct FieldTests {
         #expect(fields(head, contentLength: 0)[1] == "content-length=0")
     }
 
+    @Test("what no other message will say again is not remembered for it")
+    func unique() {
+        var flags: [UInt8] = []
+        let head = HTTPResponseHead(
+            status: 200,
+            headers: ["request-id": "a", "x-request-id": "b", "x-request-ix": "c", "content-type": "d"]
+        )
+        _ = HTTP2Fields.withResponse(head) { fields, count in
+            flags = (0..<count).map { fields[$0].flags & UInt8(NGHTTP2_NV_FLAG_NO_INDEX.rawValue) }
+            return 0
+        }
+        #expect(flags == [0, 1, 1, 0, 0])
+    }
+
     private func collected(_ fields: [(String, String)]) -> HTTP2HeadCollector {
         var collector = HTTP2HeadCollector()
         for (name, value) in fields {

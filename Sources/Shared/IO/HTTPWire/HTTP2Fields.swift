@@ -167,12 +167,22 @@ package enum HTTP2Fields {
                 if left.covers(name) {
                     if FieldBytes(raw: name).equals("host") { writer.takeHost(value) }
                 } else if FieldRules.isValue(value) {
-                    writer.append(name, value)
+                    writer.append(name, value, isUnique(name) ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE)
                 }
             } then: {
                 guard let base = space.baseAddress else { preconditionFailure("a head without pseudo fields") }
                 return body(UnsafePointer(base), writer.count)
             }
+        }
+    }
+
+    /// Whether no other message has the same value, so that remembering it (RFC 7541, 6.2) would only cost.
+    private static func isUnique(_ name: UnsafeRawBufferPointer) -> Bool {
+        let field = FieldBytes(raw: name)
+        return switch name.count {
+        case 10: field.equals("request-id")
+        case 12: field.equals("x-request-id")
+        default: false
         }
     }
 
