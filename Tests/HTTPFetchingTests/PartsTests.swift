@@ -41,6 +41,36 @@ struct PartsTests {
         }
     }
 
+    /// One whose sender gave it up in the turn in which its head came.
+    private static func givenUp(_ loop: EventLoop, hasEnded: Bool) async throws -> TimedExchange {
+        let exchange = TimedExchange(FetchTimeouts(), DeadlineQueue(loop), now: .now)
+        exchange.headDidCome(HTTPResponseHead(status: 400))
+        Array("{}".utf8).withUnsafeBytes { exchange.deliver($0) }
+        if hasEnded { exchange.end(nil) }
+        exchange.cancelBySender()
+        #expect(try await exchange.waitForHead().status == 400)
+        return exchange
+    }
+
+    @Test("an answer that was given up has no body, whoever asks for it", arguments: [false, true])
+    func givenUp(hasEnded: Bool) async throws {
+        try await onLoop { loop in
+            let first = try await Self.givenUp(loop, hasEnded: hasEnded)
+            #expect(throws: FetchError.cancelled) { try first.collectIfEnded(limit: 10) }
+            let second = try await Self.givenUp(loop, hasEnded: hasEnded)
+            await #expect(throws: FetchError.cancelled) { try await second.collect(limit: 10, expected: 2) }
+            let third = try await Self.givenUp(loop, hasEnded: hasEnded)
+            var pieces = 0
+            var ends: [FetchError?] = []
+            third.read { _ in
+                pieces += 1
+            } onEnd: {
+                ends.append($0)
+            }
+            #expect(pieces == 0 && ends == [.cancelled])
+        }
+    }
+
     @Test("a deadline moves forward at once, back when it passes, and things may leave while others pass")
     func moving() async throws {
         try await onLoop { loop in

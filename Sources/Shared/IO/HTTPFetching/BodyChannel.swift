@@ -93,6 +93,8 @@ class BodyChannel: Expiring {
         onData: @escaping (UnsafeRawBufferPointer) -> Void,
         onEnd: @escaping (FetchError?) -> Void
     ) {
+        // Given up between its head and here.
+        if case .gone = reader { return onEnd(.cancelled) }
         guard case .none = reader else { preconditionFailure("a body has one reader") }
         reader = .callback(onData: onData, onEnd: onEnd)
         handOver()
@@ -101,7 +103,7 @@ class BodyChannel: Expiring {
 
     /// - Parameter expected: the length announced, to make room for it at once.
     final func collect(limit: Int, expected: Int) async throws -> [UInt8] {
-        startCollecting(limit)
+        try startCollecting(limit)
         if case .none = ending {
             if expected > kept.count { kept.reserveCapacity(min(expected, limit)) }
             await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
@@ -115,12 +117,17 @@ class BodyChannel: Expiring {
     /// The same where the whole body is here already; nil where it is to be waited for, by `collect`.
     final func collectIfEnded(limit: Int) throws -> [UInt8]? {
         if case .none = ending { return nil }
-        startCollecting(limit)
+        try startCollecting(limit)
         return try collected()
     }
 
-    private func startCollecting(_ limit: Int) {
-        guard case .none = reader else { preconditionFailure("a body has one reader") }
+    private func startCollecting(_ limit: Int) throws {
+        switch reader {
+        case .none: break
+        // Given up between its head and here, in one turn: its caller has left.
+        case .gone: throw FetchError.cancelled
+        case .collecting, .callback: preconditionFailure("a body has one reader")
+        }
         reader = .collecting(limit: limit)
         if kept.count > limit {
             refuse()
