@@ -42,6 +42,21 @@ struct RequestMeasureTests {
         #expect(two.media.most == 2 * MediaTokens.image.most && two.media.likely == 2 * MediaTokens.image.likely)
     }
 
+    @Test("no byte counts twice, however a caller names it")
+    func once() throws {
+        let url = "data:audio/wav;base64," + Self.data
+        for item in [
+            #"{"type":"input_audio","input_audio":{"type":"x","file_data":"\#(url)"}}"#,
+            #"{"type":"input_audio","input_audio":{"type":"x","file_data":"\#(url)","data":"\#(Self.data)"}}"#,
+            #"{"type":"input_audio","input_audio":{"data":"\#(Self.data)","format":"wav"}}"#,
+        ] {
+            let measured = try responses(item)
+            let rest = item.replacing(url, with: "").replacing(Self.data, with: "")
+            #expect(measured.textBytes >= (try responses(rest)).textBytes)
+            #expect(measured.media.most > 0)
+        }
+    }
+
     @Test(
         "what stands where no media belong is text",
         arguments: [

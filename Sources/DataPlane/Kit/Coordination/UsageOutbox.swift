@@ -182,7 +182,7 @@ package final class UsageOutbox {
             bill: Bill(
                 cost: record.cost,
                 charge: charge ?? CallCharge(of: copy record),
-                tokens: key.countsTokens ? record.usage.total : nil
+                tokens: key.countsTokens ? max(0, record.usage.total) : nil
             ),
             hasCheckpoint: hasCheckpoint
         )
@@ -394,6 +394,11 @@ package final class UsageOutbox {
         guard !epoch.equals(known) else { return }
         epochs[partition.number] = Array(epoch)
         forgotten(partition)
+    }
+
+    /// Whether a partition's epoch is the one that was noted last.
+    package func isNoted(_ partition: Partition, _ epoch: UnsafeRawBufferPointer) -> Bool {
+        epochs[partition.number].map { epoch.equals($0) } ?? false
     }
 
     private func forgotten(_ partition: Partition) {

@@ -10,7 +10,7 @@ package struct RequestMeasure: Hashable, Sendable {
     /// - Parameter summary: as it was read from the request.
     package init(of request: JSONOutline, _ summary: CallSummary, _ dialect: Dialect) {
         let reader = MediaReader(dialect, request)
-        textBytes = request.source.count - reader.bytes
+        textBytes = max(0, request.source.count - reader.bytes)
         media = reader.tokens
         if summary.goesOnFromStored || reader.namesStored { media += .unseen }
     }
@@ -82,7 +82,9 @@ private struct MediaReader {
     private mutating func readResponses(_ member: JSONOutline.Member) {
         let (key, value) = (Self.responses[member.key], member.value)
         guard value.isString else {
-            if key.equals("input_audio"), let parts = Parts(value) { addRecording(parts.data) }
+            guard key.equals("input_audio"), let parts = Parts(value) else { return }
+            // Its own name of the data alone: the others are looked for by themselves, and would count twice.
+            if parts.isAmbiguous { tokens += .unseen } else { addRecording(value["data"]) }
             return
         }
         if key.equals("image_url") { return addURL(value, image) }
