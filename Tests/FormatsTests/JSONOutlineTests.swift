@@ -94,9 +94,12 @@ struct JSONOutlineTests {
 
     @Test("depth is bounded like a parse's", arguments: [1, 2, 510, 511, 512, 513, 2000])
     func depth(levels: Int) {
-        expectSame(
-            Array(String(repeating: "[", count: levels).utf8) + Array(String(repeating: "]", count: levels).utf8)
-        )
+        for inside in ["", "1", "{}", #"{"a":1}"#, "[],[]"] {
+            expectSame(
+                Array(String(repeating: "[", count: levels).utf8) + Array(inside.utf8)
+                    + Array(String(repeating: "]", count: levels).utf8)
+            )
+        }
     }
 
     @Test("20,000 mutations of a document are taken or refused like by a parse")

@@ -78,7 +78,6 @@ struct Outliner {
             if (first == '"') {
                 at++;
             } else if (first == '{' || first == '[') {
-                if (depth == maximum_depth) { return simdjson::DEPTH_ERROR; }
                 closings[at] = open;
                 open = uint32_t(at);
                 is_in_object = first == '{';
@@ -86,6 +85,8 @@ struct Outliner {
                 at++;
                 if (is_done()) { return simdjson::TAPE_ERROR; }
                 if (byte() != (is_in_object ? '}' : ']')) {
+                    // As a parse counts: what is empty may stand one level deeper.
+                    if (depth >= maximum_depth) { return simdjson::DEPTH_ERROR; }
                     if (is_in_object && !key()) { return simdjson::TAPE_ERROR; }
                     continue;
                 }

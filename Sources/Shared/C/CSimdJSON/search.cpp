@@ -23,9 +23,8 @@ struct Reader {
 
     /// The closing quote of a key: a colon follows it, after white space at most.
     const uint8_t *end_of_key(size_t place) const {
-        const uint8_t *end = source + structurals[place + 1] - 1;
-        while (*end != '"') { end--; }
-        return end;
+        const uint8_t *start = source + structurals[place], *end = source + structurals[place + 1] - 1;
+        return *end == '"' ? end : static_cast<const uint8_t *>(memrchr(start, '"', size_t(end - start)));
     }
 };
 
