@@ -12,12 +12,15 @@ package enum AnswerHeaders {
         return headers
     }
 
+    /// More than any connection has: each field is compared with each.
+    private static let mostConnectionOptions = 32
+
     /// The fields that `Connection` names, in lower case: they belong to the connection (RFC 9110, 7.6.1).
-    private static func connectionOptions(_ headers: HeaderFields) -> [String] {
+    private static func connectionOptions(_ headers: HeaderFields) -> ArraySlice<String> {
         guard headers.contains("connection") else { return [] }
         return headers.values("connection").flatMap { value in
             value.lowercased().split { $0 == "," || $0 == " " || $0 == "\t" }.map(String.init)
-        }
+        }.prefix(mostConnectionOptions)
     }
 
     private static func isDropped(_ name: FieldBytes) -> Bool { isDroppedByName(name) || isDroppedByFamily(name) }
