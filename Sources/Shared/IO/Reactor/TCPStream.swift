@@ -168,7 +168,7 @@ package final class TCPStream: ByteStream, TurnEndObserver {
         var taken = 0
         if inFlight == 0, total >= Self.writeThroughMinimum { taken = offer(pieces) }
         output.removeFirst(min(taken, queued))
-        if output.isEmpty { takeBuffer() }
+        if output.isEmpty, taken < queued + total { takeBuffer() }
         var skipped = max(0, taken - queued)
         for piece in pieces {
             let start = min(skipped, piece.count)

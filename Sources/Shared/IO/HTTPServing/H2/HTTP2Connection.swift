@@ -274,7 +274,8 @@ extension HTTP2Connection {
         guard let session else { return }
         nghttp2_session_consume_connection(session.raw, bytes.count)
         guard let stream, let exchange = stream.exchange else { return }
-        let left = exchange.bodyBytes > 0 ? 0 : max(0, (exchange.announcedBodyLength ?? 0) - bytes.count)
+        let isFirst = exchange.isBodyOpen && exchange.bodyBytes == 0
+        let left = !isFirst ? 0 : max(0, (exchange.announcedBodyLength ?? 0) - bytes.count)
         exchange.bodyDidArrive(bytes, left: left)
         stream.uncredited += bytes.count
         if exchange.isBodyWanted, exchange.isBodyOpen {
