@@ -174,7 +174,7 @@ final class RedisConnection: ByteStreamHandler, TurnEndObserver {
             output.bytes.removeAll(keepingCapacity: true)
         } else {
             output = Output()
-            output.bytes.reserveCapacity(min(lastOutput.bytes.capacity, Self.keptOutput / 2))
+            output.bytes.reserveCapacity(min(lastOutput.bytes.count, Self.keptOutput / 2))
         }
     }
 

@@ -32,10 +32,10 @@ package struct RedisReply: ~Copyable {
 
     // MARK: Looking at it
 
-    /// What a string or a status says, as long as `body` runs; nil for anything else.
+    /// What a string says, as long as `body` runs; nil for anything else.
     @inlinable
     package func withText<Answer>(_ body: (UnsafeRawBufferPointer) throws -> Answer) rethrows -> Answer? {
-        guard let element = elements.first, element.kind == .string || element.kind == .status else { return nil }
+        guard let element = elements.first, element.kind == .string else { return nil }
         return try texts.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[element.text])) }
     }
 
