@@ -63,9 +63,11 @@ package enum RevisionAnswer: Equatable, Sendable {
 package final class AdmissionStore {
     private static let ok = Array("ok".utf8)
 
-    /// What the script answered: its epoch alone to almost all calls, which is noted by then.
+    /// What the script answered: its epoch alone to almost all calls.
     private enum Answer {
-        case admitted
+        /// An epoch that is not known yet is noted when the call goes on: those that were answered before it are then
+        /// known to hold what they reserved.
+        case admitted(newEpoch: [UInt8]?)
         case parts([RedisValue])
         case failed(RedisError)
     }
@@ -77,6 +79,7 @@ package final class AdmissionStore {
     /// Proposed where Redis has no epoch; random for each worker loop.
     private let proposedEpoch: String
     package var onEpoch: ((Partition, UnsafeRawBufferPointer) -> Void)?
+    package var isKnownEpoch: ((Partition, UnsafeRawBufferPointer) -> Bool)?
     private var hasConnected = false
     /// Until when Redis may not know all that is reserved.
     private var isUnsureUntil: MonotonicTime?
@@ -114,7 +117,8 @@ package final class AdmissionStore {
             let state = state(isLenient: isLenient, plan.hasLines ? ticket : nil)
             let parts: [RedisValue]
             switch await ask(plan, requestID, max(0, amount.raw), state, key.partition.partition) {
-            case .admitted:
+            case .admitted(let newEpoch):
+                newEpoch?.withUnsafeBytes { onEpoch?(key.partition.partition, $0) }
                 guard let charge = plan.charge else { throw RedisError.unexpectedAnswer }
                 return .admitted(AdmissionGrant(charge: charge, amount: amount, minute: nil))
             case .parts(let found): parts = found
@@ -165,7 +169,8 @@ package final class AdmissionStore {
     }
 
     private func read(_ answer: borrowing RedisReply, _ partition: Partition) -> Answer {
-        if answer.withText({ onEpoch?(partition, $0) }) != nil { return .admitted }
+        let newEpoch = answer.withText { epoch in isKnownEpoch?(partition, epoch) == true ? nil : Array(epoch) }
+        if let newEpoch { return .admitted(newEpoch: newEpoch) }
         return switch answer.result {
         case .success(.array(let parts)): .parts(parts)
         case .success: .failed(.unexpectedAnswer)

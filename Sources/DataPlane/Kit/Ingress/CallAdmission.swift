@@ -73,6 +73,8 @@ struct CallAdmission {
         var isLenient = false
         var waited = Duration.zero
         let begin = MonotonicTime.now
+        // Since when nothing but other calls' reservations stands in the way.
+        var inUseSince: MonotonicTime?
         let queueWait = standing.config.settings.queueWait
         let wait = CallerWait(context.waits, requestID: call.requestID, standing.config.settings)
         // Where it has not been let in.
@@ -107,8 +109,10 @@ struct CallAdmission {
                 let start = MonotonicTime.now
                 try await wait.wait(in: line, place, atMost: queueWait - begin.elapsed, call.exchange)
                 waited += start.elapsed
-            case .budgetInUse where begin.elapsed < min(queueWait, Self.budgetWait) && !call.exchange.isCallerGone,
-                .unsure where begin.elapsed < queueWait && !call.exchange.isCallerGone:
+            case .budgetInUse, .unsure:
+                if case .unsure = answer { inUseSince = nil } else { inUseSince = inUseSince ?? .now }
+                let isLong = begin.elapsed >= queueWait || inUseSince.map { $0.elapsed >= Self.budgetWait } ?? false
+                guard !isLong, !call.exchange.isCallerGone else { throw refusal(answer, standing, call.exchange) }
                 await context.loop.sleep(Self.callerSlotPoll)
                 waited += Self.callerSlotPoll
             default: throw refusal(answer, standing, call.exchange)

@@ -100,7 +100,10 @@ package final class Call: LeaseHolder {
 
     /// What the call rests on has been read again.
     func rest(on standing: Standing) {
+        let isSame = standing.group === group
         self.standing = standing
+        // What the call asks again for while it waits is of an older configuration than others may have by then.
+        guard !isSame else { return }
         served = context.candidates.of(group, route, model: summary.model)
     }
 
