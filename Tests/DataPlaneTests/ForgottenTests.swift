@@ -113,7 +113,9 @@ struct ForgottenTests {
             while start.elapsed < .seconds(6) {
                 let time = try #require(try await stand.run("TIME").array?.first?.text)
                 try await stand.run("SET", RedisNames.epoch(stand.partition), "new.\(time).0")
-                await stand.loop.sleep(.milliseconds(200))
+                // It asks again, and is not let in.
+                let asked = try await stand.scriptCalls()
+                try await stand.until(within: .seconds(10)) { try await stand.scriptCalls() > asked }
                 #expect(!answer.isFulfilled)
             }
             #expect(try await answer.wait().head.status == 200)
@@ -129,6 +131,27 @@ struct ForgottenTests {
             #expect(answer.status == 503 && answer.headers["x-tollgate-code"] == "service_unavailable")
             #expect(answer.headers["retry-after"] == "3")
             #expect(stand.upstream.calls.isEmpty)
+        }
+    }
+
+    @Test("that Redis has forgotten is acted on when those it had answered before have gone on")
+    func order() async throws {
+        try await standing { (stand) async throws in
+            let outbox = stand.context.outbox
+            let other = try #require(Partition.all.first { $0 != stand.partition })
+            var steps: [String] = []
+            outbox.onForgotten = { _ in steps.append("forgotten") }
+            let answered = Promise<Void>()
+            stand.loop.spawn {
+                try? await answered.wait()
+                steps.append("went on")
+            }
+            Array("old".utf8).withUnsafeBytes { outbox.noteEpoch(other, $0) }
+            answered.succeed(())
+            Array("new".utf8).withUnsafeBytes { outbox.noteEpoch(other, $0) }
+            #expect(steps.isEmpty)
+            await stand.loop.wait { steps.count == 2 }
+            #expect(steps == ["went on", "forgotten"])
         }
     }
 

@@ -31,13 +31,6 @@ extension Stand {
 
     fileprivate var wallet: String { CounterNames.wallet(of: key.user) }
 
-    /// How many scripts Redis has run so far.
-    fileprivate func scriptCalls() async throws -> Int {
-        let text = try await run("INFO", "commandstats").text ?? ""
-        let rest = text.split(separator: "cmdstat_evalsha:calls=").dropFirst().first
-        return rest.flatMap { Int($0.prefix { $0 != "," }) } ?? 0
-    }
-
     /// The counter of the policy's window that runs now.
     fileprivate func policyCounter() async throws -> String {
         let names = try await run("KEYS", "*policy:\(key.id):*").array?.compactMap(\.text) ?? []

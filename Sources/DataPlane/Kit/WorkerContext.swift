@@ -129,7 +129,6 @@ package final class WorkerContext {
         outbox.onPosted = { count in metrics.recordsPosted.add(count) }
         outbox.onForgotten = { [leases] partition in leases.reserveAgain(in: partition) }
         outbox.livePartitions = { [leases] in leases.partitions }
-        admission.isKnownEpoch = { [outbox] partition, epoch in outbox.isNoted(partition, epoch) }
         admission.onEpoch = { [outbox] partition, epoch in outbox.noteEpoch(partition, epoch) }
         redis.onConnect = { [unowned admission, unowned outbox, unowned redis, unowned traces, unowned sessions] in
             // A script that has to be loaded first comes behind what was sent after it: a settlement must not.

@@ -1,4 +1,5 @@
 import Reactor
+import Redis
 import Testing
 
 extension Stand {
@@ -10,5 +11,12 @@ extension Stand {
             await loop.sleep(.milliseconds(2))
         }
         Issue.record("not within \(time)")
+    }
+
+    /// How many scripts Redis has run so far.
+    func scriptCalls() async throws -> Int {
+        let text = try await run("INFO", "commandstats").text ?? ""
+        let rest = text.split(separator: "cmdstat_evalsha:calls=").dropFirst().first
+        return rest.flatMap { Int($0.prefix { $0 != "," }) } ?? 0
     }
 }

@@ -63,23 +63,20 @@ package enum RevisionAnswer: Equatable, Sendable {
 package final class AdmissionStore {
     private static let ok = Array("ok".utf8)
 
-    /// What the script answered: its epoch alone to almost all calls.
+    /// What the script answered: its epoch alone to almost all calls, which is noted by then.
     private enum Answer {
-        /// An epoch that is not known yet is noted when the call goes on: those that were answered before it are then
-        /// known to hold what they reserved.
-        case admitted(newEpoch: [UInt8]?)
+        case admitted
         case parts([RedisValue])
         case failed(RedisError)
     }
     /// Windows are chosen again so often: only clocks that jump need more than two.
     private static let maximumPlans = 4
     /// Within this time all workers are connected again (`RedisClient`) and have said what their calls have reserved.
-    private static let reservingAgain = Duration.seconds(3)
+    package static let secondsToReserveAgain = 3
     private let redis: RedisClient
     /// Proposed where Redis has no epoch; random for each worker loop.
     private let proposedEpoch: String
     package var onEpoch: ((Partition, UnsafeRawBufferPointer) -> Void)?
-    package var isKnownEpoch: ((Partition, UnsafeRawBufferPointer) -> Bool)?
     private var hasConnected = false
     /// Until when Redis may not know all that is reserved.
     private var isUnsureUntil: MonotonicTime?
@@ -93,7 +90,7 @@ package final class AdmissionStore {
     /// last one had, reservations among it, and still show the same epochs. The first
     /// connection comes back from nowhere.
     package func redisDidConnect() {
-        if hasConnected { isUnsureUntil = .now + Self.reservingAgain }
+        if hasConnected { isUnsureUntil = .now + .seconds(Self.secondsToReserveAgain) }
         hasConnected = true
     }
 
@@ -117,8 +114,7 @@ package final class AdmissionStore {
             let state = state(isLenient: isLenient, plan.hasLines ? ticket : nil)
             let parts: [RedisValue]
             switch await ask(plan, requestID, max(0, amount.raw), state, key.partition.partition) {
-            case .admitted(let newEpoch):
-                newEpoch?.withUnsafeBytes { onEpoch?(key.partition.partition, $0) }
+            case .admitted:
                 guard let charge = plan.charge else { throw RedisError.unexpectedAnswer }
                 return .admitted(AdmissionGrant(charge: charge, amount: amount, minute: nil))
             case .parts(let found): parts = found
@@ -169,8 +165,7 @@ package final class AdmissionStore {
     }
 
     private func read(_ answer: borrowing RedisReply, _ partition: Partition) -> Answer {
-        let newEpoch = answer.withText { epoch in isKnownEpoch?(partition, epoch) == true ? nil : Array(epoch) }
-        if let newEpoch { return .admitted(newEpoch: newEpoch) }
+        if answer.withText({ onEpoch?(partition, $0) }) != nil { return .admitted }
         return switch answer.result {
         case .success(.array(let parts)): .parts(parts)
         case .success: .failed(.unexpectedAnswer)

@@ -76,7 +76,7 @@ extension CallScripts {
             local counters = hasMore and ARGV[6] or 'wallet'
             local wanted = tonumber(amount)
             local names, amounts, choices, count = {}, {}, '', 0
-            local inUse, isOpen, time, now, ending = false, false, nil, nil, nil
+            local obstacle, time, now, ending = nil, nil, nil, nil
             if hasMore then
               local place = 5
               for kind, limit, start, finish, after in string.gmatch(counters, '(%l+) (%d+) (%-?%d+) (%-?%d+) (%-?%d+)') do
@@ -113,11 +113,12 @@ extension CallScripts {
                   return {kind, epoch or '', finish}
                 end
                 local part = math.min(wanted, rest - reserved)
-                if rest - reserved <= 0 or (kind == 'strict' and part < wanted) then inUse = true end
+                if rest - reserved <= 0 or (kind == 'strict' and part < wanted) then obstacle = 'in_use' end
                 -- After Redis has forgotten, workers first say what is reserved. A clock that was set back is no reason.
                 if kind == 'strict' and (isUnsure or not epoch
-                  or math.abs(now - tonumber(string.match(epoch, '%.(%d+)%.%d+$') or '0') * 1000) < 3000) then
-                  isOpen = true
+                  or math.abs(now - tonumber(string.match(epoch, '%.(%d+)%.%d+$') or '0') * 1000)
+                    < \(AdmissionStore.secondsToReserveAgain * 1000)) then
+                  obstacle = obstacle or 'unsure'
                 end
                 count = count + 1
                 names[count], amounts[count] = name, string.format('%d', math.max(part, 0))
@@ -134,20 +135,20 @@ extension CallScripts {
                 local rest = wallet[1] - (wallet[2] or 0)
                 if rest <= 0 then return {'wallet', epoch or ''} end
                 rest = rest - (wallet[3] or 0)
-                if rest <= 0 then inUse = true end
+                if rest <= 0 then obstacle = 'in_use' end
                 if rest < wanted then part = string.format('%d', math.max(rest, 0)) end
               end
               count = count + 1
               names[count], amounts[count] = KEYS[4], part
               choices = choices .. '0'
             end
-            if inUse or isOpen then
+            if obstacle then
               if not epoch then
                 time = time or call('TIME')
                 epoch = ARGV[1] .. '.' .. time[1] .. '.' .. time[2]
                 call('SET', KEYS[1], epoch)
               end
-              return {inUse and 'in_use' or 'unsure', epoch}
+              return {obstacle, epoch}
             end
 
             local figures, since, rates, lines, lease = '', '-', nil, nil, nil

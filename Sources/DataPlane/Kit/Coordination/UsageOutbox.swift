@@ -396,14 +396,12 @@ package final class UsageOutbox {
         forgotten(partition)
     }
 
-    /// Whether a partition's epoch is the one that was noted last.
-    package func isNoted(_ partition: Partition, _ epoch: UnsafeRawBufferPointer) -> Bool {
-        epochs[partition.number].map { epoch.equals($0) } ?? false
-    }
-
     private func forgotten(_ partition: Partition) {
-        onForgotten?(partition)
-        resend(partition)
+        // Calls that were let in by answers before this one hold something only when their tasks have gone on.
+        loop.spawnSoon { [self] in
+            onForgotten?(partition)
+            resend(partition)
+        }
     }
 
     private func resend(_ partition: Partition) {

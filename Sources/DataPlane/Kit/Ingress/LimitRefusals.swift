@@ -38,7 +38,11 @@ enum LimitRefusals {
         case .budgetInUse:
             return GatewayError(.budgetInUse, language.text.inUse, retryAfterSeconds: 1)
         case .unsure:
-            return GatewayError(.unavailable, language.text.unsure, retryAfterSeconds: 3)
+            return GatewayError(
+                .unavailable,
+                language.text.unsure,
+                retryAfterSeconds: AdmissionStore.secondsToReserveAgain
+            )
         case .admitted, .stale, .forgotten, .busy:
             return nil
         }
