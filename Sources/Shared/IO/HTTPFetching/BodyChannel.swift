@@ -93,9 +93,7 @@ class BodyChannel: Expiring {
         onData: @escaping (UnsafeRawBufferPointer) -> Void,
         onEnd: @escaping (FetchError?) -> Void
     ) {
-        // Given up between its head and here.
-        if case .gone = reader { return onEnd(.cancelled) }
-        guard case .none = reader else { preconditionFailure("a body has one reader") }
+        guard isReadable else { return onEnd(.cancelled) }
         reader = .callback(onData: onData, onEnd: onEnd)
         handOver()
         demandDidChange()
@@ -121,13 +119,17 @@ class BodyChannel: Expiring {
         return try collected()
     }
 
-    private func startCollecting(_ limit: Int) throws {
+    /// Not when it was given up before anybody could read it: its sender's caller left in the turn in which its head came.
+    private var isReadable: Bool {
         switch reader {
-        case .none: break
-        // Given up between its head and here, in one turn: its caller has left.
-        case .gone: throw FetchError.cancelled
+        case .none: true
+        case .gone: false
         case .collecting, .callback: preconditionFailure("a body has one reader")
         }
+    }
+
+    private func startCollecting(_ limit: Int) throws {
+        guard isReadable else { throw FetchError.cancelled }
         reader = .collecting(limit: limit)
         if kept.count > limit {
             refuse()

@@ -223,6 +223,9 @@ package final class TCPStream: ByteStream, TurnEndObserver {
             } else {
                 leaveBuffer()
             }
+        } else if output.capacity > 0 {
+            // All that was queued went with what was written through.
+            leaveBuffer()
         }
         if inFlight == 0 { drained() }
     }

@@ -275,7 +275,7 @@ extension HTTP2Connection {
         nghttp2_session_consume_connection(session.raw, bytes.count)
         guard let stream, let exchange = stream.exchange else { return }
         let isFirst = exchange.isBodyOpen && exchange.bodyBytes == 0
-        let left = !isFirst ? 0 : max(0, (exchange.announcedBodyLength ?? 0) - bytes.count)
+        let left = isFirst ? max(0, (exchange.announcedBodyLength ?? 0) - bytes.count) : 0
         exchange.bodyDidArrive(bytes, left: left)
         stream.uncredited += bytes.count
         if exchange.isBodyWanted, exchange.isBodyOpen {
