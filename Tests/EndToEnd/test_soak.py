@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import random
-import socket
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -18,7 +17,8 @@ import redis
 from harness.load import Gone, LoadAnswer, LoadConnection, crowd
 from harness.money import CLASSES, nano
 from harness.process import descriptors, resident_bytes, threads
-from harness.stack import Stack, address_of
+from harness.raw import RawConnection, request
+from harness.stack import Stack
 from harness.tenancy import Tenant
 from harness.waiting import until
 
@@ -211,17 +211,16 @@ def test_idle_open_streams_take_little_memory(make_tenant, stack: Stack) -> None
     tenant = make_tenant(accounts=[{"concurrency": 2 * streams}], balance="100000", user={"concurrency": 0})
     stack.local("restart", "worker-1")
     worker = stack.worker_pids[0]
-    body = json.dumps(tenant.body("e2-d25000", stream=True))
-    fields = "".join(f"{name}: {value}\r\n" for name, value in tenant.json_headers.items())
-    request = f"POST /v1/messages HTTP/1.1\r\nhost: gateway\r\n{fields}content-length: {len(body)}\r\n\r\n{body}"
+    body = json.dumps(tenant.body("e2-d25000", stream=True)).encode()
+    call = request("POST", "/v1/messages", tenant.json_headers, body)
     with contextlib.ExitStack() as opened:
 
         def begin(count: int) -> None:
-            callers = [opened.enter_context(socket.create_connection(address_of(tenant.gateway()), 30)) for _ in range(count)]
+            callers = [opened.enter_context(RawConnection(tenant.gateway())) for _ in range(count)]
             for caller in callers:
-                caller.sendall(request.encode())
+                caller.send(call)
             for caller in callers:
-                assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+                assert caller.read_head().status == 200
 
         # The first ones bring code and what all share.
         begin(few)
