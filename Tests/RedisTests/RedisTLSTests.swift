@@ -86,6 +86,8 @@ struct RedisTLSTests {
             try await onLoop { loop in
                 var configuration = try #require(RedisConfiguration(url: redis.url))
                 configuration.authorityFile = authority
+                // On a loaded machine the first failure would else be that.
+                configuration.connectTimeout = .seconds(60)
                 let client = RedisClient(loop, configuration)
                 let failed = Promise<any Error>()
                 client.onFailure = { failed.succeed($0) }
