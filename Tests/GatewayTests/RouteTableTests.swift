@@ -122,19 +122,33 @@ struct ErrorDialectTests {
 
 @Suite("Request ids")
 struct RequestIDsTests {
+    private let now = Timestamp(microseconds: 1_790_000_000_000_000)
+
     @Test("an id is req_ and 24 characters of the alphabet, and no two are alike")
     func shape() {
         var ids = RequestIDs()
         var seen: Set<String> = []
         var letters: Set<Character> = []
         for _ in 0..<20_000 {
-            let id = ids.next()
+            let id = ids.next(at: now)
             #expect(id.utf8.count == 28 && id.hasPrefix("req_"))
-            letters.formUnion(id.dropFirst(4))
+            letters.formUnion(id.dropFirst(13))
             seen.insert(id)
         }
         #expect(seen.count == 20_000)
         #expect(letters == Set("0123456789abcdefghjkmnpqrstvwxyz"))
+    }
+
+    @Test("ids of later milliseconds sort behind those of earlier ones, for as long as anybody lives")
+    func order() {
+        var ids = RequestIDs()
+        let milliseconds: [Int64] = [0, 1, 31, 32, 1_790_000_000_000, 1_790_000_000_001, 4_102_444_800_000]
+        let made = milliseconds.map { ids.next(at: Timestamp(microseconds: $0 * 1000 + 999)) }
+        #expect(made == made.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) })
+        // Whatever the clock says, an id comes of it.
+        for odd in [Int64.min, -1, Int64.max] {
+            #expect(ids.next(at: Timestamp(microseconds: odd)).utf8.count == 28)
+        }
     }
 
     @Test("copies and other makers do not repeat each other's ids")
@@ -142,7 +156,7 @@ struct RequestIDsTests {
         var seen: Set<String> = []
         for _ in 0..<200 {
             var ids = RequestIDs()
-            for _ in 0..<3 { seen.insert(ids.next()) }
+            for _ in 0..<3 { seen.insert(ids.next(at: now)) }
         }
         #expect(seen.count == 600)
     }

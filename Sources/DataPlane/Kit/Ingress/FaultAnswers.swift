@@ -16,7 +16,7 @@ package struct FaultAnswers {
     package init(_ context: WorkerContext) { self.context = context }
 
     package func answer(_ fault: ProtocolFault) -> FaultAnswer {
-        let requestID = context.requestIDs.next()
+        let requestID = context.requestIDs.next(at: .now)
         let error = Self.error(fault.status)
         let dialect = fault.request.map { RouteTable.dialect(of: $0) } ?? .anthropic
         var answer = CallerErrors.whole(

@@ -23,7 +23,7 @@ package final class GatewayHandler {
 
     package func handle(_ exchange: ServerExchange) async {
         context.metrics.inFlight.add(1)
-        let requestID = context.requestIDs.next()
+        let requestID = context.requestIDs.next(at: .now)
         if let cors = context.config?.cors { exchange.furtherFields = cors.fields(for: exchange.request) }
         var isLogged = false
         do {
