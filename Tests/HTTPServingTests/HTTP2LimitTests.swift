@@ -1,4 +1,5 @@
 import CNGHTTP2
+import Glibc
 import HTTPMessages
 import HTTPServing
 import Reactor
@@ -96,6 +97,53 @@ struct HTTP2LimitTests {
             #expect(response.closeCode == NGHTTP2_CANCEL.rawValue)
             #expect(gone == 1)
             #expect(try await client.get("/").text == "small")
+            await server.stop()
+        }
+    }
+
+    @Test("a stream that is given up while its frame waits for the connection leaves the other frames whole")
+    func stallOfQueuedFrame() async throws {
+        try await onLoop { loop in
+            var gone = 0
+            let server = try TestServer(loop, limits: { $0.writeStallTimeout = .seconds(1) }) { exchange in
+                exchange.onCallerGone = { gone += 1 }
+                exchange.startResponse(HTTPResponseHead(status: 200))
+                exchange.write([UInt8](repeating: 0xee, count: 500_000))
+            }
+            let client = try SlowSocket(server.address)
+            defer { client.close() }
+            client.send(http2Preface + frame(4, [0, 4, 0x7f, 0xff, 0xff, 0xff]) + frame(8, [0x7f, 0xff, 0, 0]))
+            // So many that the connection goes on while each of them waits for its turn for longer than it may.
+            for stream in 0..<96 { client.send(frame(1, flags: 5, stream: UInt32(2 * stream + 1), getBlock)) }
+            let start = MonotonicTime.now
+            while gone == 0, start.elapsed < .seconds(20) {
+                client.receive(atMost: 65_536)
+                await loop.sleep(.milliseconds(50))
+            }
+            #expect(gone > 0)
+            client.send(frame(6, [1, 2, 3, 4, 5, 6, 7, 8]))
+            var place = 0
+            var (resets, pongs, foreign) = (0, 0, 0)
+            while pongs == 0, start.elapsed < .seconds(60) {
+                client.receive(atMost: 1 << 20)
+                while place + 9 <= client.received.count {
+                    let head = client.received[place..<place + 9]
+                    let end = place + 9 + head.prefix(3).reduce(0) { $0 << 8 | Int($1) }
+                    guard end <= client.received.count else { break }
+                    switch head[place + 3] {
+                    case 0: foreign += client.received[place + 9..<end].count { $0 != 0xee }
+                    case 3: resets += 1
+                    case 6: pongs += 1
+                    default: break
+                    }
+                    place = end
+                }
+                await loop.sleep(.zero)
+            }
+            #expect(
+                foreign == 0 && resets > 0 && pongs == 1,
+                "\(foreign) foreign bytes, \(resets) resets, \(place) of \(client.received.count) read"
+            )
             await server.stop()
         }
     }
@@ -372,3 +420,27 @@ func goaways(_ bytes: [UInt8]) -> [(last: UInt32, code: UInt32)] {
 }
 
 func goawayCode(_ bytes: [UInt8]) -> UInt32? { goaways(bytes).last?.code }
+
+/// A caller that takes no more than it is told to, of which the kernel keeps little.
+private final class SlowSocket {
+    private let file: Int32
+    private(set) var received: [UInt8] = []
+
+    init(_ address: SocketAddress) throws {
+        file = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var room: Int32 = 262_144
+        setsockopt(file, SOL_SOCKET, SO_RCVBUF, &room, socklen_t(MemoryLayout<Int32>.size))
+        let file = file
+        try #require(address.withSockaddr { connect(file, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) } == 0)
+    }
+
+    func send(_ bytes: [UInt8]) { _ = Glibc.send(file, bytes, bytes.count, 0) }
+
+    func receive(atMost most: Int) {
+        var bytes = [UInt8](repeating: 0, count: most)
+        let count = recv(file, &bytes, most, Int32(MSG_DONTWAIT))
+        if count > 0 { received += bytes[..<count] }
+    }
+
+    func close() { _ = Glibc.close(file) }
+}

@@ -117,4 +117,22 @@ struct LargeBodyTests {
             await server.stop()
         }
     }
+
+    @Test("a connection whose body was refused for want of memory is read on: it was told to try again")
+    func retried() async throws {
+        try await onLoop { loop in
+            let server = try TestServer(loop) { exchange in
+                if let body = try? await exchange.collectBody(limit: 1000) { exchange.respond(200, "\(body.count)") }
+            }
+            let budget = ByteBudget(limit: 0)
+            server.server.bodyBudget = budget
+            let client = try await server.connect()
+            client.send(Self.post(patterned(100)))
+            #expect(try await client.answer().status == 503)
+            server.server.bodyBudget = nil
+            client.send(Self.post(patterned(100)))
+            #expect(try await client.answer().body == "100")
+            await server.stop()
+        }
+    }
 }

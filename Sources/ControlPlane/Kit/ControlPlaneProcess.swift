@@ -10,6 +10,7 @@ package enum ControlPlaneProcess {
         var reader = ConfigReader(environment: ConfigReader.processEnvironment())
         let config = ControlPlaneConfig(&reader)
         reader.exitOnFaults()
+        OpenFiles.raiseLimit()
         let log = Log(service: "control-plane", level: config.logLevel)
         var status: Int32 = 0
         do {

@@ -10,6 +10,7 @@ extension Worker {
     /// - Throws: when the worker cannot start. Faults of the configuration end the process with status 78.
     package static func runProcess() throws {
         tg_keep_large_blocks()
+        OpenFiles.raiseLimit()
         var reader = ConfigReader(environment: ConfigReader.processEnvironment())
         let config = WorkerConfig(&reader)
         reader.exitOnFaults()

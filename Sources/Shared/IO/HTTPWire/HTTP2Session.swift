@@ -25,6 +25,9 @@ package final class HTTP2Session {
         nghttp2_option_set_no_auto_window_update(option, 1)
         // The peer's limit holds from its SETTINGS on; until then not more than this.
         nghttp2_option_set_peer_max_concurrent_streams(option, 100)
+        // A caller's head may have 64 KiB, and what is passed on of it comes with fields of our own; the library counts 12
+        // bytes more a field.
+        nghttp2_option_set_max_send_header_block_length(option, 256 * 1024)
         if let callbacks { configure(callbacks) }
         var session: OpaquePointer?
         try nghttp2("nghttp2_session_new2") {

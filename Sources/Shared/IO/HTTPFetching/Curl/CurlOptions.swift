@@ -24,6 +24,8 @@ struct CurlOptions {
         try set(CURLOPT_URL, "\(scheme)://\(endpoint.authority)\(request.head.target)")
         try set(CURLOPT_PATH_AS_IS, 1)
         try set(CURLOPT_NOSIGNAL, 1)
+        // A transfer that ends while its name is being looked up does not wait for that: the loop would stand still.
+        try set(CURLOPT_QUICK_EXIT, 1)
         try set(CURLOPT_FOLLOWLOCATION, 0)
         try set(CURLOPT_DNS_CACHE_TIMEOUT, 30)
         try set(CURLOPT_TCP_NODELAY, 1)

@@ -266,7 +266,10 @@ final class HTTP1Connection: ServerConnection, HTTP1ParserDelegate, TurnEndObser
     func parserDidEndMessage() {
         isRequestComplete = true
         switch phase {
-        case .exchanging: exchange?.bodyDidEnd()
+        case .exchanging:
+            // Only a body is held up. Whoever has sent it may leave, or send the next request.
+            if backlog.count - backlogStart < Self.backlogLimit { setReading(true) }
+            exchange?.bodyDidEnd()
         case .discarding: phase = .reading
         case .reading, .closing, .closed: break
         }

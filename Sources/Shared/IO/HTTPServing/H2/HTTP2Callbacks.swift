@@ -53,6 +53,9 @@ enum HTTP2Callbacks {
             guard let header, let connection = boundConnection(data), let stream = boundStream(source) else {
                 return callbackFailure
             }
+            // A frame that was made while the connection was backed up may have lost its bytes since, when its stream was
+            // given up: a header without them would have what follows read as theirs.
+            guard stream.pendingBytes >= count else { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue }
             let isTaken = connection.send(
                 stream,
                 frameHeader: UnsafeRawBufferPointer(start: header, count: 9),
