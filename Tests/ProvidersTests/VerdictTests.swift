@@ -99,6 +99,7 @@ struct VerdictTests {
         Row("Anthropic/403-page", all, .failover, .proxyPage),
         Row("Anthropic/404-model", all, .failover, .modelNotFound, missing),
         Row("Anthropic/404-file", all, .passThrough, .callerFault),
+        Row("Anthropic/404-file-named", all, .passThrough, .callerFault),
         Row("Anthropic/408-timeout", all, .failover, .requestTimeout),
         Row("Anthropic/413-too-large", all, .passThrough, .callerFault),
         Row("Anthropic/429-five-hours", all, .failover, .rateLimited, limited(8000)),
@@ -168,6 +169,8 @@ struct VerdictTests {
         ),
         Row("OpenAI/403-page", [.apikey, .oauth], .failover, .proxyPage),
         Row("OpenAI/404-model", [.apikey, .oauth], .failover, .modelNotFound, missing),
+        Row("OpenAI/403-model", [.apikey, .oauth], .failover, .modelNotFound, missing),
+        Row("OpenAI/404-item", [.apikey, .oauth], .passThrough, .callerFault),
         Row("OpenAI/404-route", [.apikey, .oauth], .passThrough, .callerFault),
         Row("OpenAI/429-codex", [.oauth], .failover, .rateLimited, limited(13_872)),
         Row("OpenAI/429-codex-free", [.oauth], .failover, .rateLimited, limited(471_285)),
@@ -204,6 +207,7 @@ struct VerdictTests {
             .forbidden,
             error("403: Permission denied: Consumer 'api_key:[redacted]' has been suspended.")
         ),
+        Row("Gemini/403-file", [.apikey, .oauth], .passThrough, .callerFault),
         Row("Gemini/404-model", [.apikey, .oauth], .failover, .modelNotFound, missing),
         Row("Gemini/404-cached-content", [.apikey, .oauth], .passThrough, .callerFault),
         Row(

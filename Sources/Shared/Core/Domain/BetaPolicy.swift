@@ -51,11 +51,12 @@ package struct BetaPolicy: Hashable, Sendable {
             case .bedrock: .bedrock
             }
         var admitted: [String] = []
+        var seen: Set<Substring> = []
         for header in headers {
             for part in header.split(separator: ",") {
                 let token = part.drop { $0 == " " || $0 == "\t" }
                 let trimmed = token.prefix { $0 != " " && $0 != "\t" }
-                guard !trimmed.isEmpty, !admitted.contains(String(trimmed)) else { continue }
+                guard !trimmed.isEmpty, seen.insert(trimmed).inserted else { continue }
                 let rule = rules.first { ($0.scope == .all || $0.scope == scope) && $0.matches(trimmed) }
                 switch rule?.action {
                 case .pass, nil: admitted.append(String(trimmed))

@@ -4,6 +4,10 @@ import Formats
 /// What answers in Google's shape mean, for Gemini and Antigravity.
 struct GoogleVerdicts: VerdictRows {
     func own(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict? {
+        // A file of somebody else, or one that is over: the account may do all that it could before.
+        if answer.status == 403, answer.begins(withAnyOf: [AccountWords.foreignFile]) {
+            return UpstreamVerdict(.passThrough, .callerFault)
+        }
         guard answer.status == 400 else { return nil }
         if answer.says(AccountWords.invalidProject) { return VerdictTable.invalidProject(answer, context) }
         // How it refuses a key: its own words for a 401.
@@ -15,9 +19,8 @@ struct GoogleVerdicts: VerdictRows {
 
     /// Cached contents and files can be missing as well.
     func isModelMissing(_ answer: UpstreamAnswer) -> Bool {
-        let message = answer.message.lowercased()
-        return answer.error?["status"]?.string == "NOT_FOUND"
-            && Words.contains(message, anyOf: ["model", "requested entity was not found"])
+        answer.error?["status"]?.string == "NOT_FOUND"
+            && answer.begins(withAnyOf: ["model", "publisher model", "requested entity was not found"])
     }
 
     /// `RetryInfo.retryDelay`, `ErrorInfo.metadata.quotaResetDelay` and `.quotaResetTimeStamp`; all must be over.

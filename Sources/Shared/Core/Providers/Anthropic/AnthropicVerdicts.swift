@@ -13,7 +13,7 @@ struct AnthropicVerdicts: VerdictRows {
 
     /// Files and batches can be missing as well.
     func isModelMissing(_ answer: UpstreamAnswer) -> Bool {
-        answer.errorType == "not_found_error" && Words.contains(answer.message.lowercased(), "model")
+        answer.errorType == "not_found_error" && answer.begins(withAnyOf: ["model"])
     }
 
     func limits(_ answer: UpstreamAnswer, _ context: VerdictContext, _ reader: inout ResetReader) -> StatedLimits {

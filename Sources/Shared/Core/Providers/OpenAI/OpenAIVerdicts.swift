@@ -35,10 +35,18 @@ struct OpenAIVerdicts: VerdictRows {
         )
     }
 
+    /// A project without the model is told so with a 403.
+    func own(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict? {
+        guard answer.status == 403, answer.errorCode == Self.modelNotFound else { return nil }
+        return VerdictTable.modelMissing(context)
+    }
+
+    private static let modelNotFound = "model_not_found"
+
     func isModelMissing(_ answer: UpstreamAnswer) -> Bool {
-        if answer.errorCode == "model_not_found" { return true }
-        let message = answer.message.lowercased()
-        return Words.contains(message, "model") && Words.contains(message, anyOf: ["does not exist", "not found"])
+        answer.errorCode == Self.modelNotFound
+            || answer.begins(withAnyOf: ["model", "the model", "the requested model"])
+                && Words.contains(answer.message.lowercased(), anyOf: ["does not exist", "not found"])
     }
 
     func limits(_ answer: UpstreamAnswer, _ context: VerdictContext, _ reader: inout ResetReader) -> StatedLimits {

@@ -10,6 +10,7 @@ package enum AccountWords {
     static let creditBalance = "credit balance"
     static let invalidProject = "invalid project resource name"
     static let invalidKey = ["api key not valid", "api key expired", "api_key_invalid"]
+    static let foreignFile = "you do not have permission to access the file"
     static let missingModel = [
         "model identifier is invalid", "on-demand throughput isn",
         "access to the model with the specified model id",

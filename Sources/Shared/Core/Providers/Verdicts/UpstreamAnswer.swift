@@ -71,6 +71,13 @@ package struct UpstreamAnswer: Sendable {
     /// `error.details` of Google's APIs (AIP-193).
     var details: [JSON] { error?["details"]?.array ?? [] }
 
+    /// Whether the message begins so, in any case. What an error is about stands there; what it quotes of the caller comes
+    /// later.
+    func begins(withAnyOf words: [String]) -> Bool {
+        let beginning = message.prefix(64).lowercased()
+        return words.contains { beginning.hasPrefix($0) }
+    }
+
     /// A page for people: no API answers so, but a proxy on the way.
     var isHTML: Bool {
         if json != nil { return false }

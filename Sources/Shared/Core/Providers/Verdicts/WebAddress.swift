@@ -9,10 +9,15 @@ enum WebAddress {
         while let start = Self.start(in: bytes, from: at) {
             var end = start
             while end < bytes.count, isPart(bytes[end]) { end += 1 }
+            guard end - start <= longest else {
+                // Not an address, and neither is what else begins in it.
+                at = end
+                continue
+            }
             // What closes a sentence or a bracket is not the address' own.
             while end > start, isClosing(bytes[end - 1]) { end -= 1 }
             let url = String(decoding: bytes[start..<end], as: UTF8.self)
-            if let scheme = url.firstRange(of: "://"), scheme.upperBound < url.endIndex, end - start <= longest {
+            if let scheme = url.firstRange(of: "://"), scheme.upperBound < url.endIndex {
                 return url
             }
             at = start + 4
