@@ -25,6 +25,9 @@ struct UsageReport: Sendable, CustomTestStringConvertible {
         #"{"modelVersion":"\#(model)","candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP","#
             + #""groundingMetadata":\#(grounding)}],"usageMetadata":\#(usage)}"#
     }
+    private static func messages(_ usage: String) -> String {
+        #"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"content":[],"usage":\#(usage)}"#
+    }
     private static let queries = #"{"webSearchQueries":["tide calais","","tide calais","moon"]}"#
 
     static let all = [
@@ -99,6 +102,33 @@ struct UsageReport: Sendable, CustomTestStringConvertible {
                 inputMedia: .init(image: 120),
                 outputMedia: .init(image: 40, audio: 2)
             )
+        ),
+        UsageReport(
+            name: "a response that opened pages and looked for words in them: the searches alone",
+            dialect: .openaiResponses,
+            answer: responses(
+                #"{"input_tokens":5,"output_tokens":6}"#,
+                output: ["search", "open_page", "find_in_page", "open_page", "search"].map {
+                    #"{"type":"web_search_call","action":{"type":"\#($0)"}}"#
+                }.joined(separator: ",")
+            ),
+            usage: TokenUsage(input: 5, output: 6, webSearches: 2)
+        ),
+        UsageReport(
+            name: "messages whose context was compacted on the way: the sum, what another model advised apart",
+            dialect: .anthropic,
+            answer: messages(
+                #"{"input_tokens":23000,"output_tokens":1000,"cache_read_input_tokens":70,"iterations":[{"type":"compaction","input_tokens":180000,"output_tokens":3500,"cache_creation_input_tokens":40,"cache_creation":{"ephemeral_1h_input_tokens":40}},{"type":"advisor_message","model":"other","input_tokens":9,"output_tokens":9},{"type":"message","input_tokens":22000,"output_tokens":900,"cache_read_input_tokens":70},{"type":"message","input_tokens":1000,"output_tokens":100}]}"#
+            ),
+            usage: TokenUsage(input: 203_000, output: 4500, cacheWrite1h: 40, cacheRead: 70)
+        ),
+        UsageReport(
+            name: "messages in several iterations without a compaction: what is said of all",
+            dialect: .anthropic,
+            answer: messages(
+                #"{"input_tokens":30,"output_tokens":7,"iterations":[{"type":"message","input_tokens":20,"output_tokens":3},{"type":"message","input_tokens":10,"output_tokens":4}]}"#
+            ),
+            usage: TokenUsage(input: 30, output: 7)
         ),
         UsageReport(
             name: "gemini by modality, what the cache had taken out",
@@ -218,5 +248,81 @@ struct UsageTests {
             try events.feed(Array("data: \(chunk)\n\n".utf8)) { _ = meter.receive($0, parser) }
         }
         #expect(meter.usage.webSearches == 3)
+    }
+
+    /// A stream that broke off after these events.
+    private func meter(_ dialect: Dialect, _ events: [String]) throws -> StreamMeter {
+        let meter = dialect.wire.makeMeter()
+        var parser = SSEParser()
+        try parser.feed(Array(events.map { "data: \($0)\n\n" }.joined().utf8)) { _ = meter.receive($0, self.parser) }
+        return meter
+    }
+
+    @Test("figures that come before the end are not the last word")
+    func early() throws {
+        let chat = try meter(
+            .openaiChat,
+            [
+                #"{"choices":[{"delta":{"content":"x"}}],"usage":{"prompt_tokens":9,"completion_tokens":0}}"#,
+                #"{"choices":[{"delta":{"content":"four by four letters"}}]}"#,
+            ]
+        )
+        #expect(!chat.hasFinalUsage && chat.estimatedUsage(input: 1) == TokenUsage(input: 9, output: 6))
+        let responses = try meter(
+            .openaiResponses,
+            [
+                #"{"type":"response.created","response":{"id":"r","usage":{"input_tokens":0,"output_tokens":0}}}"#,
+                #"{"type":"response.output_text.delta","delta":"four by four letters"}"#,
+            ]
+        )
+        #expect(!responses.hasFinalUsage && responses.estimatedUsage(input: 7) == TokenUsage(input: 7, output: 5))
+    }
+
+    @Test(
+        "a report without a single figure is none",
+        arguments: ["{}", #"{"prompt_tokens":null}"#, #"{"output_tokens":-1}"#]
+    )
+    func wordless(usage: String) throws {
+        for dialect in Dialect.allCases {
+            let name = dialect == .gemini ? "usageMetadata" : "usage"
+            let answer = try #require(dialect.wire.answer(Array(#"{"\#(name)":\#(usage)}"#.utf8), parser))
+            #expect(!answer.hasUsage, "\(dialect)")
+        }
+        let end = #"{"choices":[{"delta":{"content":"abcd"},"finish_reason":"stop"}],"usage":\#(usage)}"#
+        let chat = try meter(.openaiChat, [end])
+        #expect(!chat.hasFinalUsage && chat.estimatedUsage(input: 3) == TokenUsage(input: 3, output: 1))
+    }
+
+    @Test(
+        "searches of a Responses stream count where its last event has lost them",
+        arguments: ["", "event: message\n"]
+    )
+    func lostSearches(name: String) throws {
+        let meter = OpenAIResponsesMeter()
+        var events = SSEParser()
+        let done = ["search", "open_page", "search"].map {
+            #"{"type":"response.output_item.done","item":{"type":"web_search_call","action":{"type":"\#($0)"}}}"#
+        }
+        let end =
+            #"{"type":"response.completed","response":{"output":[],"usage":{"input_tokens":1,"output_tokens":2}}}"#
+        for data in done + [end] {
+            try events.feed(Array("\(name)data: \(data)\n\n".utf8)) { _ = meter.receive($0, parser) }
+        }
+        #expect(meter.usage == TokenUsage(input: 1, output: 2, webSearches: 2) && meter.hasFinalUsage && meter.hasEnded)
+    }
+
+    @Test("what a server's tool has found is no text of the model's")
+    func found() throws {
+        let pages = String(repeating: "x", count: 80_000)
+        let meter = try meter(
+            .anthropic,
+            [
+                #"{"type":"message_start","message":{"usage":{"input_tokens":5,"output_tokens":1}}}"#,
+                #"{"type":"content_block_start","index":0,"content_block":{"type":"web_search_tool_result","tool_use_id":"a","content":[{"encrypted_content":"\#(pages)"}]}}"#,
+                #"{"type":"content_block_start","index":1,"content_block":{"type":"text","text":"12345678"}}"#,
+            ]
+        )
+        let usage = meter.estimatedUsage(input: 1)
+        #expect(meter.hasContent && (2...3).contains(usage.output) && usage.input == 5)
     }
 }

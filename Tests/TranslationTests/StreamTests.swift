@@ -68,6 +68,79 @@ struct StreamTests {
         }
     }
 
+    @Test("what a Responses stream repeats of a request that is laid out in lines stands on one line")
+    func echo() throws {
+        let request = try Translating.request(
+            """
+            {"model":"m","input":"x","stream":true,"metadata":{
+              "a": "b"
+            },\r
+            "tools":[
+              {"type":"function","name":"f",
+
+               "parameters":{"type":"object"}}
+            ]}
+            """,
+            of: .openaiResponses
+        )
+        var context = Translating.context
+        context.options = request.answer
+        let translator = StreamTranslator(
+            from: Translating.codec(.anthropic).makeStreamDecoder(),
+            to: Translating.codec(.openaiResponses).makeStreamEncoder(context)
+        )
+        let parser = JSONParser()
+        var out: [UInt8] = []
+        let name = try #require(Fixture.streams.first { $0.dialect == .anthropic }?.name)
+        Fixture.bytes(.anthropic, name).withUnsafeBytes { translator.feed($0, parser, into: &out) }
+        translator.finish(into: &out)
+        var events = SSEParser()
+        var tools: Set<String> = []
+        try events.feed(out) { event in
+            let json = try? JSON(Array(event.data))
+            #expect(json != nil, "\(String(decoding: event.data.prefix(200), as: UTF8.self))")
+            if let tool = json?["response"]?["tools"]?.array?.first?["name"]?.string { tools.insert(tool) }
+        }
+        #expect(tools == ["f"])
+    }
+
+    @Test("parallel calls that share an index and have no ids are told apart by their names")
+    func sameIndex() throws {
+        let calls = ["f", "g"].map {
+            #"data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"","function":{"name":"\#($0)","arguments":"{\"a\":1}"}}]}}]}"#
+        }
+        let end = [#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#, "data: [DONE]"]
+        let fold = try Translating.fold(Array((calls + end).map { $0 + "\n\n" }.joined().utf8), of: .openaiChat)
+        let names = fold.answer.blocks.compactMap { part -> String? in
+            if case .toolUse(let use) = part { use.name } else { nil }
+        }
+        #expect(names == ["f", "g"] && fold.error == nil)
+    }
+
+    @Test("an empty thinking delta changes nothing")
+    func emptyThinking() throws {
+        func stream(_ deltas: [String]) -> [UInt8] {
+            let events =
+                [
+                    #"{"type":"message_start","message":{"id":"m","model":"x"}}"#,
+                    #"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":""}}"#,
+                ]
+                + deltas.map {
+                    #"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"\#($0)"}}"#
+                } + [
+                    #"{"type":"content_block_stop","index":0}"#,
+                    #"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":1}}"#,
+                    #"{"type":"message_stop"}"#,
+                ]
+            return Array(("event: ping\ndata:\n\n" + events.map { "data: \($0)\n\n" }.joined()).utf8)
+        }
+        for caller in Translating.dialects {
+            let with = Translating.stream([stream(["", "abc", ""])[...]], from: .anthropic, to: caller).bytes
+            let without = Translating.stream([stream(["abc"])[...]], from: .anthropic, to: caller).bytes
+            #expect(with == without, "\(caller)")
+        }
+    }
+
     @Test("deltas mean the same however their JSON is spelt")
     func spellings() throws {
         let texts = [

@@ -116,6 +116,10 @@ package struct JSONSourceValue {
         JSONSourceElements(first: at(place + 1), end: isArray ? lastPlace : place)
     }
 
+    package func forEachElement(_ body: (JSONSourceValue) -> Void) {
+        for element in elements { body(element) }
+    }
+
     /// What stands between the quotes of the keys of an object, and the values, in order; none for other kinds.
     package var members: JSONSourceMembers {
         JSONSourceMembers(first: at(place + 1), end: isObject ? lastPlace : place)

@@ -10,6 +10,8 @@ package protocol JSONReadable {
     func equals(_ text: StaticString) -> Bool
     /// The first member of an object with this key; nil for other kinds.
     subscript(_ key: StaticString) -> Self? { get }
+    /// The elements of an array, in order; none for other kinds.
+    func forEachElement(_ body: (Self) -> Void)
 }
 
 extension JSONValue: JSONReadable {}

@@ -112,8 +112,8 @@ package struct JSONValue {
         isObject ? JSONMembers(first: at(index + 1), end: endIndex - 1) : JSONMembers(first: self, end: index)
     }
 
-    package func forEachElement(_ body: (JSONValue) throws -> Void) rethrows {
-        for element in elements { try body(element) }
+    package func forEachElement(_ body: (JSONValue) -> Void) {
+        for element in elements { body(element) }
     }
 
     /// The only member with this key.

@@ -20,8 +20,8 @@ internal enum AnthropicAnswerDecoder {
         }
         if let stop = stop(root) { steps.stop(stop, sink) }
         if let object = root["usage"], object.isObject {
-            var usage = NeutralUsage(isFinal: true)
-            update(&usage, from: object)
+            var usage = NeutralUsage()
+            usage.isFinal = update(&usage, from: object)
             steps.usage(usage, sink)
         }
         steps.end(sink)
@@ -104,8 +104,10 @@ internal enum AnthropicAnswerDecoder {
         }
     }
 
-    static func update(_ usage: inout NeutralUsage, from object: JSONValue) {
-        AnthropicUsage.update(&usage.tokens, from: object)
+    /// - Returns: whether there was a count of what was read or generated.
+    static func update(_ usage: inout NeutralUsage, from object: JSONValue) -> Bool {
+        let isCounted = AnthropicUsage.update(&usage.tokens, from: object)
         if let thinking = object["output_tokens_details"]?["thinking_tokens"]?.tokenCount { usage.reasoning = thinking }
+        return isCounted
     }
 }

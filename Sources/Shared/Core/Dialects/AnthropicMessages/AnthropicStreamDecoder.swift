@@ -15,7 +15,7 @@ internal final class AnthropicStreamDecoder: StreamDecoder {
     private var decoded: [UInt8] = []
 
     func receive(_ event: SSEEvent, _ parser: JSONParser, into sink: any NeutralSink) {
-        guard event.hasData, event.isComplete, !steps.isOver else { return }
+        guard event.hasData, event.isComplete, !steps.isOver, !event.data.isEmpty else { return }
         if receivePlain(event.data, sink) { return }
         do {
             try parser.parse(event.data) { receive($0.root, sink) }
@@ -49,6 +49,7 @@ internal final class AnthropicStreamDecoder: StreamDecoder {
     }
 
     private func emit(_ text: LentText, _ sink: any NeutralSink) {
+        guard !text.isEmpty else { return }
         if steps.open == .thinking { steps.thinking(text, sink) } else { steps.text(text, sink) }
     }
 
@@ -101,11 +102,11 @@ internal final class AnthropicStreamDecoder: StreamDecoder {
     private func receiveDelta(_ delta: JSONValue, _ sink: any NeutralSink) {
         guard let type = delta["type"] else { return }
         if type.equals("text_delta") {
-            if let text = delta["text"]?.lent { steps.text(text, sink) }
+            if let text = delta["text"]?.lent, !text.isEmpty { steps.text(text, sink) }
         } else if type.equals("input_json_delta") {
             if let piece = delta["partial_json"]?.lent, !piece.isEmpty { steps.arguments(piece, sink) }
         } else if type.equals("thinking_delta") {
-            if let text = delta["thinking"]?.lent { steps.thinking(text, sink) }
+            if let text = delta["thinking"]?.lent, !text.isEmpty { steps.thinking(text, sink) }
         } else if type.equals("signature_delta") {
             if let seal = delta["signature"]?.string, !seal.isEmpty {
                 steps.signature(NeutralSignature(seal, from: .anthropic), sink)
@@ -124,8 +125,7 @@ internal final class AnthropicStreamDecoder: StreamDecoder {
 
     private func report(_ object: JSONValue?, isFinal: Bool, _ sink: any NeutralSink) {
         guard let object, object.isObject else { return }
-        AnthropicAnswerDecoder.update(&usage, from: object)
-        usage.isFinal = isFinal
+        usage.isFinal = AnthropicAnswerDecoder.update(&usage, from: object) && isFinal
         steps.usage(usage, sink)
     }
 }

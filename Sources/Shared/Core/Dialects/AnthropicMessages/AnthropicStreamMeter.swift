@@ -40,7 +40,10 @@ package final class AnthropicStreamMeter: StreamMeter {
         case .start:
             _ = readUsage(data, parser, at: "message")
             return .preamble
-        case .blockStart, .blockDelta:
+        case .blockStart:
+            countContent(generated(inBlock: data, parser))
+            return .content
+        case .blockDelta:
             countContent(data.count - Self.deltaOverhead)
             return .content
         case .delta:
@@ -73,12 +76,21 @@ package final class AnthropicStreamMeter: StreamMeter {
             var object: JSONSourceValue? = outline.root
             if let parent { object = object?[parent] }
             if let reported = object?["usage"], reported.isObject {
-                AnthropicUsage.update(&found, from: reported)
-                isThere = true
+                isThere = AnthropicUsage.update(&found, from: reported)
             }
         }
         usage = found
         return isThere
+    }
+
+    /// Bytes of what the model has written of a block that begins: what a server's tool has found is none of it.
+    private func generated(inBlock data: UnsafeRawBufferPointer, _ parser: JSONParser) -> Int {
+        let bytes: Int? = try? parser.outline(data) { outline in
+            guard let block = outline.root["content_block"] else { return 0 }
+            let written = block["text"] ?? block["thinking"] ?? block["input"]
+            return written.map { $0.range.count } ?? 0
+        }
+        return bytes ?? 0
     }
 
     /// An answer that was cut or refused before its first word is an answer.

@@ -45,8 +45,7 @@ package final class GeminiMeter: StreamMeter {
             isContent = true
         }
         if let reported = chunk["usageMetadata"], reported.isObject {
-            GeminiUsage.update(&usage, from: reported)
-            if hasFinishReason { hasFinalUsage = true }
+            if GeminiUsage.update(&usage, from: reported), hasFinishReason { hasFinalUsage = true }
         }
         if isContent { countContent(bytes) }
         if hasFinishReason { return .closing }

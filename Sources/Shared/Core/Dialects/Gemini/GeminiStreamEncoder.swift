@@ -81,17 +81,12 @@ internal final class GeminiStreamEncoder: StreamEncoder {
 
     private func end(into out: inout [UInt8]) {
         if case .toolUse(let id, let name, let seal) = open {
-            let object = Self.onOneLine(ToolArguments.object(fromModel: arguments))
+            // Models lay arguments out in lines.
+            let object = ToolArguments.object(fromModel: arguments).onOneLine
             let use = NeutralToolUse(id: id, name: name, arguments: object, signature: seal)
             writePart(into: &out) { GeminiAnswerEncoder.writeCall(use, to: &$0) }
         }
         open = nil
-    }
-
-    /// Models lay arguments out in lines, and a line's end would be the end of `data:`. In valid JSON such an end stands
-    /// between values only.
-    private static func onOneLine(_ object: RawJSON) -> RawJSON {
-        RawJSON(trusted: object.bytes.map { $0 == 0x0A || $0 == 0x0D ? 0x20 : $0 })
     }
 
     private func finish(into out: inout [UInt8]) {

@@ -3,7 +3,9 @@ import Formats
 
 /// The `usageMetadata` of the Gemini API: each report is cumulative; input counts include what was read from the cache.
 enum GeminiUsage {
-    static func update(_ usage: inout TokenUsage, from object: JSONValue) {
+    /// - Returns: whether there was a count of what was read or generated.
+    @discardableResult
+    static func update(_ usage: inout TokenUsage, from object: JSONValue) -> Bool {
         var counts = Counts()
         // Every event of a stream has such an object: one walk through it.
         for (name, value) in object.members { counts.read(name, value) }
@@ -18,6 +20,7 @@ enum GeminiUsage {
             usage.output = (counts.candidates ?? 0) + (counts.thoughts ?? 0)
             usage.outputMedia = counts.outputMedia.within(usage.output)
         }
+        return counts.prompt != nil || counts.candidates != nil || counts.thoughts != nil
     }
 
     private struct Counts {

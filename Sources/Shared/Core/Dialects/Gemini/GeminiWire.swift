@@ -38,8 +38,7 @@ package struct GeminiWire: WireDialect {
             guard document.root.isObject else { return nil }
             var answer = WholeAnswer()
             if let object = document.root["usageMetadata"], object.isObject {
-                GeminiUsage.update(&answer.usage, from: object)
-                answer.hasUsage = true
+                answer.hasUsage = GeminiUsage.update(&answer.usage, from: object)
             }
             var searches = GeminiSearches()
             document.root["candidates"]?.forEachElement { candidate in

@@ -15,6 +15,10 @@ package struct RawJSON: Hashable, Sendable {
 
     package static let emptyObject = RawJSON(trusted: Array("{}".utf8))
     package var text: String { String(decoding: bytes, as: UTF8.self) }
+
+    /// The same value for an event of a stream, where a line's end would be the end of `data:`. In valid JSON such an end
+    /// stands between values only.
+    var onOneLine: RawJSON { RawJSON(trusted: bytes.map { $0 == 0x0A || $0 == 0x0D ? 0x20 : $0 }) }
 }
 
 /// A number of a request: an integer stays one, and a fraction keeps its shortest digits.

@@ -18,8 +18,8 @@ internal enum ChatAnswerDecoder {
         let calledTool = read(message, &steps, sink)
         steps.stop(stop(choice["finish_reason"]?.string ?? "stop", calledTool: calledTool), sink)
         if let object = root["usage"], object.isObject {
-            var usage = NeutralUsage(isFinal: true)
-            ChatUsage.update(&usage, from: object, of: root)
+            var usage = NeutralUsage()
+            usage.isFinal = ChatUsage.update(&usage, from: object, of: root)
             usage.tokens.webSearches = ChatSearches.count(
                 model: root["model"],
                 cites: ChatSearches.cites(message["annotations"])
@@ -88,11 +88,13 @@ internal enum ChatAnswerDecoder {
 
 /// The `usage` object of Chat Completions. What was read from the cache is part of the prompt there.
 internal enum ChatUsage {
-    static func update(_ usage: inout NeutralUsage, from object: JSONValue, of answer: JSONValue) {
-        OpenAIUsage.update(&usage.tokens, fromChat: object, of: answer)
+    /// - Returns: whether there was a count of what was read or generated.
+    static func update(_ usage: inout NeutralUsage, from object: JSONValue, of answer: JSONValue) -> Bool {
+        let isCounted = OpenAIUsage.update(&usage.tokens, fromChat: object, of: answer)
         if let reasoning = object["completion_tokens_details"]?["reasoning_tokens"]?.tokenCount {
             usage.reasoning = reasoning
         }
+        return isCounted
     }
 
     static func write(_ usage: NeutralUsage, to json: inout JSONWriter) {

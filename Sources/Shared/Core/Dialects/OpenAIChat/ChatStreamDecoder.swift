@@ -5,7 +5,7 @@ import Formats
 internal final class ChatStreamDecoder: StreamDecoder {
     private var steps = AnswerSteps()
     private var usage = NeutralUsage()
-    private var call: (index: Int64, id: String)?
+    private var call: (index: Int64, id: String, name: String)?
     private var calledTool = false
     private var cites = false
     private var stop: NeutralStop?
@@ -45,9 +45,10 @@ internal final class ChatStreamDecoder: StreamDecoder {
             for choice in choices.elements where choice["index"]?.int64 ?? 0 == 0 { receive(choice: choice, sink) }
         }
         if let reported = chunk["usage"], reported.isObject {
-            ChatUsage.update(&usage, from: reported, of: chunk)
+            let isCounted = ChatUsage.update(&usage, from: reported, of: chunk)
             usage.tokens.webSearches = ChatSearches.count(model: chunk["model"], cites: cites)
-            usage.isFinal = true
+            // Some upstreams count along: only what comes with the end, or after it, is the last word.
+            usage.isFinal = isCounted && (stop != nil || chunk["choices"]?.count ?? 0 == 0)
             steps.usage(usage, sink)
         }
     }
@@ -87,7 +88,8 @@ internal final class ChatStreamDecoder: StreamDecoder {
         receive(function: function, id: id, index: delta["index"]?.int64 ?? call?.index ?? 0, sink, delta)
     }
 
-    /// A new index, or a new id, begins a call. Some upstreams give parallel calls the same index.
+    /// A new index, a new id or another name begins a call. Some upstreams give parallel calls the same index, and some of
+    /// them no ids.
     private func receive(
         function: JSONValue,
         id: String,
@@ -95,16 +97,19 @@ internal final class ChatStreamDecoder: StreamDecoder {
         _ sink: any NeutralSink,
         _ delta: JSONValue? = nil
     ) {
-        if let call, call.index == index, id.isEmpty || id == call.id, steps.open == .toolUse {
+        let name = function["name"]?.string ?? ""
+        if let call, call.index == index, id.isEmpty || id == call.id, name.isEmpty || name == call.name,
+            steps.open == .toolUse
+        {
             // Goes on.
         } else {
-            guard let name = function["name"]?.string, !name.isEmpty else {
+            guard !name.isEmpty else {
                 // One call is told at a time in every other dialect; a piece of one that is over has no place.
                 guard function["arguments"]?.lent?.isEmpty == false else { return }
                 return steps.fail(NeutralError(.upstream, "The upstream mixed up its tool calls."), sink)
             }
             let id = id.isEmpty ? "call_\(index)" : id
-            call = (index, id)
+            call = (index, id, name)
             calledTool = true
             let seal = delta.flatMap(ChatAnswerDecoder.seal)
             steps.begin(.toolUse(id: id, name: name, signature: seal), sink)

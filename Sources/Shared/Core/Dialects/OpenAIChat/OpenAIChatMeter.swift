@@ -28,9 +28,7 @@ package final class OpenAIChatMeter: StreamMeter {
         }
         var isUsage = false
         if let reported = chunk["usage"], reported.isObject {
-            OpenAIUsage.update(&usage, fromChat: reported, of: chunk)
-            hasFinalUsage = true
-            isUsage = true
+            isUsage = OpenAIUsage.update(&usage, fromChat: reported, of: chunk)
         }
         var isContent = false
         var bytes = 0
@@ -42,7 +40,11 @@ package final class OpenAIChatMeter: StreamMeter {
             // An answer that was cut or blocked before its first word is an answer.
             if !reason.equals("stop") { isContent = true }
         }
-        if isUsage { usage.webSearches = ChatSearches.count(model: chunk["model"], cites: cites) }
+        if isUsage {
+            usage.webSearches = ChatSearches.count(model: chunk["model"], cites: cites)
+            // Some upstreams count along: only what comes with the end, or after it, is the last word.
+            if hasFinishReason || choices?.count ?? 0 == 0 { hasFinalUsage = true }
+        }
         if isContent {
             countContent(bytes)
             return .content

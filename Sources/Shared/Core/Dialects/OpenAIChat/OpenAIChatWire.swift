@@ -58,13 +58,12 @@ package struct OpenAIChatWire: WireDialect {
             guard document.root.isObject else { return nil }
             var answer = WholeAnswer()
             if let object = document.root["usage"], object.isObject {
-                OpenAIUsage.update(&answer.usage, fromChat: object, of: document.root)
+                answer.hasUsage = OpenAIUsage.update(&answer.usage, fromChat: object, of: document.root)
                 let message = document.root["choices"]?.elements.first { _ in true }?["message"]
                 answer.usage.webSearches = ChatSearches.count(
                     model: document.root["model"],
                     cites: ChatSearches.cites(message?["annotations"])
                 )
-                answer.hasUsage = true
             }
             answer.isError = document.root["error"].map { !$0.isNull } ?? false
             answer.modelRange = document.locateTopLevel("model").value

@@ -25,19 +25,25 @@ enum OpenAIUsage {
     )
 
     /// - Parameter answer: the answer or chunk that the object stands in: it says how the call was served.
-    static func update(_ usage: inout TokenUsage, fromChat object: JSONValue, of answer: JSONValue) {
-        update(&usage, from: object, chat)
+    /// - Returns: whether there was a count of what was read or generated.
+    @discardableResult
+    static func update(_ usage: inout TokenUsage, fromChat object: JSONValue, of answer: JSONValue) -> Bool {
         if let tier = ServiceTier(reported: answer["service_tier"]) { usage.tier = tier }
+        return update(&usage, from: object, chat)
     }
 
     /// - Parameter answer: the response that the object stands in.
-    static func update(_ usage: inout TokenUsage, fromResponse object: JSONValue, of answer: JSONValue) {
-        update(&usage, from: object, responses)
+    /// - Returns: whether there was a count of what was read or generated.
+    @discardableResult
+    static func update(_ usage: inout TokenUsage, fromResponse object: JSONValue, of answer: JSONValue) -> Bool {
         if let tier = ServiceTier(reported: answer["service_tier"]) { usage.tier = tier }
+        return update(&usage, from: object, responses)
     }
 
-    private static func update(_ usage: inout TokenUsage, from object: JSONValue, _ names: Names) {
-        if let input = ReportedCount.read(object[names.input]) {
+    private static func update(_ usage: inout TokenUsage, from object: JSONValue, _ names: Names) -> Bool {
+        let input = ReportedCount.read(object[names.input])
+        let output = ReportedCount.read(object[names.output])
+        if let input {
             let details = object[names.inputDetails]
             usage.cacheRead = min(count("cached_tokens", details), input)
             usage.cacheWrite5m = min(count("cache_write_tokens", details), input - usage.cacheRead)
@@ -45,10 +51,11 @@ enum OpenAIUsage {
             // What of it came from the cache is not said; at most the rest is.
             usage.inputMedia = media(details).within(usage.input)
         }
-        if let output = ReportedCount.read(object[names.output]) {
+        if let output {
             usage.output = output
             usage.outputMedia = media(object[names.outputDetails]).within(output)
         }
+        return input != nil || output != nil
     }
 
     private static func media(_ details: JSONValue?) -> TokenUsage.Media {

@@ -3,11 +3,15 @@ package import Formats
 
 /// Follows a Responses stream.
 package final class OpenAIResponsesMeter: StreamMeter {
+    /// Of items that were done. Subscriptions' streams may end with a response that has none of them.
+    private var searches: Int64 = 0
+
     package override init() {}
 
     package override func receive(_ event: SSEEvent, _ parser: JSONParser) -> Event {
         guard event.hasData, event.isComplete else { return hasContent ? .trailer : .preamble }
-        if event.name.isEmpty {
+        // Without a name an event is a `message`, and some upstreams say so.
+        if event.name.isEmpty || event.name.equals("message") {
             if event.data.equals("[DONE]") { return hasContent ? .trailer : .preamble }
             return receiveUnnamed(event, parser)
         }
@@ -35,12 +39,13 @@ package final class OpenAIResponsesMeter: StreamMeter {
         }
         guard Self.carriesResponse(name) else {
             if Self.announces(name) { return hasContent ? .trailer : .preamble }
+            if name.equals("response.output_item.done") { readItem(data, parser) }
             // A finished item, a tool's progress: the caller has something to see.
             let isNew = !hasContent
             if isNew { countContent(0) }
             return isNew ? .content : .trailer
         }
-        let hasOutput = readResponse(data, parser)
+        let hasOutput = readResponse(data, parser, isLast: name.count >= 18 || name.equals("response.failed"))
         if name.equals("response.completed") || name.elementsEqual("response.incomplete".utf8) {
             hasEnded = true
             // An answer that was cut before its first word is an answer.
@@ -57,14 +62,20 @@ package final class OpenAIResponsesMeter: StreamMeter {
     }
 
     /// Returns whether the response has any items.
-    private func readResponse(_ data: UnsafeRawBufferPointer, _ parser: JSONParser) -> Bool {
+    private func readResponse(_ data: UnsafeRawBufferPointer, _ parser: JSONParser, isLast: Bool) -> Bool {
         let hasOutput: Bool? = try? parser.parse(data) { document in
             guard let response = document.root["response"] else { return false }
             if responseID == nil { responseID = response["id"]?.string }
-            if OpenAIResponsesWire.readUsage(of: response, &usage) { hasFinalUsage = true }
+            if OpenAIResponsesWire.readUsage(of: response, &usage) { hasFinalUsage = isLast }
+            usage.webSearches = max(usage.webSearches, searches)
             return response["output"].map { $0.kind == .array && $0.count > 0 } ?? false
         }
         return hasOutput ?? false
+    }
+
+    private func readItem(_ data: UnsafeRawBufferPointer, _ parser: JSONParser) {
+        let isSearch: Bool? = try? parser.parse(data) { $0.root["item"].map(OpenAIResponsesWire.isSearch) ?? false }
+        if isSearch == true { searches += 1 }
     }
 
     /// Events that say what is to come and have nothing in them yet.

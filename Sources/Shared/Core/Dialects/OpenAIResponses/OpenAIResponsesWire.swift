@@ -51,14 +51,22 @@ package struct OpenAIResponsesWire: WireDialect {
 
     /// Returns whether there was any.
     static func readUsage(of response: JSONValue, _ usage: inout TokenUsage) -> Bool {
-        guard let reported = response["usage"], reported.isObject else { return false }
-        OpenAIUsage.update(&usage, fromResponse: reported, of: response)
+        guard let reported = response["usage"], reported.isObject,
+            OpenAIUsage.update(&usage, fromResponse: reported, of: response)
+        else { return false }
         var searches: Int64 = 0
         response["output"]?.forEachElement { item in
-            if item["type"]?.equals("web_search_call") == true { searches += 1 }
+            if isSearch(item) { searches += 1 }
         }
         usage.webSearches = searches
         return true
+    }
+
+    /// Whether an item is a search that is paid for: pages that a model opens, and looks for words in, are told in items of
+    /// the same type, and cost their tokens alone (OpenAI's guide to web search: Output and citations, Pricing).
+    static func isSearch(_ item: JSONValue) -> Bool {
+        guard item["type"]?.equals("web_search_call") == true else { return false }
+        return item["action"]?["type"].map { $0.equals("search") } ?? true
     }
 
     package func error(_ body: [UInt8], _ parser: JSONParser) -> UpstreamErrorBody? { OpenAIErrors.read(body, parser) }

@@ -28,7 +28,7 @@ internal enum ResponsesAnswerDecoder {
                 read(reasoning: item, withText: true, &steps, sink)
             } else if type.equals("image_generation_call") {
                 read(image: item, &steps, sink)
-            } else if type.equals("web_search_call") {
+            } else if OpenAIResponsesWire.isSearch(item) {
                 webSearches += 1
             }
             steps.close(sink)
@@ -117,8 +117,8 @@ internal enum ResponsesAnswerDecoder {
         _ sink: any NeutralSink
     ) {
         if let object = response["usage"], object.isObject {
-            var usage = NeutralUsage(isFinal: true)
-            ResponsesUsage.update(&usage, from: object, of: response)
+            var usage = NeutralUsage()
+            usage.isFinal = ResponsesUsage.update(&usage, from: object, of: response)
             usage.tokens.webSearches = webSearches
             steps.usage(usage, sink)
         }
@@ -140,11 +140,13 @@ internal enum ResponsesAnswerDecoder {
 
 /// The `usage` object of the Responses API. What was read from the cache is part of the input there.
 internal enum ResponsesUsage {
-    static func update(_ usage: inout NeutralUsage, from object: JSONValue, of answer: JSONValue) {
-        OpenAIUsage.update(&usage.tokens, fromResponse: object, of: answer)
+    /// - Returns: whether there was a count of what was read or generated.
+    static func update(_ usage: inout NeutralUsage, from object: JSONValue, of answer: JSONValue) -> Bool {
+        let isCounted = OpenAIUsage.update(&usage.tokens, fromResponse: object, of: answer)
         if let reasoning = object["output_tokens_details"]?["reasoning_tokens"]?.tokenCount {
             usage.reasoning = reasoning
         }
+        return isCounted
     }
 
     static func write(_ usage: NeutralUsage, to json: inout JSONWriter) {

@@ -97,7 +97,8 @@ internal struct ResponsesRequestDecoder {
         var found: [Int: RawJSON] = [:]
         for (key, value) in root.value.members where !value.isNull {
             guard let place = ResponsesEcho.fields.firstIndex(where: { key == $0.name }) else { continue }
-            found[place] = source.raw(value)
+            // People lay requests out in lines, and streams repeat this in their events.
+            found[place] = source.raw(value).onOneLine
         }
         return ResponsesEcho.object(found)
     }

@@ -99,7 +99,7 @@ internal final class ResponsesStreamDecoder: StreamDecoder {
             if !hasDelta { ResponsesAnswerDecoder.read(message: item, &steps, sink) }
         } else if type.equals("image_generation_call") {
             ResponsesAnswerDecoder.read(image: item, &steps, sink)
-        } else if type.equals("web_search_call") {
+        } else if OpenAIResponsesWire.isSearch(item) {
             webSearches += 1
         }
         steps.close(sink)

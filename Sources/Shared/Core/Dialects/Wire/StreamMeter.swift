@@ -79,8 +79,10 @@ extension ServiceTier {
 
 /// Token counts as upstreams report them: what cannot be a count is none.
 enum ReportedCount {
+    static let maximum: Int64 = 1_000_000_000_000
+
     static func read(_ value: (some JSONReadable)?) -> Int64? {
-        guard let number = value?.int64, (0...1_000_000_000_000).contains(number) else { return nil }
+        guard let number = value?.int64, (0...maximum).contains(number) else { return nil }
         return number
     }
 }
