@@ -50,6 +50,44 @@ struct ClockTests {
         }
     }
 
+    @Test("a subscription that has not begun by Redis' clock is not replaced by the wallet, and pays from then on")
+    func futureSubscription() async throws {
+        try await standing { (stand) async throws in
+            let start = Timestamp(microseconds: (try await Self.redisNow(stand).milliseconds + 400) * 1000)
+            let end = Timestamp(microseconds: start.microseconds + 30 * 86_400_000_000)
+            stand.change {
+                $0.subscriptions = [
+                    SubscriptionSnapshot(id: SubscriptionID(9), group: $0.group, startsAt: start, expiresAt: end)
+                ]
+            }
+            stand.changeConfig { $0.groups[0].isSubscription = true }
+            try await stand.publish()
+            let group = try #require(stand.context.config?.group(stand.key.group))
+            let key = ServingKey(stand.key)
+            func admit(_ id: String) async throws -> AdmissionAnswer {
+                try await stand.context.admission.admit(
+                    id,
+                    key,
+                    group,
+                    amount: NanoUSD(5),
+                    now: Timestamp(microseconds: start.microseconds + 1000),
+                    ticket: nil,
+                    isLenient: false
+                )
+            }
+            guard case .noSubscription = try await admit("req_early") else {
+                Issue.record("the wallet paid")
+                return
+            }
+            while try await Self.redisNow(stand) < start { await stand.loop.sleep(.milliseconds(5)) }
+            guard case .admitted(let grant) = try await admit("req_late") else {
+                Issue.record("refused")
+                return
+            }
+            #expect(grant.charge.limits.subscription?.id == SubscriptionID(9))
+        }
+    }
+
     @Test("a minute that began in the future, before Redis' clock was set back, stops nobody")
     func futureMinute() async throws {
         try await standing { (stand) async throws in

@@ -41,7 +41,7 @@ package final class AccountNews {
         ) { [self] result in
             guard case .success(.array(let parts)) = result, let time = parts.first?.integer else { return }
             let changed = parts.dropFirst().compactMap(\.integer).compactMap { number in
-                marking.indices.contains(Int(number) - 1) ? marking[Int(number) - 1].0 : nil
+                marking.indices.contains(Int(number &- 1)) ? marking[Int(number &- 1)].0 : nil
             }
             // What did not change is there already or is old news: Redis knows better than this loop.
             if changed.count < marking.count { slots.of(account).forgetHints() }

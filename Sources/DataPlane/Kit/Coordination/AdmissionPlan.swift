@@ -15,6 +15,10 @@ package final class AdmissionPlan {
     let group: ServingGroup
     /// Of the subscription that it rests on; `nil` without.
     let subscription: SubscriptionSnapshot?
+    /// When it has to be made anew: the subscription ends, or another one begins.
+    let validUntil: Timestamp
+    /// Nobody pays for a call in a group that takes a subscription while there is none.
+    var hasPayer: Bool { !group.snapshot.isSubscription || subscription != nil }
     private let key: KeySnapshot
     private let counters: [Counter]
     private var charges: [[UInt8]: CallCharge] = [:]
@@ -85,6 +89,10 @@ package final class AdmissionPlan {
         }
         let subscription = group.snapshot.isSubscription ? snapshot.subscription(to: group.id, at: time) : nil
         self.subscription = subscription
+        let others = group.snapshot.isSubscription ? snapshot.subscriptions.filter { $0.group == group.id } : []
+        validUntil =
+            (others.map(\.startsAt).filter { $0 > time } + [subscription?.expiresAt ?? .distantFuture]).min()
+            ?? .distantFuture
         if let subscription {
             let limits = group.snapshot.limits
             let kinds: [(CounterNames.SubscriptionWindow, WindowPeriod, NanoUSD?)] = [

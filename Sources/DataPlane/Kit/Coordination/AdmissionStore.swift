@@ -38,6 +38,8 @@ package enum AdmissionAnswer: Sendable {
     case keyQuotaExhausted
     /// Nil until a manual reset.
     case policyExhausted(until: Timestamp?)
+    /// The group takes a subscription, and there is none at this time.
+    case noSubscription
     case subscriptionExceeded(CounterNames.SubscriptionWindow, until: Timestamp)
     case balanceSpent
     /// What is left is reserved for other calls.
@@ -111,6 +113,8 @@ package final class AdmissionStore {
     ) async throws -> AdmissionAnswer {
         var plan = key.plan(for: group, now: now, epoch: proposedEpoch)
         for _ in 0..<Self.maximumPlans {
+            // By Redis' clock it has not begun, or is over.
+            guard plan.hasPayer else { return .noSubscription }
             let state = state(isLenient: isLenient, plan.hasLines ? ticket : nil)
             let parts: [RedisValue]
             switch await ask(plan, requestID, max(0, amount.raw), state, key.partition.partition) {

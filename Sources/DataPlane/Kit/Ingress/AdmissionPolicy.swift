@@ -62,7 +62,11 @@ package enum AdmissionPolicy {
         throws(GatewayError)
     {
         guard group.snapshot.isSubscription, key.subscription(to: group.id, at: now) == nil else { return }
-        throw GatewayError(.subscriptionRequired, "This API key's group needs an active subscription.")
+        throw noSubscription
+    }
+
+    static var noSubscription: GatewayError {
+        GatewayError(.subscriptionRequired, "This API key's group needs an active subscription.")
     }
 
     static func requireAntigravity(_ group: ServingGroup) throws(GatewayError) {

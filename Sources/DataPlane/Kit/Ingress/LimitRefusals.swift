@@ -20,6 +20,8 @@ enum LimitRefusals {
                 language.text.policy + language.recovers(inSeconds: seconds),
                 retryAfterSeconds: seconds
             )
+        case .noSubscription:
+            return AdmissionPolicy.noSubscription
         case .subscriptionExceeded(let window, let end):
             let seconds = Self.seconds(from: now, until: end)
             return GatewayError(
@@ -33,7 +35,7 @@ enum LimitRefusals {
             return GatewayError(
                 .rateLimited,
                 language.text.rate(rate),
-                retryAfterSeconds: max(1, Int(clamping: (milliseconds + 999) / 1000))
+                retryAfterSeconds: max(1, Int(clamping: (milliseconds &+ 999) / 1000))
             )
         case .budgetInUse:
             return GatewayError(.budgetInUse, language.text.inUse, retryAfterSeconds: 1)

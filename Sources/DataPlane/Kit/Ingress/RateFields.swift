@@ -25,11 +25,11 @@ enum RateFields {
     /// - Parameter minute: after this call, if that was let in.
     static func add(_ minute: MinuteFigures, _ key: KeySnapshot, to exchange: ServerExchange) {
         var fields = exchange.furtherFields ?? HeaderFields()
-        let reset = "\((minute.milliseconds + 999) / 1000)s"
+        let reset = "\((minute.milliseconds &+ 999) / 1000)s"
         func add(_ names: Names, _ limit: Int, _ used: Int64) {
             guard limit > 0 else { return }
             fields.add(names.limit, String(limit))
-            fields.add(names.remaining, String(max(0, Int64(limit) - used)))
+            fields.add(names.remaining, String(max(0, Int64(limit) &- used)))
             fields.add(names.reset, reset)
         }
         add(requests, key.rpm, minute.requests)

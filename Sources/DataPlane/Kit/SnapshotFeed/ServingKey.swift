@@ -74,11 +74,9 @@ package final class ServingKey {
     package func plan(for group: ServingGroup, now: Timestamp, at time: Timestamp? = nil, epoch: String)
         -> AdmissionPlan
     {
-        if time == nil, let plan, plan.group === group, plan.subscription?.expiresAt ?? .distantFuture > now {
-            return plan
-        }
+        if time == nil, let plan, plan.group === group, plan.validUntil > now { return plan }
         let made = AdmissionPlan(self, group, at: time ?? now, epoch: epoch)
-        plan = made
+        plan = made.hasPayer ? made : nil
         return made
     }
 
