@@ -363,6 +363,33 @@ struct RefreshTests {
         }
     }
 
+    @Test("what failed is tried again in the background when its time has come, however often it failed")
+    func backgroundAfterFailure() async throws {
+        try await withTokens { exchange, _, count, _ in
+            if count <= 2 {
+                TokenServer.answer(exchange, 503, ["error": "busy"])
+            } else {
+                TokenServer.tokens(exchange, count)
+            }
+        } _: { tokens in
+            let plane = try tokens.refresher()
+            let soon = RFC3339.format(WallClock.microseconds + 30_000_000)
+            try await tokens.world.run(
+                "update accounts set credentials_plain = credentials_plain || jsonb_build_object('expires_at', '\(soon)') where id = 1"
+            )
+            for round in 1...3 {
+                try await plane.keeper.run()
+                #expect(tokens.server.count == round)
+                #expect(try await tokens.record().refresh.failures == (round < 3 ? round : 0))
+                // Too early.
+                if round < 3 { try await plane.keeper.run() }
+                #expect(tokens.server.count == round)
+                try await tokens.world.run("update accounts set refresh_retry_at = now() where id = 1")
+            }
+            #expect(try await tokens.published().secrets["access_token"] == "at-3")
+        }
+    }
+
     @Test("an account without a refresh token, or whose secrets do not open, is left as it is")
     func nothingToRenew() async throws {
         try await withTokens { exchange, _, count, _ in

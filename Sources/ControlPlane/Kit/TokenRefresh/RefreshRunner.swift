@@ -77,7 +77,7 @@ package final class RefreshRunner {
     /// - Parameters:
     ///   - stale: the version of the credentials that somebody has found stale; versions before it are as stale.
     ///   - isPatient: whether to ask the endpoint although it failed a moment ago, or has refused the refresh token; calls are
-    ///     not, an admin is.
+    ///     not, an admin is, and so is the keeper, which has looked at both itself.
     ///   - time: how long to wait. The renewal itself goes on.
     package func renew(
         _ account: AccountID,
