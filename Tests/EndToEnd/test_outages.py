@@ -1,7 +1,9 @@
 """Parts of the stack go away and come back: calls go on where they can, and no settled record is lost."""
 
 import os
+import resource
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -197,6 +199,29 @@ def test_a_stopped_worker_finishes_its_streams(tenant: Tenant, stack: Stack) -> 
     until("it has ended", lambda: not os.path.exists(f"/proc/{pid}/exe") or not os.path.lexists(f"/proc/{pid}"), seconds=20)
     [row] = tenant.rows(1, seconds=30)
     assert row["end"] == "complete"
+
+
+def test_a_worker_without_free_files_serves_again_when_it_has_some(tenant: Tenant, stack: Stack) -> None:
+    """Callers take every file that it may open; when they have left, it accepts as before."""
+    pid, gateway = stack.worker_pids[0], httpx.URL(stack.gateways[0])
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    assert before[0] == before[1], "the worker has not raised its limit"
+    assert tenant.post(tenant.body(), 0).status_code == 200
+
+    def open_files() -> int:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+
+    limit = open_files() + 10
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, before[1]))
+    try:
+        callers = [socket.create_connection((gateway.host, gateway.port)) for _ in range(100)]
+        until("every file is taken", lambda: open_files() >= limit - 1, seconds=20)
+        for caller in callers:
+            caller.close()
+        until("it accepts again", lambda: status_of(stack.gateways[0] + "/health/live") == 200, seconds=20)
+        assert tenant.post(tenant.body(), 0).status_code == 200
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
 def test_the_account_is_restarted(tenant: Tenant, stack: Stack) -> None:
