@@ -229,6 +229,17 @@ def test_bad_amounts_change_no_balance(shared_tenant: Tenant, amount: object) ->
     assert shared_tenant.admin.get(path)["balance"] == before
 
 
+@pytest.mark.parametrize("start, end", [
+    ("2026-12-01T00:00:00.0001Z", "2026-12-01T00:00:00.0009Z"), ("2026-12-01T00:00:00Z", "2026-12-01T00:00:00Z"),
+])
+def test_a_subscription_shorter_than_what_is_kept_is_refused(make, admin: Admin, start: str, end: str) -> None:
+    tenant, _ = make(balance="0", group={"subscription": True})
+    wanted = {"user_id": tenant.user["id"], "group_id": tenant.group["id"], "starts_at": start, "expires_at": end}
+    answer = admin.send("POST", "/admin/subscriptions", wanted)
+    assert answer.status_code in (400, 422), answer.text
+    assert [fault["field"] for fault in answer.json()["errors"]] == ["expires_at"]
+
+
 def test_a_subscription_pays_within_its_limits(make, admin: Admin, worker: int) -> None:
     tenant, cost = make(balance="0", group={"subscription": True, "daily_limit": "0.000000001"})
     body = tenant.body(WORDS, max_tokens=100)

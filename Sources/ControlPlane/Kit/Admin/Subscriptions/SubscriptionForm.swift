@@ -20,7 +20,8 @@ enum SubscriptionForm {
         -> [FieldFault]
     {
         var faults: [FieldFault] = []
-        if draft.expiresAt <= draft.startsAt ?? now {
+        // As they are kept.
+        if draft.expiresAt.milliseconds <= (draft.startsAt ?? now).milliseconds {
             faults.append(FieldFault("expires_at", "must be after starts_at"))
         }
         if let current {
