@@ -272,6 +272,7 @@ struct UsageTests {
             .openaiResponses,
             [
                 #"{"type":"response.created","response":{"id":"r","usage":{"input_tokens":0,"output_tokens":0}}}"#,
+                #"{"type":"response.in_progress","response":{"id":"r","usage":{"input_tokens":0,"output_tokens":0}}}"#,
                 #"{"type":"response.output_text.delta","delta":"four by four letters"}"#,
             ]
         )

@@ -45,8 +45,10 @@ package final class OpenAIResponsesMeter: StreamMeter {
             if isNew { countContent(0) }
             return isNew ? .content : .trailer
         }
-        let hasOutput = readResponse(data, parser, isLast: name.count >= 18 || name.equals("response.failed"))
-        if name.equals("response.completed") || name.elementsEqual("response.incomplete".utf8) {
+        let isEnd = name.equals("response.completed") || name.equals("response.incomplete")
+        let isFailure = name.equals("response.failed")
+        let hasOutput = readResponse(data, parser, isLast: isEnd || isFailure)
+        if isEnd {
             hasEnded = true
             // An answer that was cut before its first word is an answer.
             if name.equals("response.incomplete") { countContent(0) }
@@ -54,7 +56,7 @@ package final class OpenAIResponsesMeter: StreamMeter {
             if hasOutput, !hasContent { countContent(0) }
             return .end
         }
-        if name.equals("response.failed") {
+        if isFailure {
             hasFailed = true
             return .error
         }
