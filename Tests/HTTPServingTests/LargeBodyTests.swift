@@ -124,8 +124,7 @@ struct LargeBodyTests {
             let server = try TestServer(loop) { exchange in
                 if let body = try? await exchange.collectBody(limit: 1000) { exchange.respond(200, "\(body.count)") }
             }
-            let budget = ByteBudget(limit: 0)
-            server.server.bodyBudget = budget
+            server.server.bodyBudget = ByteBudget(limit: 0)
             let client = try await server.connect()
             client.send(Self.post(patterned(100)))
             #expect(try await client.answer().status == 503)

@@ -89,10 +89,9 @@ package final class AdmissionPlan {
         }
         let subscription = group.snapshot.isSubscription ? snapshot.subscription(to: group.id, at: time) : nil
         self.subscription = subscription
-        let others = group.snapshot.isSubscription ? snapshot.subscriptions.filter { $0.group == group.id } : []
-        validUntil =
-            (others.map(\.startsAt).filter { $0 > time } + [subscription?.expiresAt ?? .distantFuture]).min()
-            ?? .distantFuture
+        validUntil = (group.snapshot.isSubscription ? snapshot.subscriptions : [])
+            .filter { $0.group == group.id && $0.startsAt > time }
+            .reduce(subscription?.expiresAt ?? .distantFuture) { min($0, $1.startsAt) }
         if let subscription {
             let limits = group.snapshot.limits
             let kinds: [(CounterNames.SubscriptionWindow, WindowPeriod, NanoUSD?)] = [
