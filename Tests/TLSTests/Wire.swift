@@ -59,6 +59,7 @@ final class Chopper: ByteStream, ByteStreamHandler {
 
     var peer: SocketAddress { lower.peer }
     var bufferedBytes: Int { lower.bufferedBytes }
+    var unacknowledgedBytes: Int { lower.unacknowledgedBytes }
     var negotiatedProtocol: String? { nil }
     func write(_ bytes: UnsafeRawBufferPointer) {
         writes.append(bytes.count)

@@ -5,6 +5,7 @@ package final class MemoryStream: ByteStream, TurnEndObserver {
     package var handler: (any ByteStreamHandler)?
     package let peer: SocketAddress
     package var bufferedBytes = 0
+    package var unacknowledgedBytes: Int { bufferedBytes }
     package var negotiatedProtocol: String?
     private let loop: EventLoop
     package private(set) var written: [UInt8] = []

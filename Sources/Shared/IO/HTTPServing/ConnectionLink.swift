@@ -47,7 +47,7 @@ final class ConnectionLink {
     private func watchWrites() {
         guard !progress.isWatching else { return }
         let timeout = server.limits.writeStallTimeout
-        progress.start(taken: written &- stream.bufferedBytes, now: .now, timeout: timeout)
+        progress.start(taken: written &- stream.unacknowledgedBytes, now: .now, timeout: timeout)
         timer.fire(by: progress.nextLook)
     }
 
@@ -56,9 +56,11 @@ final class ConnectionLink {
     /// Whether the caller has taken nothing for too long.
     func isStalled(now: MonotonicTime) -> Bool {
         guard progress.nextLook <= now else { return false }
-        let pending = stream.bufferedBytes
+        // The kernel's buffer may hold megabytes, and takes more only when a third of it is free: a slow caller moves long
+        // before that.
+        let taken = written &- stream.unacknowledgedBytes
         let timeout = server.limits.writeStallTimeout
-        return progress.look(taken: written &- pending, pending: pending, now: now, timeout: timeout) == .stalled
+        return progress.look(taken: taken, pending: stream.bufferedBytes, now: now, timeout: timeout) == .stalled
     }
 
     // MARK: Ending

@@ -7,6 +7,9 @@ package protocol ByteStream: AnyObject {
     var peer: SocketAddress { get }
     /// Bytes written here that the kernel has not taken yet.
     var bufferedBytes: Int { get }
+    /// Bytes written here that the peer's system has not acknowledged: those buffered, and those in the kernel. Asks the
+    /// kernel.
+    var unacknowledgedBytes: Int { get }
     /// Its output leaves before that of other streams in each turn of the loop: what it says must be on its way before
     /// somebody else can see what follows from it.
     var goesFirst: Bool { get set }

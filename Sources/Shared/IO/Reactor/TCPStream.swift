@@ -53,6 +53,16 @@ package final class TCPStream: ByteStream, TurnEndObserver {
         output.count + (inFlight == 0 ? 0 : uv_stream_get_write_queue_size(stream))
     }
 
+    package var unacknowledgedBytes: Int {
+        var file: uv_os_fd_t = -1
+        var queued: CInt = 0
+        let handle = UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_handle_t.self)
+        guard phase != .closed, uv_fileno(handle, &file) == 0, ioctl(file, UInt(TIOCOUTQ), &queued) == 0 else {
+            return bufferedBytes
+        }
+        return bufferedBytes + Int(queued)
+    }
+
     // MARK: Reading
 
     package func setReading(_ isOn: Bool) {

@@ -62,6 +62,7 @@ final class TLSStream: ByteStream, ByteStreamHandler, TurnEndObserver {
 
     var peer: SocketAddress { lower.peer }
     var bufferedBytes: Int { pending.count + lower.bufferedBytes }
+    var unacknowledgedBytes: Int { pending.count + lower.unacknowledgedBytes }
 
     // MARK: Handshake
 

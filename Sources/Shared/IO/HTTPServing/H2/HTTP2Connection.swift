@@ -329,6 +329,13 @@ extension HTTP2Connection {
         scheduleFlush()
     }
 
+    /// Whether the caller has left room for more of this stream (RFC 9113, 5.2).
+    private func hasWindow(_ stream: HTTP2Stream) -> Bool {
+        guard let session else { return false }
+        return nghttp2_session_get_remote_window_size(session.raw) > 0
+            && nghttp2_session_get_stream_remote_window_size(session.raw, stream.id) > 0
+    }
+
     func reset(_ stream: HTTP2Stream, _ code: HTTP2ErrorCode) {
         guard phase == .open, let session else { return }
         nghttp2_submit_rst_stream(session.raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code.rawValue)
@@ -398,8 +405,12 @@ extension HTTP2Connection {
                 stream.exchange?.bodyDidFail(.timedOut)
             }
             if stream.writeDeadline <= now {
-                reset(stream, .cancel)
-                stream.drop()
+                if hasWindow(stream) {
+                    stream.waitsForConnection(now: now)
+                } else {
+                    reset(stream, .cancel)
+                    stream.drop()
+                }
             }
             next = min(next, stream.bodyDeadline, stream.writeDeadline)
         }

@@ -169,6 +169,9 @@ final class HTTP2Stream: ExchangeCarrier {
     /// When a caller that takes nothing of what is pending counts as gone.
     var writeDeadline: MonotonicTime { pendingBytes == 0 ? .never : writeDeadlineFromNow }
 
+    /// Its caller would take more of it, were it its turn on the connection, over whose progress somebody else watches.
+    func waitsForConnection(now: MonotonicTime) { lastProgress = now }
+
     private var writeDeadlineFromNow: MonotonicTime { lastProgress + connection.limits.writeStallTimeout }
 
     /// Nothing is to be sent any more.
