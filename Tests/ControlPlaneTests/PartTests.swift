@@ -219,7 +219,16 @@ struct ViewTests {
         ]).tiers
         #expect(tiers == [.flex: .init(input: .init(2), cacheRead: .init(0)), .priority: .init(output: .init(7))])
         // Every name that a variant can have is a class.
-        for tier in [ServiceTier.flex, .priority] { #expect(RateClass(rawValue: "input_\(tier)") != nil) }
+        for tier in ServiceTier.allCases where tier.priced == [tier] {
+            #expect(RateClass(rawValue: "input_\(tier)") != nil)
+        }
+        let served = price([.input: 3, .output: 5, .inputFast: 6, .cacheWrite1hUS: 4, .cacheReadUS: 1]).tiers
+        #expect(
+            served == [
+                .fast: .init(input: .init(6), cacheWrite5m: .init(6), cacheWrite1h: .init(6), cacheRead: .init(6)),
+                .us: .init(cacheWrite1h: .init(4), cacheRead: .init(1)),
+            ]
+        )
     }
 
     @Test("the price seed knows long contexts, tiers, and how much models take and give")
@@ -233,6 +242,16 @@ struct ViewTests {
         let gpt = try #require(drafts["gpt-5.5"])
         #expect(gpt.rates[.inputAbove272k]?.raw == 10_000_000_000)
         #expect(gpt.rates[.outputPriority]?.raw == 75_000_000_000 && gpt.rates[.inputFlex]?.raw == 2_500_000_000)
+        #expect(gpt.rates[.cacheReadAbove272k]?.raw == 1_000_000_000)
+        let astra = try #require(drafts["gpt-6-astra"])
+        #expect(astra.rates[.outputPriority]?.raw == 100_000_000_000 && astra.rates[.inputFlex]?.raw == 5_000_000_000)
+        #expect(astra.rates[.cacheReadUltrafast]?.raw == 6_000_000_000)
+        #expect(astra.rates[.cacheWrite5mAbove272k]?.raw == 25_000_000_000)
+        #expect(drafts["gpt-6.2-sol"]?.rates[.outputUltrafast]?.raw == 30_000_000_000)
+        let opus = try #require(drafts["claude-opus-5-5"])
+        #expect(opus.rates[.outputFast]?.raw == 40_000_000_000 && opus.rates[.cacheReadFast]?.raw == 400_000_000)
+        #expect(opus.rates[.outputUS]?.raw == 22_000_000_000 && opus.rates[.cacheReadUS]?.raw == 220_000_000)
+        #expect(drafts["claude-sonnet-4-5"]?.rates[.inputUS] == nil)
         #expect(drafts["claude-haiku-4-5"]?.maximumOutput == 64_000)
         #expect(drafts.values.count(where: { $0.maximumOutput != nil }) > 140)
     }

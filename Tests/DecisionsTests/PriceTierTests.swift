@@ -20,6 +20,8 @@ private let price = ModelPrice(
     tiers: [
         .flex: .init(input: .init(2_000_000_000), output: .init(10_000_000_000), cacheRead: .init(200_000_000)),
         .priority: .init(input: .init(10_000_000_000), output: .init(50_000_000_000)),
+        .fast: .init(input: .init(8_000_000_000), output: .init(40_000_000_000), cacheRead: .init(800_000_000)),
+        .us: .init(input: .init(4_400_000_000), output: .init(22_000_000_000), cacheWrite5m: .init(5_500_000_000)),
     ]
 )
 
@@ -45,7 +47,10 @@ struct PriceTierTests {
         "a call costs the prices of the tier that served it; a class without one the usual price",
         arguments: [
             (ServiceTier.standard, Int64(11_400_000)), (ServiceTier.flex, Int64(8_200_000)),
-            (ServiceTier.priority, Int64(20_400_000)),
+            (ServiceTier.priority, Int64(20_400_000)), (ServiceTier.fast, Int64(17_800_000)),
+            (ServiceTier.us, Int64(12_500_000)),
+            // 8.8 in and 44 out, 5.5 and 0.8 for the cache.
+            (ServiceTier.fastUS, Int64(19_500_000)),
         ]
     )
     func tier(tier: ServiceTier, expected: Int64) {
@@ -65,6 +70,7 @@ struct PriceTierTests {
         let applied = price.applied(input: 200_001, .flex)
         #expect(applied.input.raw == 4_000_000_000 && applied.output.raw == 15_000_000_000)
         #expect(applied.cacheRead.raw == 0 && applied.cacheWrite5m == price.cacheWrite5m)
+        #expect(price.applied(input: 200_001, .fastUS).input.raw == 17_600_000_000)
         let free = ModelPrice(
             model: "m",
             match: .exact,
@@ -90,6 +96,7 @@ struct PriceTierTests {
         // Half a million tokens of input: beyond both bounds, 12 USD.
         #expect(amount(999_998, 1, at: price) == 500_000 * 12_000 + 20_000)
         #expect(amount(18, 1, .priority, at: price) == 100_000 + 50_000)
+        #expect(amount(18, 1, .fastUS, at: price) == 88_000 + 44_000)
         // Flex may be refused and served as usual.
         #expect(amount(18, 1, .flex, at: price) == 80_000 + 20_000)
     }

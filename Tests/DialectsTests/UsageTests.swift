@@ -21,6 +21,9 @@ struct UsageReport: Sendable, CustomTestStringConvertible {
     private static func responses(_ usage: String, output: String = "") -> String {
         #"{"id":"r","output":[\#(output)],"usage":\#(usage)}"#
     }
+    private static func served(as tier: String) -> String {
+        #"{"id":"r","object":"response","status":"completed","model":"gpt","service_tier":"\#(tier)","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"x"}]}],"usage":{"input_tokens":5,"output_tokens":6}}"#
+    }
     private static func gemini(_ usage: String, model: String = "gemini-3-pro", grounding: String = "{}") -> String {
         #"{"modelVersion":"\#(model)","candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP","#
             + #""groundingMetadata":\#(grounding)}],"usageMetadata":\#(usage)}"#
@@ -170,15 +173,25 @@ struct UsageReport: Sendable, CustomTestStringConvertible {
         UsageReport(
             name: "a response that was served with priority",
             dialect: .openaiResponses,
-            answer:
-                #"{"id":"r","object":"response","status":"completed","model":"gpt","service_tier":"priority","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"x"}]}],"usage":{"input_tokens":5,"output_tokens":6}}"#,
+            answer: served(as: "priority"),
             usage: TokenUsage(input: 5, output: 6, tier: .priority)
+        ),
+        UsageReport(
+            name: "a response in fast mode, which is priority by its later name",
+            dialect: .openaiResponses,
+            answer: served(as: "fast"),
+            usage: TokenUsage(input: 5, output: 6, tier: .priority)
+        ),
+        UsageReport(
+            name: "a response in ultrafast mode",
+            dialect: .openaiResponses,
+            answer: served(as: "ultrafast"),
+            usage: TokenUsage(input: 5, output: 6, tier: .ultrafast)
         ),
         UsageReport(
             name: "a response that was served as somebody's own kind of standard",
             dialect: .openaiResponses,
-            answer:
-                #"{"id":"r","object":"response","status":"completed","model":"gpt","service_tier":"scale","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"x"}]}],"usage":{"input_tokens":5,"output_tokens":6}}"#,
+            answer: served(as: "scale"),
             usage: TokenUsage(input: 5, output: 6)
         ),
         UsageReport(
@@ -186,6 +199,30 @@ struct UsageReport: Sendable, CustomTestStringConvertible {
             dialect: .gemini,
             answer: gemini(#"{"promptTokenCount":5,"candidatesTokenCount":6,"serviceTier":"PRIORITY"}"#),
             usage: TokenUsage(input: 5, output: 6, tier: .priority)
+        ),
+        UsageReport(
+            name: "messages in fast mode",
+            dialect: .anthropic,
+            answer: messages(
+                #"{"input_tokens":5,"output_tokens":6,"service_tier":"standard","speed":"fast","inference_geo":"global"}"#
+            ),
+            usage: TokenUsage(input: 5, output: 6, tier: .fast)
+        ),
+        UsageReport(
+            name: "messages in the United States alone",
+            dialect: .anthropic,
+            answer: messages(
+                #"{"input_tokens":5,"output_tokens":6,"service_tier":"priority","speed":null,"inference_geo":"us"}"#
+            ),
+            usage: TokenUsage(input: 5, output: 6, tier: .us)
+        ),
+        UsageReport(
+            name: "messages in some other way",
+            dialect: .anthropic,
+            answer: messages(
+                #"{"input_tokens":5,"output_tokens":6,"speed":"standard","inference_geo":"not_available"}"#
+            ),
+            usage: TokenUsage(input: 5, output: 6)
         ),
         UsageReport(
             name: "gemini with figures that are none",
@@ -256,6 +293,22 @@ struct UsageTests {
         var parser = SSEParser()
         try parser.feed(Array(events.map { "data: \($0)\n\n" }.joined().utf8)) { _ = meter.receive($0, self.parser) }
         return meter
+    }
+
+    @Test("how a stream of messages is served stands in its first event, and holds unless the last one says otherwise")
+    func served() throws {
+        let usage = #"{"input_tokens":9,"speed":"fast","inference_geo":"us"}"#
+        let start = #"{"type":"message_start","message":{"usage":\#(usage)}}"#
+        func tier(last more: String) throws -> ServiceTier {
+            let usage = #"{"output_tokens":3\#(more)}"#
+            let end = #"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":\#(usage)}"#
+            return try meter(.anthropic, [start, end]).usage.tier
+        }
+        #expect(try meter(.anthropic, [start]).usage.tier == .fastUS)
+        #expect(try tier(last: "") == .fastUS)
+        #expect(try tier(last: #","service_tier":"standard""#) == .fastUS)
+        #expect(try tier(last: #","speed":"standard""#) == .us)
+        #expect(try tier(last: #","speed":"standard","inference_geo":"global""#) == .standard)
     }
 
     @Test("figures that come before the end are not the last word")

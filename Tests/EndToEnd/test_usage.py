@@ -18,6 +18,10 @@ TOKENS = {
 }
 
 
+FAST = Rates("6", "30", "7.5", "12", "0.6")
+US = Rates("3.3", "16.5", "4.125", "6.6", "0.33")
+
+
 def tokens_of(row: dict) -> dict[str, int]:
     return {column: row[column] for column in CLASSES.values()}
 
@@ -48,6 +52,27 @@ def test_a_row_has_every_token_class_and_its_exact_cost(tenant: Tenant, worker: 
     assert row["user_agent"] == "counting/1.0"
     assert row["usage_estimated"] is False
     assert row["duration_ms"] >= 0
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    "wish, served, rates",
+    [
+        ({"speed": "fast"}, "fast", FAST),
+        ({"inference_geo": "us"}, "us", US),
+        ({"speed": "fast", "inference_geo": "us"}, "fast_us", Rates("6.6", "33", "8.25", "13.2", "0.66")),
+        ({"speed": "standard", "inference_geo": "global"}, "standard", Rates()),
+    ],
+    ids=["fast", "us", "fast and us", "neither"],
+)
+def test_fast_mode_and_inference_in_one_country_have_their_own_prices(
+    make_tenant, worker: int, wish: dict, served: str, rates: Rates, is_stream: bool
+) -> None:
+    tenant = make_tenant(rates=Rates(fast=FAST, us=US))
+    assert tenant.post(tenant.body(WORDS, stream=is_stream, **wish), worker).status_code == 200
+    [row] = tenant.rows(1)
+    assert (row["service_tier"], tokens_of(row)) == (served, TOKENS)
+    assert nano(row["cost"]) == rates.cost(TOKENS)
 
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])

@@ -138,7 +138,7 @@ extension SeededRandom {
             webSearch: NanoUSD(int(0...NanoUSD.maximum.raw)),
             request: bool() ? .zero : NanoUSD(int(0...NanoUSD.maximum.raw)),
             longContexts: list { ModelPrice.LongContext(above: $0.int(0...Int64.max), $0.rates()) },
-            tiers: bool() ? [:] : [.flex: rates(), .priority: rates()],
+            tiers: bool() ? [:] : Dictionary(uniqueKeysWithValues: ServiceTier.allCases.map { ($0, rates()) }),
             maximumInput: some { $0.int(1...Int64.max) },
             maximumOutput: some { $0.int(1...Int64.max) }
         )

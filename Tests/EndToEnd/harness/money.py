@@ -46,9 +46,16 @@ class Rates:
     # Of a search, and of a call.
     web_search: str | None = None
     request: str | None = None
+    # Of calls that were served in fast mode, or in the United States alone.
+    fast: "Rates | None" = None
+    us: "Rates | None" = None
 
     def fields(self) -> dict[str, str | None]:
-        return {name: getattr(self, name) for name in (*CLASSES, *MEDIA, "web_search", "request")}
+        fields = {name: getattr(self, name) for name in (*CLASSES, *MEDIA, "web_search", "request")}
+        for served in ("fast", "us"):
+            if rates := getattr(self, served):
+                fields |= {f"{name}_{served}": getattr(rates, name) for name in CLASSES}
+        return fields
 
     def cost(self, tokens: dict, multiplier: str = "1", account_multiplier: str = "1") -> int:
         """Nano-USD for a usage row's tokens: each class is rounded half to even, once."""

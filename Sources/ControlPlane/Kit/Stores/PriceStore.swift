@@ -25,6 +25,20 @@ package enum RateClass: String, Sendable, CaseIterable {
     case outputPriority = "output_priority"
     case cacheWrite5mPriority = "cache_write_5m_priority"
     case cacheReadPriority = "cache_read_priority"
+    case inputUltrafast = "input_ultrafast"
+    case outputUltrafast = "output_ultrafast"
+    case cacheWrite5mUltrafast = "cache_write_5m_ultrafast"
+    case cacheReadUltrafast = "cache_read_ultrafast"
+    case inputFast = "input_fast"
+    case outputFast = "output_fast"
+    case cacheWrite5mFast = "cache_write_5m_fast"
+    case cacheWrite1hFast = "cache_write_1h_fast"
+    case cacheReadFast = "cache_read_fast"
+    case inputUS = "input_us"
+    case outputUS = "output_us"
+    case cacheWrite5mUS = "cache_write_5m_us"
+    case cacheWrite1hUS = "cache_write_1h_us"
+    case cacheReadUS = "cache_read_us"
     case imageInput = "image_input"
     case audioInput = "audio_input"
     case imageOutput = "image_output"
@@ -84,7 +98,7 @@ package struct PriceRecord: Hashable, Sendable {
             ModelPrice.LongContext(above: above, ModelPrice.Rates(ending, fields.rates))
         }
         var tiers: [ServiceTier: ModelPrice.Rates] = [:]
-        for tier in [ServiceTier.flex, .priority] {
+        for tier in ServiceTier.allCases where tier.priced == [tier] {
             let rates = ModelPrice.Rates("_" + tier.rawValue, fields.rates)
             if !rates.isEmpty { tiers[tier] = rates }
         }

@@ -8,20 +8,19 @@ extension ModelPrice {
 
     /// The prices of a call with so much input that was served so: the usual ones, or what stands in for them.
     ///
-    /// Where a class has both a price for long contexts and one for the tier, the tier's rises in the proportion in which
-    /// the long context's does: flex at half the price is half the price there as well.
+    /// Where a class has both a price for long contexts and one for the tier, or one for each of two ways in which the call
+    /// was served, they rise in proportion: flex at half the price is half the price of a long context as well.
     package func applied(input tokens: Int64, _ tier: ServiceTier) -> ModelPrice {
         guard !longContexts.isEmpty || !tiers.isEmpty else { return self }
-        let long = longContexts.last { tokens > $0.above }?.rates
-        let tier = tiers[tier]
-        guard long != nil || tier != nil else { return self }
+        let long = longContexts.last { tokens > $0.above }.map(\.rates)
+        let others = [long].compactMap(\.self) + tier.priced.compactMap { tiers[$0] }
+        guard !others.isEmpty else { return self }
         var price = self
         func apply(_ usual: WritableKeyPath<ModelPrice, PricePerMillion>, _ other: KeyPath<Rates, PricePerMillion?>) {
-            switch (long?[keyPath: other], tier?[keyPath: other]) {
-            case (nil, nil): break
-            case (let rate?, nil), (nil, let rate?): price[keyPath: usual] = rate
-            case (let long?, let tier?):
-                price[keyPath: usual] = Self.scaled(tier, by: long, over: self[keyPath: usual])
+            let rates = others.compactMap { $0[keyPath: other] }
+            guard let first = rates.first else { return }
+            price[keyPath: usual] = rates.dropFirst().reduce(first) {
+                Self.scaled($0, by: $1, over: self[keyPath: usual])
             }
         }
         apply(\.input, \.input)
@@ -33,12 +32,12 @@ extension ModelPrice {
     }
 
     private static func scaled(
-        _ tier: PricePerMillion,
-        by long: PricePerMillion,
+        _ rate: PricePerMillion,
+        by other: PricePerMillion,
         over usual: PricePerMillion
     ) -> PricePerMillion {
-        guard usual.raw > 0 else { return PricePerMillion(max(tier.raw, long.raw)) }
-        let product = Int128(max(0, tier.raw)) * Int128(max(0, long.raw))
+        guard usual.raw > 0 else { return PricePerMillion(max(rate.raw, other.raw)) }
+        let product = Int128(max(0, rate.raw)) * Int128(max(0, other.raw))
         return PricePerMillion(Int64(clamping: PriceList.roundedHalfEven(product, over: Int128(usual.raw))))
     }
 }

@@ -45,7 +45,7 @@ package struct ReservationSize: Hashable, Sendable {
     {
         let most = Int64(clamping: textBytes / 2 + 1) &+ media.most
         let input = min(most, price.maximumInput ?? Self.contextWindow)
-        let tier = tier == .priority ? tier : .standard
+        let tier = tier == .flex ? .standard : tier
         return price.isPlain(input: input, tier)
             ? amount(ofInput: input, at: price, PriceList.Bill(first, second))
             : amount(ofInput: input, at: price.applied(input: input, tier), PriceList.Bill(first, second))

@@ -39,7 +39,14 @@ struct AnswerScript {
             usage.audioOutput = words.audioOutputTokens ?? 0
         }
         if request.countsWebSearches { usage.webSearches = words.webSearches ?? 0 }
-        return Answer(digest: digest, model: request.model, content: content, usage: usage, now: turn.call.now)
+        return Answer(
+            digest: digest,
+            model: request.model,
+            content: content,
+            usage: usage,
+            serving: request.serving,
+            now: turn.call.now
+        )
     }
 
     // MARK: Whole

@@ -8,6 +8,7 @@ package struct Answer {
     package var model: String
     package var content: Generation
     package var usage: ReportedUsage
+    package var serving: Serving
     /// Microseconds since 1970.
     package var now: Int64
 }

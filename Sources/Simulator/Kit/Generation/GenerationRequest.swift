@@ -4,6 +4,7 @@ package struct GenerationRequest {
     /// Nil is no limit.
     package var maxTokens: Int?
     package var isStream = false
+    package var serving = Serving()
     package var isThinking = false
     /// Whether thinking is to be shown; if not, its block is empty but for the signature.
     package var showsThinking = true
@@ -31,4 +32,12 @@ package struct GenerationRequest {
     }
 
     init(owner: String) { prompt = Prompt(owner: owner) }
+}
+
+/// How a call is served, as far as Anthropic lets callers choose, and says so in its answer.
+package struct Serving {
+    package var speed: String?
+    package var inferenceGeo: String?
+
+    package init() {}
 }

@@ -51,7 +51,13 @@ extension RateClass {
         case .inputFlex, .outputFlex, .cacheWrite5mFlex, .cacheReadFlex:
             "USD per million tokens of calls that the upstream served as flex"
         case .inputPriority, .outputPriority, .cacheWrite5mPriority, .cacheReadPriority:
-            "USD per million tokens of calls that the upstream served with priority"
+            "USD per million tokens of calls that the upstream served with priority, OpenAI's fast mode"
+        case .inputUltrafast, .outputUltrafast, .cacheWrite5mUltrafast, .cacheReadUltrafast:
+            "USD per million tokens of calls that the upstream served in its ultrafast mode"
+        case .inputFast, .outputFast, .cacheWrite5mFast, .cacheWrite1hFast, .cacheReadFast:
+            "USD per million tokens of calls that Anthropic served in fast mode"
+        case .inputUS, .outputUS, .cacheWrite5mUS, .cacheWrite1hUS, .cacheReadUS:
+            "USD per million tokens of calls that the upstream served in the United States alone"
         default: "USD per million tokens"
         }
     }

@@ -15,7 +15,8 @@ enum AnthropicRequest {
             model: model,
             isStream: isStream,
             modelRange: range,
-            answerTokens: fields.count("max_tokens")
+            answerTokens: fields.count("max_tokens"),
+            tier: ServiceTier(isFast: fields.isWord("speed", "fast"), isUS: fields.isWord("inference_geo", "us"))
         )
     }
 }

@@ -22,11 +22,24 @@ package enum AnthropicUsage {
             usage.cacheWrite5m = max(0, written - usage.cacheWrite1h)
             usage.cacheWrite1h = min(usage.cacheWrite1h, written)
         }
-        if let tier = ServiceTier(reported: object["service_tier"]) { usage.tier = tier }
+        usage.tier = tier(object, known: usage.tier)
         if let searches = ReportedCount.read(object["server_tool_use"]?["web_search_requests"]) {
             usage.webSearches = searches
         }
         return counts.input != nil || counts.output != nil
+    }
+
+    /// Fast mode and inference in the United States alone have prices of their own (docs: Fast mode, Data residency); the
+    /// first event of a stream says them, the last one need not.
+    private static func tier(_ object: some JSONReadable, known: ServiceTier) -> ServiceTier {
+        func isSaid(_ name: StaticString, _ word: StaticString) -> Bool? {
+            guard let value = object[name], value.isString else { return nil }
+            return value.equals(word)
+        }
+        let isFast = isSaid("speed", "fast") ?? known.isFast
+        let isUS = isSaid("inference_geo", "us") ?? known.isUS
+        guard !isFast, !isUS else { return ServiceTier(isFast: isFast, isUS: isUS) }
+        return ServiceTier(reported: object["service_tier"]) ?? (known.isFast || known.isUS ? .standard : known)
     }
 
     /// The token counts of one object.

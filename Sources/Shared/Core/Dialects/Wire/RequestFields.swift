@@ -67,8 +67,11 @@ package struct RequestFields {
 
     /// The tier that the call wants to be served in; whether there is such a one is for the upstream to say.
     func tier(_ name: StaticString) -> ServiceTier {
-        hint(name)?.string.flatMap { ServiceTier(rawValue: $0) } ?? .standard
+        hint(name)?.string.map { ServiceTier(serviceTier: $0) } ?? .standard
     }
+
+    /// Whether this text stands there.
+    func isWord(_ name: StaticString, _ word: StaticString) -> Bool { hint(name)?.equals(word) ?? false }
 
     /// Whether there is anything but null, be it twice.
     func isGiven(_ name: StaticString) -> Bool {

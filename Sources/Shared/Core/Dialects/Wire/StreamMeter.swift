@@ -66,14 +66,14 @@ package class StreamMeter {
 }
 
 extension ServiceTier {
-    /// As an upstream names it, in any case (Google's enumerations are upper case); nil where it says nothing.
+    /// As an upstream names it; nil where it says nothing.
     init?(reported value: (some JSONReadable)?) {
         guard let value, value.isString else { return nil }
         guard !value.equals("standard"), !value.equals("default"), let name = value.string else {
             self = .standard
             return
         }
-        self = ServiceTier(rawValue: name.lowercased()) ?? .standard
+        self.init(serviceTier: name)
     }
 }
 

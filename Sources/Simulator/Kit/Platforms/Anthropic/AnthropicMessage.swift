@@ -78,6 +78,8 @@ struct AnthropicMessage: AnswerWriter {
             if output == usage.output { writeThinking(to: &$0) }
             writeServerTools(to: &$0)
             $0.member("service_tier", "standard")
+            $0.member("inference_geo", answer.serving.inferenceGeo ?? "global")
+            if let speed = answer.serving.speed { $0.member("speed", speed) }
         }
     }
 

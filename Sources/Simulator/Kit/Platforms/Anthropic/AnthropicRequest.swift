@@ -55,6 +55,8 @@ package struct AnthropicRequest {
             asked.isStream = flag
         }
         try readSampling(root)
+        asked.serving.speed = try Self.choice(root, "speed", of: ["fast", "standard"])
+        asked.serving.inferenceGeo = try Self.choice(root, "inference_geo", of: ["us", "global"])
         if let sequences = root["stop_sequences"], !sequences.isNull {
             guard sequences.isArray else { throw Refusal("stop_sequences: Input should be a valid list") }
             for (index, sequence) in sequences.elements.enumerated() {
@@ -65,6 +67,18 @@ package struct AnthropicRequest {
         if let format = root["output_config"]?["format"] ?? root["output_format"], let schema = format["schema"] {
             asked.structuredAnswer = JSONSample.value(of: schema)
         }
+    }
+
+    private static func choice(
+        _ root: JSONValue,
+        _ name: StaticString,
+        of words: [String]
+    ) throws(Refusal) -> String? {
+        guard let value = root[name], !value.isNull else { return nil }
+        guard let word = value.string, words.contains(word) else {
+            throw Refusal("\(name): Input should be one of \(words)")
+        }
+        return word
     }
 
     private func readSampling(_ root: JSONValue) throws(Refusal) {
