@@ -47,6 +47,9 @@ ROWS = [
     Row("429retry120", "rate_limited", 120),
     Row("429unified300", "rate_limited", 300),
     Row("429ms300", "rate_limited", 300),
+    # What the call asks for is refused, not the account.
+    Row("429context", None),
+    Row("429fast90", None),
     Row("529", "overloaded", 600),
     Row("401", "paused", 600, kind="oauth"),
     Row("401", "error", platform="openai"),

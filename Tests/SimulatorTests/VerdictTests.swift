@@ -42,7 +42,8 @@ struct FaultVerdictTests {
                 Fault("401", .oauth, .credentialRejected), Fault("401revoked", .setupToken, .credentialRejected),
                 Fault("403revoked", .oauth, .forbidden), Fault("403html", .oauth, .proxyPage),
                 Fault("404file", .apikey, .callerFault), Fault("429family90", .oauth, .modelRateLimited),
-                Fault("429unified90", .oauth, .rateLimited),
+                Fault("429unified90", .oauth, .rateLimited), Fault("429context", .oauth, .optionLimited),
+                Fault("429fast90", .apikey, .optionLimited),
             ]
         case .chat, .responses:
             [

@@ -31,6 +31,8 @@ package enum VerdictReason: String, Hashable, Sendable, CaseIterable {
     case modelRateLimited = "model_rate_limited"
     case insufficientQuota = "insufficient_quota"
     case creditsExhausted = "credits_exhausted"
+    /// Something that the call asks for is used up or not open to the account, which serves other calls.
+    case optionLimited = "option_limited"
     case overloaded
 
     // Everything else.

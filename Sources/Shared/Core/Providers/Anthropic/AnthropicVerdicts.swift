@@ -4,11 +4,24 @@ import HTTPMessages
 /// What an answer of Anthropic means.
 struct AnthropicVerdicts: VerdictRows {
     func own(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict? {
+        if answer.status == 429, isOfOption(answer) {
+            // An exhausted window holds whatever the text says.
+            var reader = ResetReader(now: context.now)
+            let limits = AnthropicWindows(answer.headers).limits(of: context.model, &reader)
+            return limits.isEmpty ? UpstreamVerdict(.failover, .optionLimited) : nil
+        }
         // The account's trouble in the clothes of the caller's.
         guard answer.status == 400, context.accountType == .apikey, answer.says(AccountWords.creditBalance) else {
             return nil
         }
         return .error(.paymentRequired, answer)
+    }
+
+    /// Long contexts that a subscription does not include, and fast mode, which has limits of its own (docs: Fast mode,
+    /// Rate limits), are refused as if the account were used up.
+    private func isOfOption(_ answer: UpstreamAnswer) -> Bool {
+        answer.begins(withAnyOf: ["extra usage is required for long context"])
+            || (answer.begins(withAnyOf: ["this request would exceed your"]) && answer.says("fast mode"))
     }
 
     /// Files and batches can be missing as well.

@@ -37,7 +37,8 @@ struct AnthropicErrors: PlatformErrors {
     // MARK: Faults
 
     /// The answer of a status fault. Variants: `400credit`, `400disabled`, `400spend`, `401revoked`, `403revoked`,
-    /// `403html`, `404file`, and for 429 those of `AnthropicHeaders.addReset`, with a number of seconds (60).
+    /// `403html`, `404file`, `429context`, `429fast`, and for 429 those of `AnthropicHeaders.addReset`, with a number of
+    /// seconds (60).
     func fault(_ status: Int, variant: String, amount: Int?, model: String?) -> AnswerPlan {
         switch (status, variant) {
         case (400, "credit"):
@@ -63,6 +64,16 @@ struct AnthropicErrors: PlatformErrors {
         case (404, _): return plan(404, "not_found_error", "model: \(model ?? "unknown")")
         case (408, _): return plan(408, "timeout_error", "Request timeout")
         case (413, _): return tooLarge()
+        case (429, "context"):
+            return plan(429, "rate_limit_error", "Extra usage is required for long context requests.")
+        case (429, "fast"):
+            var answer = plan(
+                429,
+                "rate_limit_error",
+                "This request would exceed your rate limit of 0 fast mode input tokens per minute (model: \(model ?? "unknown"))."
+            )
+            answer.head?.headers.addReset("retry", amount, model, headers)
+            return answer
         case (429, _):
             var answer = plan(
                 429,
