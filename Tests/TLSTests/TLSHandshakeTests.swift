@@ -194,16 +194,21 @@ struct TLSHandshakeTests {
         }
     }
 
-    @Test("the second connection to a server resumes the first one's session")
+    @Test("the second connection to a server resumes the first one's session, unless they are kept apart")
     func resumption() async throws {
         let resumed = try await onLoop { loop in
             let peer = try TLSPeer(loop, .testServer())
             defer { peer.close() }
             let context = try TLSContext.testClient()
             var resumed: [Bool] = []
-            for _ in 0..<3 {
+            for tag in [nil, nil, nil, 1, 2, 1, nil] as [Int64?] {
                 let tcp = try await TCPStream.connect(loop, to: peer.address, timeout: .seconds(30))
-                let stream = try await context.connect(tcp, serverName: "localhost", timeout: .seconds(30))
+                let stream = try await context.connect(
+                    tcp,
+                    serverName: "localhost",
+                    timeout: .seconds(30),
+                    isolation: tag
+                )
                 let collector = Collector()
                 stream.handler = collector
                 stream.setReading(true)
@@ -216,7 +221,7 @@ struct TLSHandshakeTests {
             }
             return resumed
         }
-        #expect(resumed == [false, true, true])
+        #expect(resumed == [false, true, true, false, false, true, true])
     }
 
     @Test("files that cannot be used are reported as such")

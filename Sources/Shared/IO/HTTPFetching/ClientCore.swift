@@ -62,7 +62,13 @@ final class ClientCore {
             case .http2: offered = ["h2"]
             }
             let left = max(end - .now, .milliseconds(1))
-            let stream = try await tls.connect(tcp, serverName: endpoint.host, timeout: left, alpn: offered)
+            let stream = try await tls.connect(
+                tcp,
+                serverName: endpoint.host,
+                timeout: left,
+                alpn: offered,
+                isolation: endpoint.isolation
+            )
             guard endpoint.wireProtocol != .http2 || stream.negotiatedProtocol == "h2" else {
                 stream.close()
                 throw FetchError.connect(detail: "no HTTP/2 by ALPN")

@@ -1,6 +1,6 @@
 import COpenSSL
 
-/// Tickets for resuming sessions with servers, by name and port.
+/// Tickets for resuming sessions with servers, by name, port, and who is kept apart from others.
 ///
 /// A ticket is used once: used twice, it would let an onlooker link the connections (RFC 8446, C.4).
 struct SessionCache {

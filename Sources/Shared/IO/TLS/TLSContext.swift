@@ -129,17 +129,22 @@ package final class TLSContext {
 
     /// TLS to a server, whose certificate and name (or address) are verified.
     ///
-    /// - Parameter alpn: the protocols to offer on this connection in place of the context's.
+    /// - Parameters:
+    ///   - alpn: the protocols to offer on this connection in place of the context's.
+    ///   - isolation: connections with different tags never resume one another's sessions, by which the server could tell
+    ///     that they belong together (RFC 8446, C.4).
     /// - Throws: `TLSError`; `ConnectError.timedOut`; the `UVError` of a connection that failed. `stream` is closed then.
     package func connect(
         _ stream: any ByteStream,
         serverName: String,
         timeout: Duration,
-        alpn: [String]? = nil
+        alpn: [String]? = nil,
+        isolation: Int64? = nil
     ) async throws -> any ByteStream {
         let offered = try alpn.map(Self.wireForm) ?? Array(protocols)
         let name = serverName.hasSuffix(".") ? String(serverName.dropLast()) : serverName
-        let session = TLSStream(self, over: stream, sessionKey: "\(name):\(stream.peer.port)")
+        let tag = isolation.map { " \($0)" } ?? ""
+        let session = TLSStream(self, over: stream, sessionKey: "\(name):\(stream.peer.port)\(tag)")
         let done = Promise<Void>()
         session.onHandshake = { done.fulfil($0) }
         session.identify(serverName: name, offering: offered)
