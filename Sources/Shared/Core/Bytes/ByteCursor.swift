@@ -265,6 +265,8 @@ extension [UInt8] {
     /// Appends what `body` writes, at most so many bytes.
     @inlinable @inline(__always)
     package mutating func append(atMost most: Int, _ body: (inout ByteCursor) -> Void) {
+        // All arrays without room share one storage, whose count would be written.
+        guard most > 0 else { return }
         append(addingCapacity: most) { span in
             span.withUnsafeMutableBufferPointer { memory, count in
                 guard count < memory.count else { return }

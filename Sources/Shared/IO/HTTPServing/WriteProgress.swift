@@ -7,6 +7,9 @@ struct WriteProgress {
     private var lastProgress = MonotonicTime.never
     private(set) var nextLook = MonotonicTime.never
 
+    /// Bytes to be taken within the time: a caller who takes one now and then would have all that waits for it kept.
+    private static let least = 16 * 1024
+
     enum Verdict { case idle, moving, stalled }
 
     private(set) var isWatching = false
@@ -20,7 +23,7 @@ struct WriteProgress {
     }
 
     /// - Parameters:
-    ///   - taken: bytes the caller has taken since the connection began; any change is progress.
+    ///   - taken: bytes the caller has taken since the connection began; what is less than `least` is none.
     ///   - pending: bytes waiting to be taken.
     mutating func look(taken: Int, pending: Int, now: MonotonicTime, timeout: Duration) -> Verdict {
         guard pending > 0 else {
@@ -28,7 +31,7 @@ struct WriteProgress {
             isWatching = false
             return .idle
         }
-        if taken != self.taken {
+        if (taken &- self.taken).magnitude >= Self.least {
             self.taken = taken
             lastProgress = now
         } else if now - lastProgress >= timeout {

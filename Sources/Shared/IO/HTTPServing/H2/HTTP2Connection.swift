@@ -47,6 +47,8 @@ final class HTTP2Connection: ServerConnection, TurnEndObserver {
     private var headBytes = 0
     private var idleDeadline = MonotonicTime.never
     private var headDeadline = MonotonicTime.never
+    /// When a stream last had its turn.
+    private var lastTake = MonotonicTime.never
     private var headNumber = 0
     private var finalGoawayAt = MonotonicTime.never
     private var isDraining = false
@@ -295,6 +297,7 @@ extension HTTP2Connection {
         guard phase == .open, !link.isBackedUp else { return false }
         link.write(frameHeader)
         stream.take(count) { link.write($0) }
+        lastTake = stream.lastProgress
         return true
     }
 }
@@ -329,11 +332,13 @@ extension HTTP2Connection {
         scheduleFlush()
     }
 
-    /// Whether the caller has left room for more of this stream (RFC 9113, 5.2).
-    private func hasWindow(_ stream: HTTP2Stream) -> Bool {
-        guard let session else { return false }
-        return nghttp2_session_get_remote_window_size(session.raw) > 0
-            && nghttp2_session_get_stream_remote_window_size(session.raw, stream.id) > 0
+    /// Whether the caller has left room for more of this stream (RFC 9113, 5.2), and only the connection, which moves, has
+    /// none for it yet.
+    private func isHeldByConnection(_ stream: HTTP2Stream, now: MonotonicTime) -> Bool {
+        guard let session, nghttp2_session_get_stream_remote_window_size(session.raw, stream.id) > 0 else {
+            return false
+        }
+        return nghttp2_session_get_remote_window_size(session.raw) > 0 || lastTake + limits.writeStallTimeout > now
     }
 
     func reset(_ stream: HTTP2Stream, _ code: HTTP2ErrorCode) {
@@ -405,7 +410,7 @@ extension HTTP2Connection {
                 stream.exchange?.bodyDidFail(.timedOut)
             }
             if stream.writeDeadline <= now {
-                if hasWindow(stream) {
+                if isHeldByConnection(stream, now: now) {
                     stream.waitsForConnection(now: now)
                 } else {
                     reset(stream, .cancel)

@@ -27,7 +27,7 @@ final class HTTP2Stream: ExchangeCarrier {
     /// nghttp2 was told that there is nothing to send at the moment.
     private var isDeferred = false
     private var wantsDrain = false
-    private var lastProgress = MonotonicTime.never
+    private(set) var lastProgress = MonotonicTime.never
 
     init(_ id: Int32, _ connection: HTTP2Connection, startedAt: MonotonicTime) {
         self.id = id
