@@ -160,7 +160,8 @@ struct ViewTests {
     func seed() throws {
         let drafts = try PriceSeed.drafts()
         #expect(Set(drafts.map { "\($0.model) \($0.match)" }).count == drafts.count)
-        #expect(drafts.filter { $0.match == .prefix }.map(\.model) == ["claude-", "gpt-", "gemini-"])
+        let families = drafts.filter { $0.match == .prefix }.map(\.model)
+        #expect(families.suffix(3) == ["claude-", "gpt-", "gemini-"] && families.contains("claude-opus-"))
         #expect(drafts.allSatisfy { $0.rates[.input] != nil && $0.rates[.output] != nil })
         let sonnet = try #require(drafts.first { $0.model == "claude-sonnet-4-5" })
         #expect(sonnet.rates[.input] == PricePerMillion(3_000_000_000))
@@ -203,10 +204,12 @@ struct ViewTests {
         }
         #expect(price([.input: 3, .output: 5]).longContexts.isEmpty && price([.input: 3]).tiers.isEmpty)
         let long = price([
-            .input: 3, .output: 5, .cacheRead: 1, .inputAbove200k: 6, .inputAbove272k: 9, .outputAbove272k: 8,
+            .input: 3, .output: 5, .cacheRead: 1, .outputAbove100k: 6, .inputAbove200k: 6, .inputAbove272k: 9,
+            .outputAbove272k: 8,
         ])
         #expect(
             long.longContexts == [
+                .init(above: 100_000, .init(output: .init(6))),
                 .init(above: 200_000, .init(input: .init(6), cacheWrite5m: .init(6), cacheWrite1h: .init(6))),
                 .init(
                     above: 272_000,
@@ -243,6 +246,10 @@ struct ViewTests {
         #expect(gpt.rates[.inputAbove272k]?.raw == 10_000_000_000)
         #expect(gpt.rates[.outputPriority]?.raw == 75_000_000_000 && gpt.rates[.inputFlex]?.raw == 2_500_000_000)
         #expect(gpt.rates[.cacheReadAbove272k]?.raw == 1_000_000_000)
+        let haiku = try #require(drafts["claude-haiku-5-5"])
+        #expect(haiku.rates[.input]?.raw == 100_000_000 && haiku.rates[.inputAbove100k]?.raw == 500_000_000)
+        #expect(haiku.rates[.cacheReadAbove100k]?.raw == 50_000_000)
+        #expect(drafts["claude-fable-5-2"]?.rates[.cacheReadFast]?.raw == 400_000_000)
         let astra = try #require(drafts["gpt-6-astra"])
         #expect(astra.rates[.outputPriority]?.raw == 100_000_000_000 && astra.rates[.inputFlex]?.raw == 5_000_000_000)
         #expect(astra.rates[.cacheReadUltrafast]?.raw == 6_000_000_000)

@@ -81,7 +81,9 @@ struct UsageProbeTests {
             {"five_hour":{"utilization":33.25,"resets_at":"\(Self.end)"},
              "seven_day":{"utilization":100,"resets_at":null},"seven_day_opus":null,
              "seven_day_sonnet":{"utilization":1.0,"resets_at":"\(Self.end)"},
-             "extra_usage":{"is_enabled":false,"utilization":null},"iguana":{"utilization":3}}
+             "extra_usage":{"is_enabled":false,"utilization":null},"iguana":{"utilization":3},
+             "limits":[7,{"kind":"session","percent":33},{"kind":"weekly_scoped","percent":5,"scope":null},
+              {"kind":"weekly_scoped","percent":52,"resets_at":"\(Self.end)","scope":{"model":{"display_name":"Fable"}}}]}
             """,
             .windows
         )
@@ -91,7 +93,9 @@ struct UsageProbeTests {
                 == AccountWindows(
                     fiveHours: UsageWindow(used: 3325, endsAt: end),
                     sevenDays: UsageWindow(used: 10_000, isExhausted: true),
-                    families: ["sonnet": UsageWindow(used: 100, endsAt: end)]
+                    families: [
+                        "sonnet": UsageWindow(used: 100, endsAt: end), "fable": UsageWindow(used: 5200, endsAt: end),
+                    ]
                 )
         )
     }

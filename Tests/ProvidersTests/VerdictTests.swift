@@ -113,6 +113,21 @@ struct VerdictTests {
         ),
         Row("Anthropic/429-key-requests", all, .failover, .rateLimited, limited(12)),
         Row("Anthropic/429-plain", all, .failover, .rateLimited, fallback),
+        Row(
+            "Anthropic/429-included",
+            logins,
+            .failover,
+            .modelRateLimited,
+            [.modelLimited(model, until: .after(300_000))]
+        ),
+        Row("Anthropic/429-spend-limit", [.apikey], .failover, .insufficientQuota, limited(167_400)),
+        Row("Anthropic/400-spend-limit", [.apikey], .failover, .insufficientQuota, limited(167_400)),
+        Row("Anthropic/400-spend-limit", logins, .passThrough, .callerFault),
+        // Later than a limit may last; asked again then.
+        Row("Anthropic/400-spend-limit-workspace", [.apikey], .failover, .insufficientQuota, limited(691_200)),
+        Row("Anthropic/400-spend-limit-undated", [.apikey], .failover, .insufficientQuota, limited(3600)),
+        Row("Anthropic/400-extra-usage", logins, .failover, .optionLimited),
+        Row("Anthropic/400-extra-usage", [.apikey], .passThrough, .callerFault),
         Row("Anthropic/429-long-context", all, .failover, .optionLimited),
         Row("Anthropic/429-fast-mode", all, .failover, .optionLimited),
         Row("Anthropic/429-fast-mode-in-used-up-window", all, .failover, .rateLimited, limited(8000)),

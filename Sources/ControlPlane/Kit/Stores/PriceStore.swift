@@ -8,6 +8,11 @@ package enum RateClass: String, Sendable, CaseIterable {
     case cacheWrite5m = "cache_write_5m"
     case cacheWrite1h = "cache_write_1h"
     case cacheRead = "cache_read"
+    case inputAbove100k = "input_above_100k"
+    case outputAbove100k = "output_above_100k"
+    case cacheWrite5mAbove100k = "cache_write_5m_above_100k"
+    case cacheWrite1hAbove100k = "cache_write_1h_above_100k"
+    case cacheReadAbove100k = "cache_read_above_100k"
     case inputAbove200k = "input_above_200k"
     case outputAbove200k = "output_above_200k"
     case cacheWrite5mAbove200k = "cache_write_5m_above_200k"
@@ -94,7 +99,8 @@ package struct PriceRecord: Hashable, Sendable {
         let input = fields.rates[.input] ?? PricePerMillion(0)
         let written = fields.rates[.cacheWrite5m] ?? input
         func amount(_ name: RateClass) -> NanoUSD { NanoUSD(fields.rates[name]?.raw ?? 0) }
-        let contexts = [(200_000, "_above_200k"), (272_000, "_above_272k")].map { above, ending in
+        let bounds: [(Int64, String)] = [(100_000, "_above_100k"), (200_000, "_above_200k"), (272_000, "_above_272k")]
+        let contexts = bounds.map { above, ending in
             ModelPrice.LongContext(above: above, ModelPrice.Rates(ending, fields.rates))
         }
         var tiers: [ServiceTier: ModelPrice.Rates] = [:]

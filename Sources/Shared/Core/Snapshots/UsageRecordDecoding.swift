@@ -65,8 +65,8 @@ extension UsageRecord {
             outputMedia: try media("image_output", "audio_output")
         )
         if let tier = try fields.optionalText("service_tier") {
-            guard let tier = ServiceTier(rawValue: tier) else { throw .invalid("service_tier") }
-            usage.tier = tier
+            // One that this build does not know is no reason to lose the record, whose cost is right.
+            usage.tier = ServiceTier(rawValue: tier) ?? .standard
         }
         cost = try amount("cost")
         accountCost = try amount("account_cost")

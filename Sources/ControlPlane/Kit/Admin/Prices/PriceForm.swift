@@ -44,6 +44,8 @@ extension RateClass {
             "USD per million tokens; without a price they cost what input does"
         case .cacheWrite1h: "USD per million tokens; without a price they cost what those written for 5 minutes do"
         case .imageOutput, .audioOutput: "USD per million tokens; without a price they cost what output does"
+        case .inputAbove100k, .outputAbove100k, .cacheWrite5mAbove100k, .cacheWrite1hAbove100k, .cacheReadAbove100k:
+            "USD per million tokens of calls with more than 100,000 input tokens, cached ones included"
         case .inputAbove200k, .outputAbove200k, .cacheWrite5mAbove200k, .cacheWrite1hAbove200k, .cacheReadAbove200k:
             "USD per million tokens of calls with more than 200,000 input tokens, cached ones included"
         case .inputAbove272k, .outputAbove272k, .cacheWrite5mAbove272k, .cacheReadAbove272k:

@@ -4,7 +4,7 @@ import Postgres
 
 /// The public list prices that a new database begins with (November 2026).
 ///
-/// It ends in prefix entries for the families `claude-`, `gpt-` and `gemini-`, so that a model that is newer than the
+/// It ends in prefix entries for families, `claude-opus-` and `gpt-` for two, so that a model that is newer than the
 /// list is billed at its family's price. An admin changes them as any other price.
 package enum PriceSeed {
     package enum Fault: Error { case malformed }

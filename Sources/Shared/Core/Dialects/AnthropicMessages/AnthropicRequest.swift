@@ -16,7 +16,7 @@ enum AnthropicRequest {
             isStream: isStream,
             modelRange: range,
             answerTokens: fields.count("max_tokens"),
-            tier: ServiceTier(isFast: fields.isWord("speed", "fast"), isUS: fields.isWord("inference_geo", "us"))
+            tier: try ServiceTier(isFast: fields.isWord("speed", "fast"), isUS: fields.isWord("inference_geo", "us"))
         )
     }
 }

@@ -23,7 +23,7 @@ package struct OpenAIChatWire: WireDialect {
             usageRequest: isStream ? try usageRequest(request, fields.field("stream_options")) : nil,
             answerTokens: fields.count("max_completion_tokens") ?? fields.count("max_tokens"),
             answers: fields.answers("n"),
-            tier: fields.tier("service_tier")
+            tier: try fields.tier("service_tier")
         )
     }
 

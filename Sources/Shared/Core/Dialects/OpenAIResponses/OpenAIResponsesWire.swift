@@ -32,7 +32,7 @@ package struct OpenAIResponsesWire: WireDialect {
             previousResponse: previous,
             answerTokens: fields.count("max_output_tokens"),
             goesOnFromStored: previous != nil || fields.isGiven("conversation") || fields.isGiven("prompt"),
-            tier: fields.tier("service_tier")
+            tier: try fields.tier("service_tier")
         )
     }
 

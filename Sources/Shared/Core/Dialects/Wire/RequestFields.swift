@@ -65,13 +65,14 @@ package struct RequestFields {
         return count
     }
 
-    /// The tier that the call wants to be served in; whether there is such a one is for the upstream to say.
-    func tier(_ name: StaticString) -> ServiceTier {
-        hint(name)?.string.map { ServiceTier(serviceTier: $0) } ?? .standard
+    /// The tier that the call wants to be served in; whether there is such a one is for the upstream to say. It must not
+    /// stand there twice, cheap for us and dear for the upstream.
+    func tier(_ name: StaticString) throws -> ServiceTier {
+        try field(name)?.string.map { ServiceTier(serviceTier: $0) } ?? .standard
     }
 
-    /// Whether this text stands there.
-    func isWord(_ name: StaticString, _ word: StaticString) -> Bool { hint(name)?.equals(word) ?? false }
+    /// Whether this text stands there, once.
+    func isWord(_ name: StaticString, _ word: StaticString) throws -> Bool { try field(name)?.equals(word) ?? false }
 
     /// Whether there is anything but null, be it twice.
     func isGiven(_ name: StaticString) -> Bool {

@@ -4,7 +4,8 @@ import Formats
 import HTTPMessages
 
 /// `GET /api/oauth/usage`: the windows of a subscription, as its own programs show them. Undocumented; what is read here is
-/// `{"five_hour": {"utilization": 33.0, "resets_at": "…"}, "seven_day": …, "seven_day_opus": … | null}`.
+/// `{"five_hour": {"utilization": 33.0, "resets_at": "…"}, "seven_day": …, "seven_day_opus": … | null}`, and of newer models
+/// `{"limits": [{"kind": "weekly_scoped", "percent": 52, "resets_at": "…", "scope": {"model": {"display_name": "Fable"}}}]}`.
 struct AnthropicUsage: UsageProbe {
     let target: UpstreamTarget
     let beta: String
@@ -45,6 +46,15 @@ struct AnthropicUsage: UsageProbe {
                 guard name.hasPrefix(Self.weekly), used != nil else { continue }
                 windows.families[String(name.dropFirst(Self.weekly.count))] = window
             }
+        }
+        for limit in (answer["limits"]?.array ?? []).prefix(64) where limit["kind"]?.string == "weekly_scoped" {
+            guard let name = limit["scope"]?["model"]?["display_name"]?.string, name.utf8.count <= 64 else { continue }
+            guard let used = UsageFigures.percent(limit["percent"]) else { continue }
+            windows.families[name.lowercased()] = UsageWindow(
+                used: used,
+                endsAt: reader.time(limit["resets_at"], "resets_at"),
+                isExhausted: used >= UsageWindow.whole
+            )
         }
         guard !windows.isEmpty else { return false }
         usage.windows = windows

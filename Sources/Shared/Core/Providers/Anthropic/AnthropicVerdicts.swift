@@ -1,4 +1,5 @@
 import Domain
+import Formats
 import HTTPMessages
 
 /// What an answer of Anthropic means.
@@ -6,15 +7,45 @@ struct AnthropicVerdicts: VerdictRows {
     func own(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict? {
         if answer.status == 429, isOfOption(answer) {
             // An exhausted window holds whatever the text says.
-            var reader = ResetReader(now: context.now)
-            let limits = AnthropicWindows(answer.headers).limits(of: context.model, &reader)
-            return limits.isEmpty ? UpstreamVerdict(.failover, .optionLimited) : nil
+            return AnthropicWindows(answer.headers).isAnyExhausted ? nil : UpstreamVerdict(.failover, .optionLimited)
         }
+        if let verdict = spendLimit(answer, context) { return verdict }
+        guard answer.status == 400 else { return nil }
         // The account's trouble in the clothes of the caller's.
-        guard answer.status == 400, context.accountType == .apikey, answer.says(AccountWords.creditBalance) else {
-            return nil
+        guard context.accountType == .apikey else {
+            return answer.begins(withAnyOf: Self.extraUsage) ? UpstreamVerdict(.failover, .optionLimited) : nil
         }
-        return .error(.paymentRequired, answer)
+        return answer.says(AccountWords.creditBalance) ? .error(.paymentRequired, answer) : nil
+    }
+
+    /// What subscriptions serve from credit alone, by which program asks for it: it depends on the call.
+    private static let extraUsage = [
+        "you're out of extra usage", "third-party apps now draw from your extra usage",
+    ]
+
+    /// A key whose organisation or workspace has spent what its owner or its tier allows (docs: Errors, Rate limits). The
+    /// text says when that ends, which may be next month: later than any limit is taken to last, so it is asked again.
+    private func spendLimit(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict? {
+        let isSpent =
+            (answer.status == 400 && answer.begins(withAnyOf: ["you have reached your specified"]))
+            || (answer.status == 429 && answer.begins(withAnyOf: ["you have reached your api usage limits"]))
+        guard isSpent, context.accountType == .apikey else { return nil }
+        let end = Self.regained(answer.message) ?? context.now + Self.spentPause
+        let limit = AccountEffect.rateLimited(
+            until: min(end, context.now + ResetReader.farthest),
+            isGuessed: false
+        )
+        return UpstreamVerdict(.failover, .insufficientQuota, [limit])
+    }
+
+    private static let spentPause = Duration.seconds(3600)
+
+    /// The time in "You will regain access on 2026-12-01 at 00:00 UTC."
+    private static func regained(_ text: String) -> Timestamp? {
+        guard let start = text.firstRange(of: "regain access on ")?.upperBound else { return nil }
+        let words = text[start...].split(separator: " ", maxSplits: 3)
+        guard words.count > 2, words[1] == "at" else { return nil }
+        return RFC3339.parse("\(words[0])T\(words[2]):00Z").map { Timestamp(microseconds: $0) }
     }
 
     /// Long contexts that a subscription does not include, and fast mode, which has limits of its own (docs: Fast mode,

@@ -6,6 +6,10 @@ import HTTPMessages
 struct AnthropicWindows {
     private static let prefix = "anthropic-ratelimit-"
     private static let unified = "unified-"
+    /// What a subscription includes of models beyond its own: used up, it keeps those out, and the others go on being served.
+    private static let included = "7d_oi"
+
+    private static let kinds = ["requests", "tokens", "input-tokens", "output-tokens"]
 
     private let headers: HeaderFields
     /// The names of the windows that the head speaks of.
@@ -33,6 +37,12 @@ struct AnthropicWindows {
         return used(window).map { $0 >= UsageWindow.whole } ?? false
     }
 
+    /// Whether anything is used up, whenever that ends.
+    var isAnyExhausted: Bool {
+        names.contains(where: isExhausted) || headers["\(Self.prefix)\(Self.unified)status"] == "rejected"
+            || Self.kinds.contains { headers["\(Self.prefix)\($0)-remaining"] == "0" }
+    }
+
     /// A fraction of one, as hundredths of a percent.
     private func used(_ window: String) -> Int? {
         guard let text = value(window, "utilization"), case .value(let millionths)? = Decimal(text) else { return nil }
@@ -51,7 +61,7 @@ struct AnthropicWindows {
     /// The exhausted windows' ends; they hold together, so the later one counts.
     func limits(of model: String, _ reader: inout ResetReader) -> StatedLimits {
         var limits = StatedLimits()
-        for window in names where isExhausted(window) {
+        for window in names where isExhausted(window) && window != Self.included {
             let end = reader.time(value(window, "reset"), field(window, "reset"))
             if let family = Self.family(of: window) {
                 // That of another model is no reason for this refusal.
@@ -61,13 +71,16 @@ struct AnthropicWindows {
                 limits.account = Self.later(limits.account, end)
             }
         }
+        if limits.isEmpty, names.contains(Self.included), isExhausted(Self.included) {
+            limits.model = reader.time(value(Self.included, "reset"), field(Self.included, "reset"))
+        }
         guard limits.isEmpty, headers["\(Self.prefix)\(Self.unified)status"] == "rejected" else { return limits }
         let name = "\(Self.prefix)\(Self.unified)reset"
         let claim = headers["\(Self.prefix)\(Self.unified)representative-claim"]
         let claimed = claim.flatMap(Self.window).flatMap { reader.time(value($0, "reset"), field($0, "reset")) }
         guard let end = claimed ?? reader.time(headers[name], name) else { return limits }
         let family = claim.flatMap(Self.window).flatMap { Self.family(of: $0).map(String.init) }
-        if let family, Words.contains(model.lowercased(), family) {
+        if let family, family == "overage_included" || Words.contains(model.lowercased(), family) {
             limits.model = end
         } else {
             limits.account = end
@@ -91,7 +104,7 @@ struct AnthropicWindows {
     /// The end of a key's limits that are used up.
     func keyLimit(_ reader: inout ResetReader) -> Timestamp? {
         var end: Timestamp?
-        for kind in ["requests", "tokens", "input-tokens", "output-tokens"]
+        for kind in Self.kinds
         where headers["\(Self.prefix)\(kind)-remaining"] == "0" {
             let name = "\(Self.prefix)\(kind)-reset"
             end = Self.later(end, reader.time(headers[name], name))
