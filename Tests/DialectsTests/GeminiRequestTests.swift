@@ -379,6 +379,13 @@ struct GeminiRequestTests {
                 "gemini-3-flash-preview", NeutralReasoning(budget: 0),
                 #"{"thinkingLevel":"MINIMAL","includeThoughts":false}"#
             ),
+            (
+                "gemini-3.8-flash", NeutralReasoning(budget: 0), #"{"thinkingLevel":"LOW","includeThoughts":false}"#
+            ),
+            (
+                "gemini-flash-lite-latest", NeutralReasoning(budget: 0),
+                #"{"thinkingLevel":"MINIMAL","includeThoughts":false}"#
+            ),
             ("gemini-2.0-flash", NeutralReasoning(effort: .high), nil),
             ("claude-sonnet-4-5", NeutralReasoning(effort: .high), nil),
         ] as [(String, NeutralReasoning, String?)]

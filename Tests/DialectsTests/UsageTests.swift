@@ -332,6 +332,20 @@ struct UsageTests {
         #expect(!responses.hasFinalUsage && responses.estimatedUsage(input: 7) == TokenUsage(input: 7, output: 5))
     }
 
+    @Test("signs of life of a Responses stream, and what the service says of itself, are no content")
+    func signsOfLife() throws {
+        let begun = try meter(
+            .openaiResponses,
+            [
+                #"{"type":"response.created","response":{"id":"r"}}"#,
+                #"{"type":"keepalive","sequence_number":2}"#,
+                #"{"type":"codex.rate_limits","plan_type":"pro"}"#,
+                #"{"type":"response.metadata","sequence_number":3}"#,
+            ]
+        )
+        #expect(!begun.hasContent)
+    }
+
     @Test(
         "a report without a single figure is none",
         arguments: ["{}", #"{"prompt_tokens":null}"#, #"{"output_tokens":-1}"#]

@@ -36,4 +36,30 @@ struct RewrittenBodyTests {
         let kept = #""tools":[ {"a":"\u00e9" }, 1.50 ],"text":{"x":[]},"input":[[],{}, "b\/c"]}"#
         #expect(rewritten.hasSuffix(kept))
     }
+
+    @Test("a login's service is asked in its own terms")
+    func loginTerms() throws {
+        func converted(_ body: String) throws -> String {
+            String(decoding: try OpenAILoginBody.convert(Array(body.utf8)), as: UTF8.self)
+        }
+        let opening = #"{"stream":true,"store":false,"instructions":"""#
+        #expect(
+            try converted(
+                #"{"model":"m","user":"u","metadata":{"a":1},"truncation":"auto","prompt_cache_retention":"24h","text":1}"#
+            ) == opening + #","model":"m","text":1}"#
+        )
+        for (asked, told) in [("fast", "priority"), ("priority", "priority"), ("ultrafast", "ultrafast")] {
+            #expect(try converted(#"{"service_tier":"\#(asked)"}"#) == opening + #","service_tier":"\#(told)"}"#)
+        }
+        for asked in [#""flex""#, #""auto""#, "null", "7"] {
+            #expect(try converted(#"{"service_tier":\#(asked)}"#) == opening + "}")
+        }
+        let system = #"{"type":"message", "role":"system","content":[ {"type":"input_text","text":"a\u00e9"} ]}"#
+        let user = #"{ "role" : "user" ,"content":"b"}"#
+        let developer = #"{"type":"message","role":"developer","content":[ {"type":"input_text","text":"a\u00e9"} ]}"#
+        #expect(
+            try converted(#"{"input":[\#(user),\#(system),\#(user)],"text":2}"#)
+                == opening + #","input":[\#(user),\#(developer),\#(user)],"text":2}"#
+        )
+    }
 }

@@ -192,9 +192,28 @@ struct VerdictTests {
         Row("OpenAI/404-route", [.apikey, .oauth], .passThrough, .callerFault),
         Row("OpenAI/429-codex", [.oauth], .failover, .rateLimited, limited(13_872)),
         Row("OpenAI/429-codex-free", [.oauth], .failover, .rateLimited, limited(471_285)),
+        Row(
+            "OpenAI/429-codex-model",
+            [.oauth],
+            .failover,
+            .modelRateLimited,
+            [.modelLimited(model, until: .after(200_000))]
+        ),
+        // Later than a limit may last; asked again then.
+        Row("OpenAI/429-codex-month", [.oauth], .failover, .rateLimited, limited(691_200)),
         Row("OpenAI/429-resets-at", [.oauth], .failover, .rateLimited, limited(529_498)),
         Row("OpenAI/429-resets-in", [.oauth], .failover, .rateLimited, limited(529_498)),
-        Row("OpenAI/429-requests", [.apikey], .failover, .rateLimited, limited(90)),
+        Row(
+            "OpenAI/429-requests",
+            [.apikey],
+            .failover,
+            .modelRateLimited,
+            [.modelLimited(model, until: .after(90))]
+        ),
+        Row("OpenAI/429-requests", [.oauth], .failover, .rateLimited, limited(90)),
+        Row("OpenAI/429-too-large", [.apikey], .failover, .optionLimited),
+        Row("OpenAI/429-flex", [.apikey], .failover, .optionLimited),
+        Row("OpenAI/401-scopes", [.apikey], .failover, .optionLimited),
         Row("OpenAI/429-quota", [.apikey], .failover, .insufficientQuota, fallback),
         Row("OpenAI/500-server", [.apikey], .failover, .upstreamError),
     ]
@@ -226,6 +245,9 @@ struct VerdictTests {
             error("403: Permission denied: Consumer 'api_key:[redacted]' has been suspended.")
         ),
         Row("Gemini/403-file", [.apikey, .oauth], .passThrough, .callerFault),
+        Row("Gemini/403-cached-content", [.apikey, .oauth], .passThrough, .callerFault),
+        Row("Gemini/429-prepayment", [.apikey], .failover, .insufficientQuota, limited(3600)),
+        Row("Gemini/400-location", [.apikey, .oauth], .failover, .forbidden),
         Row("Gemini/404-model", [.apikey, .oauth], .failover, .modelNotFound, missing),
         Row("Gemini/404-cached-content", [.apikey, .oauth], .passThrough, .callerFault),
         Row(
@@ -281,6 +303,9 @@ struct VerdictTests {
             .forbidden,
             error("403: User: [redacted] is not authorized to perform: bedrock:InvokeModel")
         ),
+        Row("Bedrock/403-not-available", [.bedrock], .failover, .modelNotFound, missing),
+        Row("Bedrock/403-marketplace", [.bedrock], .failover, .modelNotFound, missing),
+        Row("Bedrock/403-policy", [.bedrock], .failover, .modelNotFound, missing),
         Row("Bedrock/403-model", [.bedrock], .failover, .modelNotFound, missing),
         Row(
             "Bedrock/403-expired",

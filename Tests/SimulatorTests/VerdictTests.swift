@@ -79,7 +79,8 @@ struct FaultVerdictTests {
                 Fault("400model", .bedrock, .modelNotFound), Fault("400ondemand", .bedrock, .modelNotFound),
                 Fault("400quota", .bedrock, .rateLimited), Fault("401", .bedrock, .credentialRejected),
                 Fault("403", .bedrock, .forbidden), Fault("403html", .bedrock, .proxyPage),
-                Fault("403model", .bedrock, .modelNotFound), Fault("403expired", .bedrock, .forbidden),
+                Fault("403model", .bedrock, .modelNotFound), Fault("403policy", .bedrock, .modelNotFound),
+                Fault("403expired", .bedrock, .forbidden),
                 Fault("424", .bedrock, .upstreamError),
             ]
         }

@@ -80,7 +80,13 @@ package final class GatewayHandler {
                 context.config?.cors?.preflight(request, methods: allowed)?.forEach { headers.add($0, $1) }
                 exchange.respond(HTTPResponseHead(status: 204, headers: headers), body: [])
             } else {
-                let error = GatewayError(.methodNotAllowed, "Use \(allowed).")
+                // Codex asks for a WebSocket first, and does without it at once where it is told so (RFC 9110, 15.5.22).
+                let isWebSocket = request.headers["upgrade"]?.lowercased() == "websocket"
+                let error = GatewayError(
+                    .methodNotAllowed,
+                    isWebSocket ? "There are no WebSockets; use \(allowed)." : "Use \(allowed).",
+                    status: isWebSocket ? 426 : nil
+                )
                 CallerErrors.answer(exchange, error, requestID: requestID, allow: allowed)
             }
             return nil

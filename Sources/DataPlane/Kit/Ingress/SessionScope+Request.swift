@@ -3,7 +3,7 @@ package import Domain
 package import HTTPMessages
 
 extension SessionScope {
-    private static let headers = ["session_id", "conversation_id"]
+    private static let headers = ["session_id", "session-id", "conversation_id"]
     private static let longestName = 256
     private static let longestUserAgent = 512
 

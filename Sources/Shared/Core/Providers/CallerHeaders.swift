@@ -23,7 +23,12 @@ enum CallerHeaders {
         let field = FieldBytes(raw: name)
         switch name.count {
         case 6: return field.equals("accept")
-        case 10: return field.equals("user-agent") || field.equals("tracestate") || field.equals("session_id")
+        // Which version of which program asks: newer models are not shown to older ones.
+        case 7: return field.equals("version")
+        case 9: return field.equals("thread-id")
+        case 10:
+            return field.equals("user-agent") || field.equals("tracestate") || field.equals("session_id")
+                || field.equals("session-id") || field.equals("originator")
         case 11: return field.equals("traceparent") || field.equals("openai-beta")
         case 12: return field.equals("content-type")
         case 15: return field.equals("idempotency-key") || field.equals("conversation_id")

@@ -3,12 +3,23 @@ import Formats
 
 /// What answers in Google's shape mean, for Gemini and Antigravity.
 struct GoogleVerdicts: VerdictRows {
+    /// Nobody says when an account is filled up again.
+    private static let depletedPause = Duration.seconds(3600)
+
     func own(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict? {
-        // A file of somebody else, or one that is over: the account may do all that it could before.
-        if answer.status == 403, answer.begins(withAnyOf: [AccountWords.foreignFile]) {
+        // A file or a cached content of somebody else, or one that is over: the account may do all that it could before.
+        if answer.status == 403, answer.begins(withAnyOf: [AccountWords.foreignFile, AccountWords.foreignContent]) {
             return UpstreamVerdict(.passThrough, .callerFault)
         }
+        if answer.status == 429, answer.begins(withAnyOf: ["your prepayment credits are depleted"]) {
+            let limit = AccountEffect.rateLimited(until: context.now + Self.depletedPause, isGuessed: false)
+            return UpstreamVerdict(.failover, .insufficientQuota, [limit])
+        }
         guard answer.status == 400 else { return nil }
+        // It is the way out that is refused, a proxy's perhaps; another account may have another one.
+        if answer.begins(withAnyOf: ["user location is not supported"]) {
+            return UpstreamVerdict(.failover, .forbidden)
+        }
         if answer.says(AccountWords.invalidProject) { return VerdictTable.invalidProject(answer, context) }
         // How it refuses a key: its own words for a 401.
         if context.accountType == .apikey, answer.says(anyOf: AccountWords.invalidKey) {

@@ -130,8 +130,9 @@ internal final class GeminiAnswerDecoder: StreamDecoder {
 
     private static func stop(_ reason: String) -> NeutralStop {
         switch reason {
-        case "STOP", "FINISH_REASON_UNSPECIFIED", "OTHER", "NO_IMAGE", "IMAGE_OTHER", "CONTINUATION": .endTurn
-        case "MAX_TOKENS": .maxTokens
+        case "STOP", "FINISH_REASON_UNSPECIFIED", "OTHER", "NO_IMAGE", "IMAGE_OTHER": .endTurn
+        // A long answer of which there is more to be asked for.
+        case "MAX_TOKENS", "CONTINUATION": .maxTokens
         case "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MISSING_THOUGHT_SIGNATURE",
             "MALFORMED_RESPONSE":
             .malformedToolCall

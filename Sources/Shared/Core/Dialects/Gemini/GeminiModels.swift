@@ -6,9 +6,11 @@ internal struct GeminiModels {
         case none
         /// `thinkingBudget`, within these bounds; `canBeOff` where 0 is allowed as well.
         case budget(ClosedRange<Int64>, canBeOff: Bool)
-        /// `thinkingLevel`.
-        case level(isPro: Bool)
+        /// `thinkingLevel`; not every model knows `MINIMAL`, all know `LOW`.
+        case level(knowsMinimal: Bool)
     }
+
+    private static let withMinimal = ["3-flash", "3.5-flash", "3.6-flash"]
 
     let thinking: Thinking
     /// Whether it refuses calls of earlier turns that come without their seal.
@@ -41,7 +43,8 @@ internal struct GeminiModels {
             }
         default:
             needsSeals = true
-            thinking = rest.firstRange(of: "image") == nil ? .level(isPro: isPro) : .none
+            let isSmall = rest.firstRange(of: "flash-lite") != nil || Self.withMinimal.contains(where: rest.hasPrefix)
+            thinking = rest.firstRange(of: "image") == nil ? .level(knowsMinimal: isSmall && !isPro) : .none
         }
     }
 }

@@ -215,8 +215,10 @@ internal struct GeminiRequestEncoder {
                 if let budget = reasoning.resolvedBudget {
                     json.member("thinkingBudget", Self.budget(budget, bounds, canBeOff))
                 }
-            case .level(let isPro):
-                if let effort = reasoning.resolvedEffort { json.member("thinkingLevel", Self.level(effort, isPro)) }
+            case .level(let knowsMinimal):
+                if let effort = reasoning.resolvedEffort {
+                    json.member("thinkingLevel", Self.level(effort, knowsMinimal))
+                }
             }
             json.member("includeThoughts", shows)
         }
@@ -228,10 +230,9 @@ internal struct GeminiRequestEncoder {
         return min(max(wanted, bounds.lowerBound), bounds.upperBound)
     }
 
-    /// Pro models know no less than `LOW`.
-    private static func level(_ effort: NeutralReasoning.Effort, _ isPro: Bool) -> String {
+    private static func level(_ effort: NeutralReasoning.Effort, _ knowsMinimal: Bool) -> String {
         switch effort {
-        case .none, .minimal: isPro ? "LOW" : "MINIMAL"
+        case .none, .minimal: knowsMinimal ? "MINIMAL" : "LOW"
         case .low: "LOW"
         case .medium: "MEDIUM"
         case .high, .xhigh, .max: "HIGH"

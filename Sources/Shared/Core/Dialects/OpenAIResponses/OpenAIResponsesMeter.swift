@@ -81,8 +81,11 @@ package final class OpenAIResponsesMeter: StreamMeter {
     }
 
     /// Events that say what is to come and have nothing in them yet.
+    /// Nothing to see yet: what will come, a sign of life, or what the service says of itself (`keepalive`,
+    /// `codex.rate_limits`).
     private static func announces(_ name: UnsafeRawBufferPointer) -> Bool {
-        ends(name, with: "_item.added") || ends(name, with: "_part.added")
+        ends(name, with: "_item.added") || ends(name, with: "_part.added") || !name.starts(with: "response.".utf8)
+            || name.elementsEqual("response.metadata".utf8)
     }
 
     static func carriesResponse(_ name: UnsafeRawBufferPointer) -> Bool {

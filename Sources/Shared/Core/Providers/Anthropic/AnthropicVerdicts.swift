@@ -32,7 +32,7 @@ struct AnthropicVerdicts: VerdictRows {
         guard isSpent, context.accountType == .apikey else { return nil }
         let end = Self.regained(answer.message) ?? context.now + Self.spentPause
         let limit = AccountEffect.rateLimited(
-            until: min(end, context.now + ResetReader.farthest),
+            until: min(end, context.now + VerdictTable.longestLimit),
             isGuessed: false
         )
         return UpstreamVerdict(.failover, .insufficientQuota, [limit])

@@ -51,6 +51,8 @@ package struct BedrockError: Error, Hashable, Sendable {
         guard type.isEmpty || type == "ValidationException" || type == "AccessDeniedException" else { return false }
         let text = message.lowercased()
         return Words.contains(text, anyOf: AccountWords.missingModel)
+            || (Words.contains(text, "is not authorized to perform")
+                && Words.contains(text, anyOf: AccountWords.deniedModel))
     }
 
     /// Anthropic's name for the kind.

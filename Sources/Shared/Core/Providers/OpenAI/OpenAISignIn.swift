@@ -4,7 +4,10 @@ package import Formats
 package struct OpenAISignIn: SignIn {
     /// A refresh token that was replaced, has expired or was taken back has a code of its own.
     package var goneCodes: Set<String> {
-        ["refresh_token_expired", "refresh_token_reused", "refresh_token_invalidated"]
+        [
+            "refresh_token_expired", "refresh_token_reused", "refresh_token_invalidated", "invalid_refresh_token",
+            "token_expired", "app_session_terminated", "app_session_expired",
+        ]
     }
 
     package func accountFields(in answer: JSON) -> [String: String] {

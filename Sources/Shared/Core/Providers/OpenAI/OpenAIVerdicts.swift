@@ -14,6 +14,8 @@ struct OpenAIVerdicts: VerdictRows {
         if isGone || ["token_invalidated", "token_revoked"].contains(answer.errorCode.lowercased()) {
             return .error(.credentialRevoked, answer)
         }
+        // A key that may do some things serves the calls that ask for these.
+        if answer.says("missing scopes") { return UpstreamVerdict(.failover, .optionLimited) }
         return CredentialRows.unauthorized(answer, context)
     }
 
@@ -35,8 +37,12 @@ struct OpenAIVerdicts: VerdictRows {
         )
     }
 
-    /// A project without the model is told so with a 403.
     func own(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict? {
+        // More than the account's limit in one call, and no room for flex: others are served.
+        if answer.status == 429, answer.begins(withAnyOf: ["request too large for", "resource unavailable"]) {
+            return UpstreamVerdict(.failover, .optionLimited)
+        }
+        // A project without the model is told so with a 403.
         guard answer.status == 403, answer.errorCode == Self.modelNotFound else { return nil }
         return VerdictTable.modelMissing(context)
     }
@@ -51,6 +57,7 @@ struct OpenAIVerdicts: VerdictRows {
 
     func limits(_ answer: UpstreamAnswer, _ context: VerdictContext, _ reader: inout ResetReader) -> StatedLimits {
         let windows = OpenAIWindows(answer.headers)
+        if let end = windows.modelEnds(&reader).max(), !context.model.isEmpty { return StatedLimits(model: end) }
         var ends = windows.exhaustedEnds(&reader)
         let error = answer.error
         let stated =
@@ -58,7 +65,9 @@ struct OpenAIVerdicts: VerdictRows {
             ?? reader.delay(error?["resets_in_seconds"], "resets_in_seconds")
         if let stated { ends.append(stated) }
         if ends.isEmpty { ends = reader.retryAfter(answer.headers).map { [$0] } ?? windows.keyEnds(&reader) }
-        return StatedLimits(account: ends.max())
+        // A key's limits are those of a model.
+        let isModels = context.accountType == .apikey && answer.begins(withAnyOf: ["rate limit reached for gpt-"])
+        return isModels && !context.model.isEmpty ? StatedLimits(model: ends.max()) : StatedLimits(account: ends.max())
     }
 
     func windows(_ headers: HeaderFields, _ reader: inout ResetReader) -> AccountWindows {

@@ -2,7 +2,7 @@ import Domain
 import HTTPMessages
 
 /// The limits in the heads of OpenAI's answers: `x-codex-{primary,secondary}-*` of subscriptions,
-/// `x-ratelimit-*-{requests,tokens}` of keys.
+/// `x-codex-NAME-{primary,secondary}-*` of models with limits of their own, `x-ratelimit-*-{requests,tokens}` of keys.
 struct OpenAIWindows {
     private let headers: HeaderFields
 
@@ -28,11 +28,30 @@ struct OpenAIWindows {
             ?? reader.delay(headers[field(slot, "reset-after-seconds")], field(slot, "reset-after-seconds"))
     }
 
+    private func isExhausted(_ slot: String) -> Bool { used(slot).map { $0 >= UsageWindow.whole } ?? false }
+
     /// The ends of windows that are used up.
     func exhaustedEnds(_ reader: inout ResetReader) -> [Timestamp] {
-        Self.slots.compactMap { slot in
-            used(slot).map { $0 >= UsageWindow.whole } == true ? end(slot, &reader) : nil
+        Self.slots.compactMap { isExhausted($0) ? end($0, &reader) : nil }
+    }
+
+    /// The ends of those of single models, where the subscription's own have room: the asked model is the one meant then.
+    func modelEnds(_ reader: inout ResetReader) -> [Timestamp] {
+        guard !Self.slots.contains(where: isExhausted) else { return [] }
+        return modelSlots.compactMap { isExhausted($0) ? end($0, &reader) : nil }
+    }
+
+    /// `bengalfox-primary` of `x-codex-bengalfox-primary-used-percent`.
+    private var modelSlots: [String] {
+        var slots: [String] = []
+        headers.forEach { name, _ in
+            guard slots.count < 16, FieldBytes(raw: name).hasPrefix("x-codex-") else { return }
+            let field = String(decoding: name, as: UTF8.self)
+            for slot in Self.slots where field.hasSuffix("-\(slot)-used-percent") {
+                slots.append(String(field.dropFirst("x-codex-".count).dropLast("-used-percent".count)))
+            }
         }
+        return slots
     }
 
     /// The ends of a key's limits that are used up.

@@ -11,11 +11,15 @@ package enum AccountWords {
     static let invalidProject = "invalid project resource name"
     static let invalidKey = ["api key not valid", "api key expired", "api_key_invalid"]
     static let foreignFile = "you do not have permission to access the file"
+    static let foreignContent = "cachedcontent not found"
     static let missingModel = [
         "model identifier is invalid", "on-demand throughput isn",
         "access to the model with the specified model id",
-        "end of its life", "don't have access to the model",
+        "end of its life", "don't have access to the model", "is not available for this account",
+        "model access is denied due to",
     ]
+    /// Where policies of AWS keep an account from one model or one way to it.
+    static let deniedModel = ["foundation-model/", "inference-profile/"]
 
     /// The words on which a verdict on a refusal rests, in lower case; none where its status says enough.
     package static func under(_ verdict: UpstreamVerdict, status: Int) -> [String] {

@@ -21,8 +21,14 @@ extension UpstreamAnswer {
     /// Anthropic's types, OpenAI's codes and types, Google's statuses (google.rpc.Code).
     private static func status(of kind: String) -> Int? {
         switch kind {
-        case "invalid_request_error", "invalid_prompt", "context_length_exceeded", "INVALID_ARGUMENT",
-            "FAILED_PRECONDITION":
+        case "invalid_request_error", "invalid_request", "invalid_prompt", "context_length_exceeded",
+            "INVALID_ARGUMENT", "FAILED_PRECONDITION":
+            400
+        // What is in the request breaks OpenAI's rules.
+        case "cyber_policy", "bio_policy", "misalignment_policy_violation", "image_content_policy_violation": 400
+        case "invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url", "invalid_image_mode",
+            "image_too_large", "image_too_small", "image_parse_error", "image_file_too_large", "image_file_not_found",
+            "unsupported_image_media_type", "empty_image_file", "failed_to_download_image":
             400
         case "authentication_error", "invalid_api_key", "token_invalidated", "token_revoked", "token_expired",
             "UNAUTHENTICATED":

@@ -3,6 +3,8 @@ import HTTPMessages
 
 /// Bedrock's error answers: a message, and the kind of the error in a header field.
 struct BedrockErrors: PlatformErrors {
+    private static let denied =
+        "User: arn:aws:iam::123456789012:user/sim is not authorized to perform: bedrock:InvokeModel"
     let requestID: String
 
     var overloadedStatus: Int { 503 }
@@ -91,13 +93,13 @@ struct BedrockErrors: PlatformErrors {
                 "AccessDeniedException",
                 "You don't have access to the model with the specified model ID."
             )
-        case (403, _):
+        case (403, "policy"):
             return plan(
                 403,
                 "AccessDeniedException",
-                "User: arn:aws:iam::123456789012:user/sim is not authorized to perform: bedrock:InvokeModel on resource:"
-                    + " arn:aws:bedrock:us-east-1::foundation-model/\(model ?? "")"
+                Self.denied + " on resource: arn:aws:bedrock:us-east-1::foundation-model/\(model ?? "")"
             )
+        case (403, _): return plan(403, "AccessDeniedException", Self.denied)
         case (404, _):
             return plan(
                 404,
