@@ -49,7 +49,8 @@ struct BedrockTests {
     func whole() async throws {
         try await standing(options) { (stand) async throws in
             stand.upstream.script = { $0.answer(200, Says.message("us.anthropic.x")) }
-            let response = try await stand.ask(Self.model, headers: ["anthropic-beta": "a-1, b-2"])
+            let betas = "claude-code-20250219,a-1, b-2, oauth-2025-04-20"
+            let response = try await stand.ask(Self.model, headers: ["anthropic-beta": betas])
             #expect(response.head.status == 200)
             #expect(try await response.text() == Says.message(Self.model))
             let call = try await stand.upstream.call()

@@ -118,6 +118,15 @@ def test_wrong_methods(tenant: Tenant, worker: int, method: str, path: str, allo
     assert json.loads(answer.body)["type"] == "error"
 
 
+def test_who_wants_a_websocket_is_told_that_there_are_none(tenant: Tenant, worker: int) -> None:
+    """Codex falls back to plain calls at once then, and tries for many seconds else."""
+    wish = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    answer = exchange(tenant.gateway(worker), request("GET", "/v1/responses", {**tenant.json_headers, **wish}))
+    assert answer.status == 426
+    assert answer.head.get("allow") == "POST"
+    assert json.loads(answer.body)["error"]["code"] == "method_not_allowed"
+
+
 def test_head_is_get_without_its_body(tenant: Tenant, worker: int) -> None:
     with RawConnection(tenant.gateway(worker)) as connection:
         connection.send(request("HEAD", "/v1/models", tenant.headers) + request("GET", "/v1/models", tenant.headers))

@@ -116,6 +116,7 @@ def test_the_forms_of_a_session_id(make_tenant) -> None:
     assert openai(session_id="s-1") == 0
     assert openai(conversation_id="c-1") == 0
     assert openai(session_id="s-2") == 1
+    assert openai(**{"session-id": "s-1"}) == 0
 
 
 def test_marked_content_names_a_session(make_tenant) -> None:

@@ -80,7 +80,7 @@ package final class GatewayHandler {
                 context.config?.cors?.preflight(request, methods: allowed)?.forEach { headers.add($0, $1) }
                 exchange.respond(HTTPResponseHead(status: 204, headers: headers), body: [])
             } else {
-                // Codex asks for a WebSocket first, and does without it at once where it is told so (RFC 9110, 15.5.22).
+                // Codex asks for a WebSocket first. Of all answers this one has it do without at once.
                 let isWebSocket = request.headers["upgrade"]?.lowercased() == "websocket"
                 let error = GatewayError(
                     .methodNotAllowed,

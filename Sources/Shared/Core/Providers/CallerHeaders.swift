@@ -43,6 +43,8 @@ enum CallerHeaders {
         case 10: return field.equals("user-agent") || field.equals("tracestate")
         case 11: return field.equals("traceparent")
         case 12: return field.equals("content-type")
+        // How long the caller waits: Google's own limit is shorter than some answers take.
+        case 16: return field.equals("x-server-timeout")
         case 17: return field.equals("x-goog-api-client")
         default: return false
         }

@@ -37,9 +37,9 @@ struct AnthropicWindows {
         return used(window).map { $0 >= UsageWindow.whole } ?? false
     }
 
-    /// Whether anything is used up, whenever that ends.
+    /// Whether any window or limit is used up, whenever that ends. That the call is refused does not say so.
     var isAnyExhausted: Bool {
-        names.contains(where: isExhausted) || headers["\(Self.prefix)\(Self.unified)status"] == "rejected"
+        names.contains(where: isExhausted)
             || Self.kinds.contains { headers["\(Self.prefix)\($0)-remaining"] == "0" }
     }
 

@@ -54,7 +54,7 @@ package struct BedrockProvider: Provider {
             throw GatewayError(.invalidRequest, "model: is no name of a model", field: "model")
         }
         let parser = JSONParser()
-        var betas = call.isTranslated ? [] : call.callerHeaders.values("anthropic-beta")
+        var betas = call.isTranslated ? [] : Self.betas(in: call.callerHeaders)
         betas += try BedrockBody.betas(in: call.body, parser)
         betas = try policy.admitted(betas, for: .bedrock)
         let body =
@@ -76,6 +76,16 @@ package struct BedrockProvider: Provider {
             secondsSinceEpoch: call.now.microseconds / 1_000_000
         )
         return UpstreamRequest(finished, body: body, form: call.isStream ? .awsEventStream : .plain)
+    }
+
+    /// What programs put into every call to say who they are to Anthropic's own service. Bedrock refuses calls with betas
+    /// that it does not know.
+    private static let foreignBetas = ["claude-code-", "oauth-", "prompt-caching-scope-"]
+
+    private static func betas(in headers: HeaderFields) -> [String] {
+        headers.values("anthropic-beta").flatMap { $0.split(separator: ",") }
+            .map { String($0.drop { $0 == " " }) }
+            .filter { beta in !foreignBetas.contains { beta.hasPrefix($0) } }
     }
 
     /// AWS has no errors in the dialect's shape, and texts that callers must not see.

@@ -65,8 +65,10 @@ struct OpenAIVerdicts: VerdictRows {
             ?? reader.delay(error?["resets_in_seconds"], "resets_in_seconds")
         if let stated { ends.append(stated) }
         if ends.isEmpty { ends = reader.retryAfter(answer.headers).map { [$0] } ?? windows.keyEnds(&reader) }
-        // A key's limits are those of a model.
-        let isModels = context.accountType == .apikey && answer.begins(withAnyOf: ["rate limit reached for gpt-"])
+        // A key's limits are those of a model, which the text names: "… for gpt-5 in organization org-… on tokens per min".
+        let isModels =
+            context.accountType == .apikey && answer.begins(withAnyOf: ["rate limit reached for"])
+            && answer.says(" in organization ")
         return isModels && !context.model.isEmpty ? StatedLimits(model: ends.max()) : StatedLimits(account: ends.max())
     }
 

@@ -135,9 +135,10 @@ package struct VerdictTable: Sendable {
             effects = [.rateLimited(until: context.now + rest, isGuessed: true)]
         }
         let isModels = limits.model != nil && limits.account == nil
+        let isUnpaid = [answer.errorCode, answer.errorType].contains("insufficient_quota")
         return UpstreamVerdict(
             .failover,
-            isModels ? .modelRateLimited : answer.errorCode == "insufficient_quota" ? .insufficientQuota : .rateLimited,
+            isModels ? .modelRateLimited : isUnpaid ? .insufficientQuota : .rateLimited,
             effects,
             ignored: reader.ignored
         )
