@@ -210,6 +210,37 @@ struct MessageTests {
         }
     }
 
+    @Test("what another model has done of a call costs what that one does", arguments: [false, true])
+    func advised(isStream: Bool) async throws {
+        var options = Stand.Options()
+        options.prices = [
+            ModelPrice(
+                model: "claude-opus-5",
+                match: .exact,
+                revision: 5,
+                input: PricePerMillion(5_000_000_000),
+                output: PricePerMillion(25_000_000_000),
+                request: NanoUSD(1_000_000)
+            )
+        ]
+        try await standing(options) { (stand) async throws in
+            let advice = #"{"type":"advisor_message","model":"claude-opus-5","input_tokens":800,"output_tokens":500}"#
+            let usage = #"{"input_tokens":9,"output_tokens":8,"iterations":[\#(advice)]}"#
+            let end = #"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":\#(usage)}"#
+            let events =
+                Says.start() + Says.blockStart + Says.delta("hi") + Says.event("message_delta", end) + Says.stop
+            stand.upstream.script = {
+                if isStream { $0.stream(events) } else { $0.answer(200, #"{"type":"message","usage":\#(usage)}"#) }
+            }
+            let response = try await stand.ask(stream: isStream)
+            #expect(try await response.text().contains("advisor_message"))
+            let record = try #require(try await stand.records(1).first)
+            #expect(record.usage == TokenUsage(input: 809, output: 508) && !record.isEstimated)
+            #expect(record.cost == NanoUSD(9 * 3000 + 8 * 15_000 + 800 * 5000 + 500 * 25_000))
+            #expect(record.accountCost == record.cost)
+        }
+    }
+
     @Test("an answer without usage is billed by an estimate, and marked")
     func noUsage() async throws {
         try await standing { (stand) async throws in

@@ -311,6 +311,49 @@ struct UsageTests {
         #expect(try tier(last: #","speed":"standard","inference_geo":"global""#) == .standard)
     }
 
+    @Test("what other models have done of a call is told apart, whole and streamed")
+    func others() throws {
+        func read(_ usage: String) throws -> (TokenUsage, [ModelUsage]) {
+            let answer = try #require(
+                Dialect.anthropic.wire.answer(Array(#"{"type":"message","usage":\#(usage)}"#.utf8), parser)
+            )
+            let end = #"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":\#(usage)}"#
+            let streamed = try meter(.anthropic, [end])
+            #expect(streamed.usage == answer.usage && streamed.others == answer.others && answer.hasUsage)
+            return (answer.usage, answer.others)
+        }
+        let advisor = #"{"type":"advisor_message","model":"claude-opus-5","input_tokens":800,"output_tokens":500,"#
+        let cached = #""cache_read_input_tokens":70,"cache_creation_input_tokens":30}"#
+        let message = #"{"type":"message","input_tokens":9,"output_tokens":4}"#
+        let advised = try read(
+            #"{"input_tokens":9,"output_tokens":8,"speed":"fast","iterations":[\#(message),\#(advisor)\#(cached),\#(message)]}"#
+        )
+        #expect(advised.0 == TokenUsage(input: 9, output: 8, tier: .fast))
+        let advice = TokenUsage(input: 800, output: 500, cacheWrite5m: 30, cacheRead: 70, tier: .fast)
+        #expect(advised.1 == [ModelUsage("claude-opus-5", advice)])
+        func attempt(_ type: String, _ model: String, _ output: Int) -> String {
+            #"{"type":"\#(type)","model":"\#(model)","input_tokens":20,"output_tokens":\#(output)}"#
+        }
+        let fallback = try read(
+            #"{"input_tokens":20,"output_tokens":6,"cache_creation_input_tokens":3,"iterations":["#
+                + [attempt("message", "a", 2), attempt("message", "b", 0), attempt("fallback_message", "c", 6)]
+                .joined(separator: ",") + "]}"
+        )
+        #expect(fallback.0.isZero)
+        #expect(
+            fallback.1 == [
+                ModelUsage("a", TokenUsage(input: 20, output: 2)), ModelUsage("c", TokenUsage(input: 20, output: 6)),
+            ]
+        )
+        let plain = try read(#"{"input_tokens":20,"output_tokens":6,"iterations":[\#(attempt("message", "a", 6))]}"#)
+        #expect(plain.0 == TokenUsage(input: 20, output: 6) && plain.1.isEmpty)
+        let hostile = try read(
+            #"{"input_tokens":1,"output_tokens":1,"iterations":[7,null,{"type":"advisor_message"},"#
+                + #"{"type":"advisor_message","model":7},{"type":3,"model":"m"}]}"#
+        )
+        #expect(hostile.0 == TokenUsage(input: 1, output: 1) && hostile.1.isEmpty)
+    }
+
     @Test("figures that come before the end are not the last word")
     func early() throws {
         let chat = try meter(

@@ -128,6 +128,8 @@ final class Stand {
         var isSimulatedOverTLS = false
         /// Behind the upstream's address.
         var basePath = ""
+        /// Beside those of the families.
+        var prices: [ModelPrice] = []
         /// Puts a relay between the worker and Redis that can lose answers.
         var usesRelay = false
     }
@@ -231,6 +233,7 @@ final class Stand {
                 output: PricePerMillion(15_000_000_000)
             )
         }
+        config.prices += options.prices
         for (name, value) in options.settings { _ = config.settings.set(name, value) }
         relay = try RedisRelay(loop, port: server.port)
         let url = options.usesRelay ? "redis://127.0.0.1:\(relay.port)" : server.url

@@ -293,6 +293,7 @@ final class AttemptRunner {
         call.firstContentAt = .now
         call.settle(
             usage: answer.hasUsage ? answer.usage : estimatedUsage(ofBytes: receivedBytes),
+            others: answer.others,
             isEstimated: !answer.hasUsage,
             end: .complete,
             status: head.status,

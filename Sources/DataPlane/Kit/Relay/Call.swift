@@ -246,6 +246,7 @@ package final class Call: LeaseHolder {
     /// Ends the call: settlement is on its way to Redis before anything that is written to the caller after this.
     package func settle(
         usage: TokenUsage,
+        others: [ModelUsage] = [],
         isEstimated: Bool,
         end: UsageEnd,
         status: Int,
@@ -255,7 +256,8 @@ package final class Call: LeaseHolder {
         isSettled = true
         self.end = end
         guard isAdmitted else { return releaseAccount() }
-        let record = self.record(usage, isEstimated, end, status: status, upstreamModel, account)
+        var record = self.record(usage, isEstimated, end, status: status, upstreamModel, account)
+        for other in others { add(other, to: &record, account) }
         settle(record)
         trace.billed(record)
         context.metrics.settled(record)
@@ -320,6 +322,18 @@ package final class Call: LeaseHolder {
         record.end = end
         if let charge { record.limits = charge.limits }
         return record
+    }
+
+    /// What another model has done costs what that one does; the row has the tokens of all together.
+    private func add(_ other: ModelUsage, to record: inout UsageRecord, _ account: ServingAccount) {
+        record.usage = record.usage.adding(other.usage)
+        guard var price = group.prices.price(of: other.model) ?? served.price else { return }
+        // Paid with the call itself.
+        price.request = .zero
+        let second = account.snapshot.multiplier
+        record.accountCost = record.accountCost + PriceList.cost(of: other.usage, at: price, multipliers: second)
+        record.cost =
+            record.cost + PriceList.cost(of: other.usage, at: price, multipliers: group.snapshot.multiplier, second)
     }
 
     /// Notes in Redis what is billed if this worker dies: at once when content begins, then every 5 seconds.

@@ -378,6 +378,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
         let isFinal = meter.hasFinalUsage
         call.settle(
             usage: meter.estimatedUsage(input: call.size.likelyInput),
+            others: meter.others,
             isEstimated: !isFinal,
             end: end,
             status: response.head.status,

@@ -66,12 +66,38 @@ package struct TokenUsage: Hashable, Sendable {
     /// All classes together; what `total_tokens` means in answers.
     package var total: Int64 { input &+ output &+ cacheWrite &+ cacheRead }
 
+    /// All counts added, as far as they fit.
+    package func adding(_ other: TokenUsage) -> TokenUsage {
+        func sum(_ count: KeyPath<TokenUsage, Int64>) -> Int64 {
+            let (sum, isOver) = self[keyPath: count].addingReportingOverflow(other[keyPath: count])
+            return isOver ? .max : sum
+        }
+        var usage = self
+        usage.input = sum(\.input)
+        usage.output = sum(\.output)
+        usage.cacheWrite5m = sum(\.cacheWrite5m)
+        usage.cacheWrite1h = sum(\.cacheWrite1h)
+        usage.cacheRead = sum(\.cacheRead)
+        return usage
+    }
+
     /// The same with all cache writes in one class.
     package func writingCache(for ttl: CacheTTL) -> TokenUsage {
         var usage = self
         usage.cacheWrite5m = ttl == .fiveMinutes ? cacheWrite : 0
         usage.cacheWrite1h = ttl == .oneHour ? cacheWrite : 0
         return usage
+    }
+}
+
+/// What another model than the asked one has done of a call, at its own price.
+package struct ModelUsage: Hashable, Sendable {
+    package var model: String
+    package var usage: TokenUsage
+
+    package init(_ model: String, _ usage: TokenUsage) {
+        self.model = model
+        self.usage = usage
     }
 }
 

@@ -106,7 +106,9 @@ internal enum AnthropicAnswerDecoder {
 
     /// - Returns: whether there was a count of what was read or generated.
     static func update(_ usage: inout NeutralUsage, from object: JSONValue) -> Bool {
-        let isCounted = AnthropicUsage.update(&usage.tokens, from: object)
+        // Translated calls ask for none of what other models do.
+        var others: [ModelUsage] = []
+        let isCounted = AnthropicUsage.update(&usage.tokens, &others, from: object)
         if let thinking = object["output_tokens_details"]?["thinking_tokens"]?.tokenCount { usage.reasoning = thinking }
         return isCounted
     }

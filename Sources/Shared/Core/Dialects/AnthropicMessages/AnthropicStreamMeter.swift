@@ -71,15 +71,17 @@ package final class AnthropicStreamMeter: StreamMeter {
         at parent: StaticString?
     ) -> Bool {
         var found = usage
+        var others = self.others
         var isThere = false
         try? parser.outline(data) { outline in
             var object: JSONSourceValue? = outline.root
             if let parent { object = object?[parent] }
             if let reported = object?["usage"], reported.isObject {
-                isThere = AnthropicUsage.update(&found, from: reported)
+                isThere = AnthropicUsage.update(&found, &others, from: reported)
             }
         }
         usage = found
+        self.others = others
         return isThere
     }
 

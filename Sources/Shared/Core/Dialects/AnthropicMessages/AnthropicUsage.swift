@@ -5,24 +5,29 @@ package import Formats
 package enum AnthropicUsage {
     /// Takes over every count that is present: in a stream each report is cumulative and may leave classes out.
     ///
+    /// - Parameter others: what other models have done, where the report says so.
     /// - Returns: whether there was a count of what was read or generated.
     @discardableResult
-    package static func update<Value: JSONReadable>(_ usage: inout TokenUsage, from object: Value) -> Bool {
+    package static func update(
+        _ usage: inout TokenUsage,
+        _ others: inout [ModelUsage],
+        from object: some JSONReadable
+    ) -> Bool {
         var counts = Counts(object)
-        if let iterations = object["iterations"] { counts.take(iterations) }
-        if let input = counts.input { usage.input = input }
-        if let output = counts.output { usage.output = output }
-        if let read = counts.cacheRead { usage.cacheRead = read }
-        if counts.written5m != nil || counts.written1h != nil {
-            usage.cacheWrite5m = counts.written5m ?? 0
-            usage.cacheWrite1h = counts.written1h ?? 0
-            // What the sum has beyond its parts is of the default class.
-            if let written = counts.written { usage.cacheWrite5m += max(0, written - usage.cacheWrite) }
-        } else if let written = counts.written, written != usage.cacheWrite {
-            usage.cacheWrite5m = max(0, written - usage.cacheWrite1h)
-            usage.cacheWrite1h = min(usage.cacheWrite1h, written)
+        var found: [ModelUsage] = []
+        if let iterations = object["iterations"] {
+            counts.take(iterations)
+            counts.takeOut(iterations, &found)
         }
+        counts.put(into: &usage)
         usage.tier = tier(object, known: usage.tier)
+        if !found.isEmpty {
+            others = found.map { other in
+                var other = other
+                other.usage.tier = usage.tier
+                return other
+            }
+        }
         if let searches = ReportedCount.read(object["server_tool_use"]?["web_search_requests"]) {
             usage.webSearches = searches
         }
@@ -65,6 +70,21 @@ package enum AnthropicUsage {
             written1h = ReportedCount.read(breakdown?["ephemeral_1h_input_tokens"])
         }
 
+        func put(into usage: inout TokenUsage) {
+            if let input { usage.input = input }
+            if let output { usage.output = output }
+            if let read = cacheRead { usage.cacheRead = read }
+            if written5m != nil || written1h != nil {
+                usage.cacheWrite5m = written5m ?? 0
+                usage.cacheWrite1h = written1h ?? 0
+                // What the sum has beyond its parts is of the default class.
+                if let written { usage.cacheWrite5m += max(0, written - usage.cacheWrite) }
+            } else if let written, written != usage.cacheWrite {
+                usage.cacheWrite5m = max(0, written - usage.cacheWrite1h)
+                usage.cacheWrite1h = min(usage.cacheWrite1h, written)
+            }
+        }
+
         /// Where a context was compacted on the way, the object itself counts the messages alone, and what is billed is the
         /// sum over the iterations (docs: Compaction, Understanding usage). Those of another model are no part of it.
         mutating func take(_ iterations: some JSONReadable) {
@@ -85,5 +105,30 @@ package enum AnthropicUsage {
                 self[keyPath: field] = max(self[keyPath: field] ?? 0, sum)
             }
         }
+
+        /// An advisor's work is no part of the object's own counts (docs: Advisor tool). Where another model has taken over
+        /// (docs: Refusals and fallback) these are its counts, and each attempt that wrote something is billed as its model's.
+        mutating func takeOut(_ iterations: some JSONReadable, _ others: inout [ModelUsage]) {
+            var attempts: [ModelUsage] = []
+            var hasFallback = false
+            iterations.forEachElement { iteration in
+                guard others.count + attempts.count < Self.mostIterations, let type = iteration["type"],
+                    let model = iteration["model"]?.string, model.utf8.count <= RequestFields.maximumModelLength
+                else { return }
+                var usage = TokenUsage()
+                Counts(iteration).put(into: &usage)
+                if type.equals("advisor_message") {
+                    others.append(ModelUsage(model, usage))
+                } else if ["message", "fallback_message", "compaction"].contains(where: type.equals) {
+                    hasFallback = hasFallback || type.equals("fallback_message")
+                    if usage.output > 0 { attempts.append(ModelUsage(model, usage)) }
+                }
+            }
+            guard hasFallback else { return }
+            others += attempts
+            for field in Self.fields { self[keyPath: field] = 0 }
+        }
+
+        private static let mostIterations = 256
     }
 }

@@ -15,7 +15,7 @@ package struct AnthropicWire: WireDialect {
             guard root.isObject else { return nil }
             var answer = WholeAnswer()
             if let object = root["usage"], object.isObject {
-                answer.hasUsage = AnthropicUsage.update(&answer.usage, from: object)
+                answer.hasUsage = AnthropicUsage.update(&answer.usage, &answer.others, from: object)
             }
             answer.isError = root["type"]?.equals("error") ?? false
             answer.modelRange = root.uniqueMember("model").value?.range

@@ -5,7 +5,7 @@ package import Formats
 ///
 /// A field that stands twice is refused: the gateway and the upstream could each read another one.
 package struct RequestFields {
-    private static let maximumModelLength = 256
+    static let maximumModelLength = 256
     /// OpenAI's bound; Google's is lower.
     private static let mostAnswers: Int64 = 128
 

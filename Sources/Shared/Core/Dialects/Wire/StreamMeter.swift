@@ -22,6 +22,8 @@ package class StreamMeter {
     }
 
     package internal(set) final var usage = TokenUsage()
+    /// What other models have done of the call.
+    package internal(set) final var others: [ModelUsage] = []
     package internal(set) final var hasContent = false
     /// The upstream has said its last word on what the answer costs.
     package internal(set) final var hasFinalUsage = false

@@ -26,6 +26,8 @@ package protocol WireDialect: Sendable {
 /// A whole answer, as far as billing and model mapping must understand it.
 package struct WholeAnswer: Sendable {
     package var usage = TokenUsage()
+    /// What other models have done of the call.
+    package var others: [ModelUsage] = []
     package var hasUsage = false
     /// An error that came with a status of success.
     package var isError = false
