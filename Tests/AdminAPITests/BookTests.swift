@@ -176,7 +176,7 @@ extension AdminAPITests {
                 let counts = try await planes[0].pool.query(
                     """
                     select (select count(*) from users) as users, (select count(*) from schema_migrations) as steps,
-                        (select count(*) from prices where match = 'prefix') as families,
+                        (select count(*) from prices where model in ('claude-', 'gpt-', 'gemini-')) as families,
                         (select count(*) from pg_inherits where inhparent = 'usage_records'::regclass) as partitions
                     """
                 )
