@@ -49,6 +49,13 @@ struct QuotedWordsTests {
             member: #"\u0063redit balance"#
         ),
         Way(
+            testDescription: "a member's name, with a date",
+            platform: .anthropic,
+            path: "/v1/messages",
+            words: "You have reached your specified. You will regain access on 2026-01-01 at 00:00",
+            member: "You have reached your specified. You will regain access on 2026-01-01 at 00:00"
+        ),
+        Way(
             testDescription: "a header's value",
             platform: .anthropic,
             path: "/v1/messages",
@@ -77,7 +84,7 @@ struct QuotedWordsTests {
         ),
     ]
 
-    @Test("words about an account that the caller itself has said take no account out", arguments: 0..<6)
+    @Test("words about an account that the caller itself has said take no account out", arguments: 0..<7)
     func quoted(number: Int) async throws {
         let way = Self.ways[number]
         var options = Stand.Options()

@@ -65,6 +65,23 @@ struct PriceTierTests {
         #expect(cost(usage) == expected + 10_000_000)
     }
 
+    @Test("a version behind a name is no part of it; a name of its own and a prefix are as they stand")
+    func versions() {
+        func named(_ name: String, _ match: ModelPrice.Match, _ input: Int64) -> ModelPrice {
+            ModelPrice(model: name, match: match, revision: 1, input: .init(input))
+        }
+        let list = PriceList([
+            named("claude-haiku-4-5-20251001", .exact, 1), named("claude-haiku-", .prefix, 2), named("m-v1", .exact, 3),
+        ])
+        func price(_ model: String) -> Int64? { list.price(of: model)?.input.raw }
+        #expect(price("claude-haiku-4-5-20251001-v1:0") == 1 && price("claude-haiku-4-5-20251001-v2") == 1)
+        #expect(price("m-v1") == 3 && price("claude-haiku-v1") == 2)
+        for name in ["claude-haiku-4-5-20251001-v", "claude-haiku-4-5-20251001-v1x", "claude-haiku-4-5-20251001v1"] {
+            #expect(price(name) == 2)
+        }
+        for name in ["", "v", "-v", "-v1", "v1", "é-v1"] { #expect(price(name) == nil) }
+    }
+
     @Test("within a tier a long context rises as it does outside")
     func both() {
         let applied = price.applied(input: 200_001, .flex)

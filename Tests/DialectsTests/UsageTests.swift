@@ -345,6 +345,23 @@ struct UsageTests {
                 ModelUsage("a", TokenUsage(input: 20, output: 2)), ModelUsage("c", TokenUsage(input: 20, output: 6)),
             ]
         )
+        let compacted = try read(
+            #"{"input_tokens":20,"output_tokens":6,"iterations":[{"type":"compaction","input_tokens":90,"output_tokens":3},"#
+                + attempt("fallback_message", "c", 6) + "]}"
+        )
+        #expect(compacted.0 == TokenUsage(input: 90, output: 3))
+        #expect(compacted.1 == [ModelUsage("c", TokenUsage(input: 20, output: 6))])
+        let takenOver = #"{"output_tokens":1,"iterations":[\#(attempt("fallback_message", "c", 1))]}"#
+        let goesOn = try meter(
+            .anthropic,
+            [
+                #"{"type":"message_start","message":{"usage":\#(takenOver)}}"#,
+                #"{"type":"content_block_delta","delta":{"text":"four by four letters"}}"#,
+                #"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":500}}"#,
+            ]
+        )
+        #expect(goesOn.estimatedUsage(input: 7).isZero)
+        #expect(goesOn.others == [ModelUsage("c", TokenUsage(input: 20, output: 500))])
         let plain = try read(#"{"input_tokens":20,"output_tokens":6,"iterations":[\#(attempt("message", "a", 6))]}"#)
         #expect(plain.0 == TokenUsage(input: 20, output: 6) && plain.1.isEmpty)
         let hostile = try read(

@@ -12,7 +12,7 @@ struct ResetReaderTests {
         arguments: [
             ("1800000060", 60.0), ("1800000060000", 60), ("1800000060.5", 60.5), (" 1800000060 ", 60),
             ("2027-01-15T08:01:00Z", 60), ("2027-01-15T08:01:00.25+00:00", 60.25), ("2027-01-15T10:01:00+02:00", 60),
-            ("Fri, 15 Jan 2027 08:01:00 GMT", 60), ("1802764800", 2_764_800), ("1802764800000", 2_764_800),
+            ("Fri, 15 Jan 2027 08:01:00 GMT", 60), ("1800691200", 691_200), ("1800691200000", 691_200),
         ]
     )
     func times(text: String, seconds: Double) {
@@ -26,7 +26,7 @@ struct ResetReaderTests {
         arguments: [
             ("60", 60.0), ("0.5", 0.5), ("60s", 60), ("1h0m5s", 3605), ("6m0s", 360), ("12ms", 0.012), ("1m30s", 90),
             ("33740.910400305s", 33_740.9104), ("1.5h", 5400), ("250us", 0.00025), ("3µs", 0.000003),
-            ("32d", 2_764_800),
+            ("8d", 691_200),
             ("1d2h", 93_600), ("4000ns", 0.000004), ("+5", 5),
         ]
     )
@@ -50,7 +50,7 @@ struct ResetReaderTests {
         "what makes no sense is passed over with its name and fault",
         arguments: [
             ("-5", IgnoredValue.Fault.negative), ("-1800000060", .negative), ("-60s", .unreadable),
-            ("1802764801", .tooFar), ("1802764800001", .tooFar), ("99999999999999999999999999", .tooFar),
+            ("1800691201", .tooFar), ("1800691200001", .tooFar), ("99999999999999999999999999", .tooFar),
             ("9223372036854775807", .tooFar), ("soon", .unreadable), ("1e300", .unreadable), ("NaN", .unreadable),
             ("0x10", .unreadable), ("12,5", .unreadable), ("1.2.3", .unreadable), ("--1", .unreadable),
             ("1.", .unreadable), (".5", .unreadable), ("2027-13-45T99:99:99Z", .unreadable), ("٣", .unreadable),
@@ -67,7 +67,7 @@ struct ResetReaderTests {
     @Test(
         "the same holds for times from now",
         arguments: [
-            ("-5", IgnoredValue.Fault.negative), ("-1h", .negative), ("2764801", .tooFar), ("33d", .tooFar),
+            ("-5", IgnoredValue.Fault.negative), ("-1h", .negative), ("691201", .tooFar), ("9d", .tooFar),
             ("9999999999999h", .tooFar), ("99999999999999999999999999999", .tooFar),
             ("9223372036854775807d9223372036854775807d", .tooFar), ("5x", .unreadable), ("s", .unreadable),
             ("-", .unreadable), ("5 s", .unreadable), ("1h-5m", .unreadable), ("h5", .unreadable),

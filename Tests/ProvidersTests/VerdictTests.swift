@@ -123,8 +123,8 @@ struct VerdictTests {
         Row("Anthropic/429-spend-limit", [.apikey], .failover, .insufficientQuota, limited(167_400)),
         Row("Anthropic/400-spend-limit", [.apikey], .failover, .insufficientQuota, limited(167_400)),
         Row("Anthropic/400-spend-limit", logins, .passThrough, .callerFault),
-        // Later than a limit may last; asked again then.
-        Row("Anthropic/400-spend-limit-workspace", [.apikey], .failover, .insufficientQuota, limited(691_200)),
+        // Later than any reset is believed.
+        Row("Anthropic/400-spend-limit-workspace", [.apikey], .failover, .insufficientQuota, limited(3600)),
         Row("Anthropic/400-spend-limit-undated", [.apikey], .failover, .insufficientQuota, limited(3600)),
         Row("Anthropic/400-extra-usage", logins, .failover, .optionLimited),
         Row("Anthropic/400-extra-usage", [.apikey], .passThrough, .callerFault),
@@ -199,8 +199,7 @@ struct VerdictTests {
             .modelRateLimited,
             [.modelLimited(model, until: .after(200_000))]
         ),
-        // Later than a limit may last; asked again then.
-        Row("OpenAI/429-codex-month", [.oauth], .failover, .rateLimited, limited(691_200)),
+        Row("OpenAI/429-codex-beside", [.oauth], .failover, .rateLimited, limited(9000)),
         Row("OpenAI/429-resets-at", [.oauth], .failover, .rateLimited, limited(529_498)),
         Row("OpenAI/429-resets-in", [.oauth], .failover, .rateLimited, limited(529_498)),
         Row(

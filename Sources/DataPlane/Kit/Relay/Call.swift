@@ -326,22 +326,36 @@ package final class Call: LeaseHolder {
 
     /// What another model has done costs what that one does; the row has the tokens of all together.
     private func add(_ other: ModelUsage, to record: inout UsageRecord, _ account: ServingAccount) {
-        record.usage = record.usage.adding(other.usage)
-        guard var price = group.prices.price(of: other.model) ?? served.price else { return }
+        var usage = other.usage
+        if let ttl = account.snapshot.cacheTTLOverride, usage.cacheWrite > 0 {
+            usage = usage.writingCache(for: ttl)
+            record.isCacheTTLOverridden = true
+        }
+        record.usage = record.usage.adding(usage)
+        // The asked model may have a price by the name it was asked by.
+        let own = other.model == record.upstreamModel ? served.price : nil
+        guard var price = own ?? group.prices.price(of: other.model) ?? served.price else { return }
         // Paid with the call itself.
         price.request = .zero
         let second = account.snapshot.multiplier
-        record.accountCost = record.accountCost + PriceList.cost(of: other.usage, at: price, multipliers: second)
+        record.accountCost = record.accountCost + PriceList.cost(of: usage, at: price, multipliers: second)
         record.cost =
-            record.cost + PriceList.cost(of: other.usage, at: price, multipliers: group.snapshot.multiplier, second)
+            record.cost + PriceList.cost(of: usage, at: price, multipliers: group.snapshot.multiplier, second)
     }
 
     /// Notes in Redis what is billed if this worker dies: at once when content begins, then every 5 seconds.
-    package func checkpoint(at now: MonotonicTime, usage: () -> TokenUsage, status: Int, upstreamModel: String) {
+    package func checkpoint(
+        at now: MonotonicTime,
+        usage: () -> TokenUsage,
+        others: [ModelUsage] = [],
+        status: Int,
+        upstreamModel: String
+    ) {
         guard isAdmitted, !isSettled, let account, charge != nil else { return }
         if let checkpointedAt, now - checkpointedAt < context.checkpointInterval { return }
         checkpointedAt = now
         var record = self.record(usage(), true, .workerLost, status: status, upstreamModel, account)
+        for other in others { add(other, to: &record, account) }
         record.phase = .swept
         let encoded = record.encoded
         reserved = max(reserved, record.cost)

@@ -291,6 +291,7 @@ final class StreamPump: SilentStream, DrainedAnswer {
         call.checkpoint(
             at: .now,
             usage: { meter.estimatedUsage(input: call.size.likelyInput) },
+            others: meter.others,
             status: response.head.status,
             upstreamModel: attempt.upstreamModel
         )

@@ -12,7 +12,18 @@ package struct PriceList: Sendable {
     }
 
     package func price(of model: String) -> ModelPrice? {
-        exact[model] ?? prefixes.first { model.hasPrefix($0.model) }
+        exact[model] ?? Self.unversioned(model).flatMap { exact[$0] } ?? prefixes.first { model.hasPrefix($0.model) }
+    }
+
+    /// `claude-haiku-4-5-20251001` of `claude-haiku-4-5-20251001-v1:0`, as Bedrock has it; nil without a version.
+    private static func unversioned(_ model: String) -> String? {
+        guard let start = model.utf8.lastIndex(of: UInt8(ascii: "v")), start != model.startIndex else { return nil }
+        let dash = model.utf8.index(before: start)
+        let version = model.utf8[model.utf8.index(after: start)...]
+        guard model.utf8[dash] == UInt8(ascii: "-"), !version.isEmpty,
+            version.allSatisfy({ (0x30...0x3a).contains($0) })
+        else { return nil }
+        return String(model[..<dash])
     }
 
     /// The models that have a price of their own.

@@ -18,8 +18,13 @@ package enum AnthropicUsage {
         if let iterations = object["iterations"] {
             counts.take(iterations)
             counts.takeOut(iterations, &found)
+            counts.put(into: &usage)
+        } else if usage.total == 0, let last = others.indices.last {
+            // Another model has taken over: it is the one that goes on.
+            counts.put(into: &others[last].usage)
+        } else {
+            counts.put(into: &usage)
         }
-        counts.put(into: &usage)
         usage.tier = tier(object, known: usage.tier)
         if !found.isEmpty {
             others = found.map { other in
@@ -107,26 +112,33 @@ package enum AnthropicUsage {
         }
 
         /// An advisor's work is no part of the object's own counts (docs: Advisor tool). Where another model has taken over
-        /// (docs: Refusals and fallback) these are its counts, and each attempt that wrote something is billed as its model's.
+        /// (docs: Refusals and fallback) these are its counts, and each attempt that wrote something is billed as its model's,
+        /// or as the asked one's where none is named.
         mutating func takeOut(_ iterations: some JSONReadable, _ others: inout [ModelUsage]) {
-            var attempts: [ModelUsage] = []
-            var hasFallback = false
+            var (advice, attempts): ([ModelUsage], [ModelUsage]) = ([], [])
+            var own = TokenUsage()
+            var (hasFallback, count) = (false, 0)
             iterations.forEachElement { iteration in
-                guard others.count + attempts.count < Self.mostIterations, let type = iteration["type"],
-                    let model = iteration["model"]?.string, model.utf8.count <= RequestFields.maximumModelLength
-                else { return }
+                count += 1
+                guard count <= Self.mostIterations, let type = iteration["type"] else { return }
                 var usage = TokenUsage()
                 Counts(iteration).put(into: &usage)
+                let model = iteration["model"]?.string.flatMap {
+                    $0.utf8.count <= RequestFields.maximumModelLength ? $0 : nil
+                }
                 if type.equals("advisor_message") {
-                    others.append(ModelUsage(model, usage))
+                    if let model { advice.append(ModelUsage(model, usage)) }
                 } else if ["message", "fallback_message", "compaction"].contains(where: type.equals) {
-                    hasFallback = hasFallback || type.equals("fallback_message")
-                    if usage.output > 0 { attempts.append(ModelUsage(model, usage)) }
+                    hasFallback = hasFallback || (type.equals("fallback_message") && model != nil)
+                    guard usage.output > 0 else { return }
+                    if let model { attempts.append(ModelUsage(model, usage)) } else { own = own.adding(usage) }
                 }
             }
-            guard hasFallback else { return }
+            others = advice
+            guard hasFallback, count <= Self.mostIterations else { return }
             others += attempts
-            for field in Self.fields { self[keyPath: field] = 0 }
+            (input, output, cacheRead) = (own.input, own.output, own.cacheRead)
+            (written, written5m, written1h) = (own.cacheWrite, own.cacheWrite5m, own.cacheWrite1h)
         }
 
         private static let mostIterations = 256

@@ -58,7 +58,8 @@ package class StreamMeter {
     ///
     /// - Parameter input: what the request comes to, for upstreams that only say it in their last word.
     package final func estimatedUsage(input: Int64) -> TokenUsage {
-        guard !hasFinalUsage else { return usage }
+        // What another model has taken over is counted there.
+        guard !hasFinalUsage, others.isEmpty || usage.total > 0 else { return usage }
         var estimate = usage
         let bytes = Int64(contentBytes)
         estimate.output = max(usage.output, (bytes + Int64(Self.bytesPerToken) - 1) / Int64(Self.bytesPerToken))

@@ -24,17 +24,16 @@ struct AnthropicVerdicts: VerdictRows {
     ]
 
     /// A key whose organisation or workspace has spent what its owner or its tier allows (docs: Errors, Rate limits). The
-    /// text says when that ends, which may be next month: later than any limit is taken to last, so it is asked again.
+    /// text says when that ends, which may be next month: later than any reset is believed, so it is asked again now and
+    /// then.
     private func spendLimit(_ answer: UpstreamAnswer, _ context: VerdictContext) -> UpstreamVerdict? {
         let isSpent =
-            (answer.status == 400 && answer.begins(withAnyOf: ["you have reached your specified"]))
+            (answer.status == 400 && answer.begins(withAnyOf: [AccountWords.spendLimit]))
             || (answer.status == 429 && answer.begins(withAnyOf: ["you have reached your api usage limits"]))
         guard isSpent, context.accountType == .apikey else { return nil }
-        let end = Self.regained(answer.message) ?? context.now + Self.spentPause
-        let limit = AccountEffect.rateLimited(
-            until: min(end, context.now + VerdictTable.longestLimit),
-            isGuessed: false
-        )
+        let span = context.now...context.now + ResetReader.farthest
+        let stated = Self.regained(answer.message).flatMap { span.contains($0) ? $0 : nil }
+        let limit = AccountEffect.rateLimited(until: stated ?? context.now + Self.spentPause, isGuessed: false)
         return UpstreamVerdict(.failover, .insufficientQuota, [limit])
     }
 

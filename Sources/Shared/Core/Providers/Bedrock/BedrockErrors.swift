@@ -51,7 +51,7 @@ package struct BedrockError: Error, Hashable, Sendable {
         guard type.isEmpty || type == "ValidationException" || type == "AccessDeniedException" else { return false }
         let text = message.lowercased()
         return Words.contains(text, anyOf: AccountWords.missingModel)
-            || (Words.contains(text, "is not authorized to perform")
+            || (type == "AccessDeniedException" && Words.contains(text, "is not authorized to perform")
                 && Words.contains(text, anyOf: AccountWords.deniedModel))
     }
 

@@ -7,8 +7,8 @@ enum OpenAILoginBody {
     /// What it refuses and nobody misses: bounds and tuning of an answer that is the same without them.
     private static let dropped: [StaticString] = [
         "stream", "store", "max_output_tokens", "temperature", "top_p", "previous_response_id",
-        "prompt_cache_retention", "prompt_cache_options", "metadata", "truncation", "top_logprobs", "user",
-        "safety_identifier", "max_tool_calls", "moderation",
+        "prompt_cache_retention", "prompt_cache_options", "metadata", "truncation", "user", "safety_identifier",
+        "moderation",
     ]
 
     /// Of the tiers it knows these by name.

@@ -14,8 +14,10 @@ struct OpenAIVerdicts: VerdictRows {
         if isGone || ["token_invalidated", "token_revoked"].contains(answer.errorCode.lowercased()) {
             return .error(.credentialRevoked, answer)
         }
-        // A key that may do some things serves the calls that ask for these.
-        if answer.says("missing scopes") { return UpstreamVerdict(.failover, .optionLimited) }
+        // A key that may do some things serves the calls that ask for these; one that may ask no model serves none.
+        if context.accountType == .apikey, answer.says("missing scopes"), !answer.says("model.request") {
+            return UpstreamVerdict(.failover, .optionLimited)
+        }
         return CredentialRows.unauthorized(answer, context)
     }
 

@@ -35,23 +35,15 @@ struct OpenAIWindows {
         Self.slots.compactMap { isExhausted($0) ? end($0, &reader) : nil }
     }
 
-    /// The ends of those of single models, where the subscription's own have room: the asked model is the one meant then.
+    /// The ends of the windows of the model that was asked, where it has some of its own: the head names the limit that
+    /// counts (`codex_bengalfox` for `x-codex-bengalfox-*`), and has others beside it.
     func modelEnds(_ reader: inout ResetReader) -> [Timestamp] {
-        guard !Self.slots.contains(where: isExhausted) else { return [] }
-        return modelSlots.compactMap { isExhausted($0) ? end($0, &reader) : nil }
-    }
-
-    /// `bengalfox-primary` of `x-codex-bengalfox-primary-used-percent`.
-    private var modelSlots: [String] {
-        var slots: [String] = []
-        headers.forEach { name, _ in
-            guard slots.count < 16, FieldBytes(raw: name).hasPrefix("x-codex-") else { return }
-            let field = String(decoding: name, as: UTF8.self)
-            for slot in Self.slots where field.hasSuffix("-\(slot)-used-percent") {
-                slots.append(String(field.dropFirst("x-codex-".count).dropLast("-used-percent".count)))
-            }
+        guard let active = headers["x-codex-active-limit"]?.lowercased(), active.hasPrefix("codex_") else { return [] }
+        let family = active.dropFirst("codex_".count)
+        return Self.slots.compactMap { slot in
+            let slot = "\(family)-\(slot)"
+            return isExhausted(slot) ? end(slot, &reader) : nil
         }
-        return slots
     }
 
     /// The ends of a key's limits that are used up.

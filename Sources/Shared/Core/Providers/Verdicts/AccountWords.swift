@@ -8,6 +8,7 @@ package import Domain
 package enum AccountWords {
     static let organizationDisabled = "organization has been disabled"
     static let creditBalance = "credit balance"
+    static let spendLimit = "you have reached your specified"
     static let invalidProject = "invalid project resource name"
     static let invalidKey = ["api key not valid", "api key expired", "api_key_invalid"]
     static let foreignFile = "you do not have permission to access the file"
@@ -26,6 +27,7 @@ package enum AccountWords {
         switch verdict.reason {
         case .organizationDisabled: [organizationDisabled]
         case .paymentRequired where status == 400: [creditBalance]
+        case .insufficientQuota where status == 400: [spendLimit]
         case .invalidProject: [invalidProject]
         case .credentialRejected where status == 400: invalidKey
         case .modelNotFound where status == 400: missingModel

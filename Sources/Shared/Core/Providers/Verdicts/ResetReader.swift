@@ -10,8 +10,8 @@ struct ResetReader {
 
     init(now: Timestamp) { self.now = now }
 
-    /// No window of any provider is longer than a month.
-    private static let farthest = Duration.seconds(32 * 86_400)
+    /// What is stated beyond this is not believed.
+    static let farthest = Duration.seconds(8 * 86_400)
     /// From here on a number is milliseconds since 1970: in seconds it would be the year 5138.
     private static let firstMilliseconds: Int64 = 100_000_000_000
     private static let second: Int64 = 1_000_000

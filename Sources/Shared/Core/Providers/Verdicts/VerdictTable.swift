@@ -146,14 +146,10 @@ package struct VerdictTable: Sendable {
 
     private func effects(of limits: StatedLimits, _ context: VerdictContext) -> [AccountEffect] {
         var effects: [AccountEffect] = []
-        let last = context.now + Self.longestLimit
-        if let end = limits.account { effects.append(.rateLimited(until: min(end, last), isGuessed: false)) }
-        if let end = limits.model { effects.append(.modelLimited(context.model, until: min(end, last))) }
+        if let end = limits.account { effects.append(.rateLimited(until: end, isGuessed: false)) }
+        if let end = limits.model { effects.append(.modelLimited(context.model, until: end)) }
         return effects
     }
-
-    /// Whatever ends later is asked again then: somebody may have paid for more.
-    static let longestLimit = Duration.seconds(8 * 86_400)
 
     // MARK: (6)
 
