@@ -123,7 +123,7 @@ def test_who_wants_a_websocket_is_told_that_there_are_none(tenant: Tenant, worke
     wish = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
     answer = exchange(tenant.gateway(worker), request("GET", "/v1/responses", {**tenant.json_headers, **wish}))
     assert answer.status == 426
-    assert answer.head.get("allow") == "POST"
+    assert "POST" in (answer.head.get("allow") or "")
     assert json.loads(answer.body)["error"]["code"] == "method_not_allowed"
 
 
